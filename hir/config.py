@@ -1,0 +1,319 @@
+"""The typed configuration: what can be set, its defaults, its limits and what it means.
+
+The text under each field is what `python train.py --help` prints. hir/load_config.py fills these classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from hir.errors import UserError
+
+
+class ConfigError(UserError):
+    """A mistake in a configuration file or in an argument of the command line."""
+
+
+def check(ok: bool, key: str, rule: str, value: object) -> None:
+    """Refuse a value with one line that names the key and the rule."""
+    if not ok:
+        raise ConfigError(f"{key} must be {rule}, not {value!r}")
+
+
+def check_at_least(minimum: float, section: str, **values: float) -> None:
+    """Refuse any of the values of a section that is below the minimum; infinity and NaN are refused too."""
+    for name, value in values.items():
+        check(minimum <= value < inf, f"{section}.{name}", f"at least {minimum}", value)
+
+
+@dataclass
+class TaskConfig:
+    """What is asked, and how its rows are split."""
+
+    name: str = "object_counting"
+    """Name of a generated task, of a BigBench task, or of any file in data_dir."""
+    source: str | None = None
+    """generated, bbh (BIG-Bench Hard) or bigbench (BIG-bench's task.json); null: generated where a generator
+    exists and no data_dir is given, else bbh."""
+    data_dir: str | None = None
+    """Folder with NAME.json, NAME/task.json or BIG-bench's nested folders; null: download to the cache."""
+    seed: int | None = None
+    """Seed of the rows and the split; null: the run's seed."""
+    split: str = "random"
+    """random, or grouped: rows that share a scenario stay on one side."""
+    test_fraction: float = 0.2
+    """Share of a file's rows held out for the test (paper: 0.2)."""
+    validation_fraction: float = 0.1
+    """Share of a file's rows carved from the training part for validation."""
+    num_train: int = 8192
+    """Training queries of a generated task."""
+    num_validation: int = 256
+    """Validation rows of a generated task."""
+    num_test: int = 1000
+    """Test rows of a generated task."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Difficulty settings of a generated task; its file in hir/tasks/ lists them."""
+
+    def __post_init__(self) -> None:
+        check(self.name != "", "task.name", "the name of a task", self.name)
+        sources = (None, "generated", "bbh", "bigbench")
+        check(self.source in sources, "task.source", "generated, bbh, bigbench or null", self.source)
+        check(self.split in ("random", "grouped"), "task.split", "random or grouped", self.split)
+        for key in ("test_fraction", "validation_fraction"):
+            check(0 < getattr(self, key) < 1, f"task.{key}", "between 0 and 1", getattr(self, key))
+        held_out = self.test_fraction + self.validation_fraction
+        check(held_out < 1, "task.test_fraction + task.validation_fraction", "below 1", held_out)
+        check_at_least(
+            1, "task", num_train=self.num_train, num_validation=self.num_validation, num_test=self.num_test
+        )
+        if self.seed is not None:
+            check_at_least(0, "task", seed=self.seed)
+
+
+@dataclass
+class InstructionConfig:
+    """The texts that state the goal."""
+
+    correct: str = "Solve the question with correct answer."
+    """p_correct: conditions sampling and evaluation, and labels right answers."""
+    wrong: str = "Solve the question with wrong answer."
+    """p_wrong: labels wrong answers."""
+    others: list[str] = field(default_factory=list)
+    """Further instructions that method.contrast=set contrasts with."""
+
+    def __post_init__(self) -> None:
+        rule = "another text than instructions.correct"
+        check(self.wrong != self.correct, "instructions.wrong", rule, self.wrong)
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapters through peft (pip install 'hir[lora]')."""
+
+    r: int = 0
+    """Rank; 0 trains all weights."""
+    alpha: int = 16
+    """Scale of the adapters."""
+    dropout: float = 0.0
+    """Dropout on the adapters' input."""
+    target_modules: list[str] = field(default_factory=lambda: ["q", "v"])
+    """Names of the layers that get adapters."""
+
+    def __post_init__(self) -> None:
+        check_at_least(0, "model.lora", r=self.r)
+        check_at_least(1, "model.lora", alpha=self.alpha)
+        check(0 <= self.dropout < 1, "model.lora.dropout", "at least 0 and below 1", self.dropout)
+
+
+@dataclass
+class BaseConfig:
+    """The supervised pre-training that gives the embedded tiny model its head start."""
+
+    accuracy: float = 0.33
+    """Stop once accuracy on labelled rows of its own reaches this."""
+    seed: int = 0
+    """Seed of weights and rows; the base is the same for every run seed."""
+    d_model: int = 64
+    """Width of the tiny T5; its feed-forward layers are twice as wide."""
+    num_heads: int = 4
+    """Attention heads; they divide d_model."""
+    num_layers: int = 2
+    """Layers of its encoder; its decoder has one."""
+    lr: float = 3e-3
+    """Learning rate of the pre-training."""
+    max_updates: int = 1000
+    """Give up reaching the accuracy after so many updates of 64 rows."""
+
+    def __post_init__(self) -> None:
+        check(0 < self.accuracy <= 1, "model.base.accuracy", "above 0 and at most 1", self.accuracy)
+        check_at_least(0, "model.base", seed=self.seed)
+        check_at_least(1, "model.base", d_model=self.d_model, num_layers=self.num_layers)
+        check_at_least(1, "model.base", num_heads=self.num_heads, max_updates=self.max_updates)
+        check(self.d_model % self.num_heads == 0, "model.base.num_heads", "a divisor of d_model", self.num_heads)
+        check(self.lr > 0, "model.base.lr", "above 0", self.lr)
+
+
+@dataclass
+class ModelConfig:
+    """The policy."""
+
+    name: str = "tiny"
+    """tiny builds the embedded model; anything else is a label for model.path."""
+    path: str | None = None
+    """Folder made by save_pretrained or name on the Hugging Face hub, T5 family; null with model=tiny."""
+    revision: str | None = None
+    """Commit or tag on the hub; null: its default branch."""
+    max_input_tokens: int = 512
+    """Longest prompt the encoder takes, in tokens."""
+    overlong: str = "cut"
+    """What happens to a longer prompt: cut (from its end, but for the answer cue) or refuse."""
+    dropout: float | None = None
+    """Dropout rate in training; null: the checkpoint's own."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    base: BaseConfig = field(default_factory=BaseConfig)
+
+    def __post_init__(self) -> None:
+        named = self.name == "tiny" or self.path is not None
+        check(named, "model.path", "a folder or a hub name where model.name is not tiny", self.path)
+        check_at_least(1, "model", max_input_tokens=self.max_input_tokens)
+        check(self.overlong in ("cut", "refuse"), "model.overlong", "cut or refuse", self.overlong)
+        dropout = self.dropout
+        check(
+            dropout is None or 0 <= dropout < 1, "model.dropout", "at least 0 and below 1, or null", dropout
+        )
+
+
+@dataclass
+class MethodConfig:
+    """Relabeling and loss (Eq. 4 to 6 of the paper)."""
+
+    name: str = "hir"
+    """File of hir/methods/ that is used."""
+    alpha: float = 1.0
+    """Weight of the contrastive instruction loss."""
+    beta: float = 0.001
+    """Weight of the entropy term."""
+    epsilon: float = 0.2
+    """Label smoothing of the supervised loss and of the contrast."""
+    contrast: str = "negated"
+    """negated: own against the opposite instruction; set: against all of instructions."""
+    sub_output: str = "none"
+    """Sub-output relabeling: none, decoder (prefix stays in the decoder, as in the paper) or encoder (prefix
+    moves into the prompt, as in the reference code)."""
+    wrong_weight: float = 1.0
+    """Factor of the supervised loss on wrong rows."""
+
+    def __post_init__(self) -> None:
+        check_at_least(0, "method", alpha=self.alpha, beta=self.beta, wrong_weight=self.wrong_weight)
+        check(0 <= self.epsilon < 1, "method.epsilon", "at least 0 and below 1", self.epsilon)
+        check(self.contrast in ("negated", "set"), "method.contrast", "negated or set", self.contrast)
+        sub_outputs = ("none", "decoder", "encoder")
+        check(
+            self.sub_output in sub_outputs, "method.sub_output", "none, decoder or encoder", self.sub_output
+        )
+
+
+@dataclass
+class SamplingConfig:
+    """Online sampling."""
+
+    name: str = "generate"
+    """generate: transformers' generate."""
+    num_queries: int | None = None
+    """Queries an iteration, over all devices; null: every training query."""
+    num_samples: int = 4
+    """Answers drawn for a query (paper: 4)."""
+    temperature: float = 1.0
+    """Softmax temperature (paper: 1)."""
+    top_k: int = 50
+    """Keep the k likeliest tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the likeliest tokens that together hold this probability."""
+    max_new_tokens: int = 32
+    """Longest answer, in tokens."""
+    batch_size: int = 64
+    """Queries a forward pass on one device."""
+
+    def __post_init__(self) -> None:
+        if self.num_queries is not None:
+            check_at_least(1, "sampling", num_queries=self.num_queries)
+        check_at_least(1, "sampling", num_samples=self.num_samples, max_new_tokens=self.max_new_tokens)
+        check_at_least(1, "sampling", batch_size=self.batch_size)
+        check(0 < self.temperature < inf, "sampling.temperature", "above 0", self.temperature)
+        check_at_least(0, "sampling", top_k=self.top_k)
+        check(0 < self.top_p <= 1, "sampling.top_p", "above 0 and at most 1", self.top_p)
+
+
+@dataclass
+class BufferConfig:
+    """What of the relabeled rows is trained on."""
+
+    window: int = 1
+    """Iterations kept; 0 keeps all."""
+    max_wrong_fraction: float | None = None
+    """Share of wrong rows in a batch; null: as they come."""
+    deduplicate: bool = True
+    """Drop repeats of an output to the same query and instruction."""
+
+    def __post_init__(self) -> None:
+        check_at_least(0, "buffer", window=self.window)
+        share = self.max_wrong_fraction
+        check(share is None or 0 <= share <= 1, "buffer.max_wrong_fraction", "between 0 and 1, or null", share)
+
+
+@dataclass
+class TrainingConfig:
+    """Offline training of an iteration."""
+
+    batch_size: int = 64
+    """Rows an optimizer step, over all devices and accumulated batches (paper: 64)."""
+    passes: float = 10
+    """Passes over an iteration's samples (paper: 10); used where num_updates is null."""
+    num_updates: int | None = None
+    """Optimizer steps an iteration; null: passes x samples / batch_size."""
+    lr: float = 5e-4
+    """Learning rate of AdamW (paper: 5e-4)."""
+    final_lr: float | None = None
+    """Learning rate reached linearly at the last step; null: constant."""
+    weight_decay: float = 0.0
+    """Weight decay of AdamW."""
+
+    def __post_init__(self) -> None:
+        check_at_least(1, "training", batch_size=self.batch_size)
+        check(0 < self.passes < inf, "training.passes", "above 0", self.passes)
+        if self.num_updates is not None:
+            check_at_least(1, "training", num_updates=self.num_updates)
+        check(0 < self.lr < inf, "training.lr", "above 0", self.lr)
+        if self.final_lr is not None:
+            check_at_least(0, "training", final_lr=self.final_lr)
+        check_at_least(0, "training", weight_decay=self.weight_decay)
+
+
+@dataclass
+class EvaluationConfig:
+    """Greedy accuracy under p_correct and p_wrong."""
+
+    every: int = 1
+    """Iterations between evaluations on the validation split; the last one is always evaluated."""
+    tasks: list[str] = field(default_factory=list)
+    """Further tasks to evaluate on."""
+    data_dir: str | None = None
+    """Folder of their files; null: task.data_dir."""
+    batch_size: int = 128
+    """Rows a forward pass on one device."""
+    samples_every: int = 5
+    """Iterations between printed samples; 0 prints none."""
+
+    def __post_init__(self) -> None:
+        check_at_least(1, "evaluation", every=self.every, batch_size=self.batch_size)
+        check_at_least(0, "evaluation", samples_every=self.samples_every)
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    seed: int = 1
+    """Seed of everything random in the run."""
+    run_dir: str | None = None
+    """Folder of the run; null: outputs/<date>-<name>."""
+    resume: str | None = None
+    """Run folder or checkpoint that is continued; null: a fresh run."""
+    logger: str = "csv"
+    """csv, or wandb: Weights & Biases as well."""
+    task: TaskConfig = field(default_factory=TaskConfig)
+    instructions: InstructionConfig = field(default_factory=InstructionConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    buffer: BufferConfig = field(default_factory=BufferConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Arguments of Lightning's Trainer; trainer.max_epochs is the number of HIR iterations."""
+
+    def __post_init__(self) -> None:
+        check(self.seed >= 0, "seed", "at least 0", self.seed)
+        check(self.logger in ("csv", "wandb"), "logger", "csv or wandb", self.logger)

@@ -1,0 +1,222 @@
+"""HIRDataModule: regenerates the relabeled data each iteration and serves it as training batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from hir.buffer import ReplayBuffer
+from hir.config import Config
+from hir.errors import UserError
+from hir.instructions import Instructions, render_prompt
+from hir.methods.base import Method
+from hir.models import Seq2SeqPolicy
+from hir.randomness import derive_seed, generator
+from hir.records import Example, Rollout, TrainingExample
+from hir.sampling.base import Progress, Sampler
+from hir.tasks.base import Task
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SamplingReport:
+    """What an iteration's online sampling brought, over all ranks."""
+
+    num_samples: int
+    fraction_correct: float
+    fraction_unique: float
+    """Different answers by all answers, counted query by query."""
+    seconds: float
+    rollouts: tuple[Rollout, ...]
+    """The first rollouts, for the log."""
+    rows: tuple[TrainingExample, ...]
+    """Their training rows, as far as they have one."""
+
+
+class HIRDataModule(LightningDataModule):
+    """Online sampling, feedback and relabeling (steps 1 and 2 of Algorithm 1) as a data module.
+
+    One Lightning epoch is one HIR iteration. The dataset has a constant length and looks into the current
+    plan of the buffer, so that Lightning's loader, built once, never serves rows of another iteration.
+
+    Args:
+        config: the run's configuration.
+        task: rows and judge; only its training queries are sampled, and its judge asked.
+        policy: gives tokens their text and rows their tensors.
+        method: relabels.
+    """
+
+    def __init__(self, config: Config, task: Task, policy: Seq2SeqPolicy, method: Method) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task
+        self.policy = policy
+        self.method = method
+        self.instructions = Instructions(
+            config.instructions.correct, config.instructions.wrong, tuple(config.instructions.others)
+        )
+        self.buffer = ReplayBuffer(
+            config.buffer.window, config.buffer.max_wrong_fraction, config.buffer.deduplicate
+        )
+        self.plan: list[TrainingExample] = []
+        asked = config.sampling.num_queries
+        if asked is not None and asked > len(task.train):
+            raise UserError(
+                f"sampling.num_queries={asked} is more than the {len(task.train)} training queries of "
+                f"{task.name}; lower it, or leave it null for all of them"
+            )
+        self.num_queries = asked or len(task.train)
+
+    @property
+    def num_updates(self) -> int:
+        """Optimizer steps an iteration."""
+        training = self.config.training
+        if training.num_updates is not None:
+            return training.num_updates
+        num_samples = self.num_queries * self.config.sampling.num_samples
+        return max(1, round(training.passes * num_samples / training.batch_size))
+
+    def queries(self, iteration: int) -> list[Example]:
+        """The training rows asked in an iteration: the next ones in shuffled passes over the split."""
+        rows = self.task.train
+        chosen: list[Example] = []
+        position = iteration * self.num_queries
+        while len(chosen) < self.num_queries:
+            number, offset = divmod(position + len(chosen), len(rows))
+            order = list(rows)
+            generator(self.config.seed, number, 0, "query order").shuffle(order)
+            chosen += order[offset : offset + self.num_queries - len(chosen)]
+        return chosen
+
+    def regenerate(
+        self, sampler: Sampler, iteration: int, progress: Progress | None = None, num_logged: int = 0
+    ) -> SamplingReport:
+        """Sample, judge and relabel an iteration's answers, and plan its training rows.
+
+        Every rank samples its share of the queries; the answers are gathered, so that every rank holds the
+        same buffer and the same plan.
+        """
+        start = time.perf_counter()
+        rank, world_size = _rank(), _world_size()
+        seed = self.config.seed
+        examples = self.queries(iteration)[rank::world_size]
+        prompts = [render_prompt(self.instructions.correct, example.query) for example in examples]
+        answers = sampler.sample(
+            prompts,
+            self.config.sampling.num_samples,
+            derive_seed(seed, iteration, rank, "sampling"),
+            progress,
+        )
+        rollouts = gather(
+            [
+                self._judge(iteration, example, ids)
+                for example, samples in zip(examples, answers, strict=True)
+                for ids in samples
+            ]
+        )
+        rows = self.method.relabel(rollouts, generator(seed, iteration, 0, "relabeling"))
+        self.buffer.extend(iteration, rows)
+        self.replan(iteration)
+        logged = tuple(rollouts[:num_logged])
+        keys = {(rollout.query, rollout.output) for rollout in logged}
+        return SamplingReport(
+            num_samples=len(rollouts),
+            fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
+            fraction_unique=len({(r.query, r.output_ids) for r in rollouts}) / len(rollouts),
+            seconds=time.perf_counter() - start,
+            rollouts=logged,
+            rows=tuple(rows[: len(keys)]),
+        )
+
+    def _judge(self, iteration: int, example: Example, ids: tuple[int, ...]) -> Rollout:
+        output = self.policy.decode(ids)
+        return Rollout(
+            iteration=iteration,
+            query=example.query,
+            instruction=self.instructions.correct,
+            output=output,
+            output_ids=ids,
+            correct=self.task.verify(example, output),
+        )
+
+    def replan(self, iteration: int) -> None:
+        """Order the buffer's rows for the iteration's updates; a function of buffer, seed and iteration."""
+        self.plan = self.buffer.plan(
+            self.num_updates,
+            self.config.training.batch_size,
+            generator(self.config.seed, iteration, 0, "training order"),
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        # No workers: a worker process would keep the plan it was started with.
+        return DataLoader(
+            _PlannedRows(self),
+            batch_size=self.rows_per_device(),
+            collate_fn=self.policy.collate,
+            num_workers=0,
+        )
+
+    def rows_per_device(self) -> int:
+        """Rows a forward pass on one device, so that all devices and accumulated batches make batch_size.
+
+        Raises:
+            UserError: batch_size cannot be shared out evenly.
+        """
+        batch_size = self.config.training.batch_size
+        accumulated = self.config.trainer.get("accumulate_grad_batches") or 1
+        shares = _world_size() * accumulated
+        if batch_size % shares:
+            raise UserError(
+                f"training.batch_size={batch_size} cannot be shared by {_world_size()} devices and "
+                f"{accumulated} accumulated batches; make it a multiple of {shares}"
+            )
+        return batch_size // shares
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"buffer": self.buffer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.buffer.load_state_dict(state_dict["buffer"])
+
+
+class _PlannedRows(Dataset[TrainingExample]):
+    """Row i of the data module's current plan."""
+
+    def __init__(self, datamodule: HIRDataModule) -> None:
+        self.datamodule = datamodule
+
+    def __len__(self) -> int:
+        return self.datamodule.num_updates * self.datamodule.config.training.batch_size
+
+    def __getitem__(self, index: int) -> TrainingExample:
+        return self.datamodule.plan[index]
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def _world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def shard(rows: Sequence[T]) -> list[T]:
+    """This rank's rows: every world_size-th."""
+    return list(rows[_rank() :: _world_size()])
+
+
+def gather(rows: list[T]) -> list[T]:
+    """The rows of all ranks, in the order that ``shard`` took them from."""
+    world_size = _world_size()
+    if world_size == 1:
+        return rows
+    shares: list[list[T]] = [[] for _ in range(world_size)]
+    dist.all_gather_object(shares, rows)
+    return [row for share in shares for row in share]

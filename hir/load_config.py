@@ -1,0 +1,239 @@
+r"""From conf/ and the arguments of the command line to one typed Config.
+
+Each of these layers beats the ones before it:
+
+    dataclass defaults < conf/config.yaml < group files < experiment file < config=FILE < key=value
+
+`group=name` picks conf/<group>/<name>.yaml, whose keys belong to the section of the same name. config=FILE
+stands in for conf/config.yaml and its groups; a group chosen beside it on the command line beats the file.
+Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On the command line, ${ is text.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+from yaml import YAMLError  # type: ignore[import-untyped, unused-ignore]
+
+from hir.config import Config, ConfigError
+from hir.config_keys import CHOICES, GROUPS, SECTIONS, Key, lookup, suggest
+
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "conf"
+
+NULLS = ("None", "null")  # W&B's agent prints a null as None
+
+RESERVED_TRAINER_KEYS = {
+    "callbacks": None,
+    "check_val_every_n_epoch": "evaluation.every",
+    "default_root_dir": "run_dir",
+    "logger": "logger",
+    "reload_dataloaders_every_n_epochs": None,
+    "val_check_interval": "evaluation.every",
+}
+"""Trainer arguments that the project sets itself, and the key that stands for each, if there is one."""
+
+Values = dict[str, Any]
+"""Dotted key to value."""
+
+
+def load_config(argv: list[str]) -> Config:
+    """Build the configuration of a run from the arguments of a command line.
+
+    -h or --help prints the help and exits.
+
+    Raises:
+        ConfigError: an argument or a file is wrong; the message is one line.
+    """
+    if "-h" in argv or "--help" in argv:
+        from hir.config_help import help_text
+
+        print(help_text())
+        raise SystemExit(0)
+    config = merge_layers(argv)
+    check_trainer(config)
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The configuration as plain nested containers, fit for YAML and for weights_only checkpoints."""
+    return asdict(config)
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Write a YAML file that config=FILE reads back.
+
+    run_dir and resume are written as null: repeating a run must neither overwrite nor continue it.
+    """
+    tree = to_dict(replace(config, run_dir=None, resume=None))
+    OmegaConf.save(OmegaConf.create(_escape(tree)), path)
+
+
+def check_trainer(config: Config) -> None:
+    """Refuse what Lightning's Trainer does not know, what the project sets itself and what fails."""
+    from lightning.pytorch import Trainer  # takes seconds, which --help need not wait for
+
+    known = list(inspect.signature(Trainer.__init__).parameters)[1:]
+    for name in config.trainer:
+        if name in RESERVED_TRAINER_KEYS:
+            key = RESERVED_TRAINER_KEYS[name]
+            raise ConfigError(f"trainer.{name} is set by the project: {f'use {key}' if key else 'remove it'}")
+        if name not in known:
+            hint = suggest(name, known, prefix="trainer.") or ": see the documentation of lightning.Trainer"
+            raise ConfigError(f"trainer.{name} is no argument of Lightning's Trainer{hint}")
+    epochs = config.trainer.get("max_epochs")
+    if type(epochs) is not int or epochs < 1:
+        rule = "trainer.max_epochs, the number of HIR iterations, must be an integer of at least 1"
+        raise ConfigError(f"{rule}, not {epochs!r}")
+    precision = config.trainer.get("precision")
+    if str(precision) in ("16", "16-mixed", "16-true"):
+        raise ConfigError(f"trainer.precision={precision} overflows in T5: use bf16-mixed or 32-true")
+
+
+def group_files(group: str) -> list[str]:
+    """Names that `group=name` finds in conf/."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def merge_layers(argv: list[str]) -> Config:
+    """load_config but for the check of trainer.*, which has to import Lightning."""
+    chosen, values = _parse_arguments(argv)
+    file, experiment = chosen.pop("config", None), chosen.pop("experiment", None)
+    base, groups = _read(Path(file) if file else CONF / "config.yaml")
+    overlay: Values = {}
+    if experiment:
+        overlay, experiment_groups = _read(_group_file("experiment", experiment))
+        groups = experiment_groups | groups if file else groups | experiment_groups
+    # A group that the command line chooses takes the place of the file's or the experiment's choice.
+    default_groups = [_group_values(group, name) for group, name in groups.items() if group not in chosen]
+    chosen_groups = [_group_values(group, name) for group, name in chosen.items()]
+    if not file:
+        return _build([base, *default_groups, *chosen_groups, overlay, values])
+    if "task" in chosen:
+        # Difficulty settings of the file's task mean nothing to another one.
+        base = {key: value for key, value in base.items() if not key.startswith("task.settings")}
+    return _build([*default_groups, overlay, base, *chosen_groups, values])
+
+
+def _parse_arguments(argv: list[str]) -> tuple[dict[str, str], Values]:
+    """Split arguments into choices of files and values of keys; the last of a repeated one wins."""
+    chosen: dict[str, str] = {}
+    values: Values = {}
+    for argument in argv:
+        name, equals, text = argument.removeprefix("--").partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{argument!r} is not key=value: write for example training.lr=1e-4")
+        if name not in CHOICES:
+            values[name] = _parse_value(lookup(name), text)
+        elif name in GROUPS or text not in (*NULLS, ""):
+            chosen[name] = text
+        else:
+            chosen.pop(name, None)
+    return chosen, values
+
+
+def _parse_value(key: Key, text: str) -> Any:
+    """Read an argument's text as its key's type asks; a prompt stays as it is, whatever it holds."""
+    if text in NULLS or (key.nullable and not text):
+        return None
+    if key.kind is str:
+        return _escape(text)
+    if key.kind is list and not text.startswith("["):
+        return _escape([part.strip() for part in text.split(",")] if text else [])
+    if ":" in text and text[0] not in "[{":
+        return _escape(text)  # a duration such as 12:00:00:00, which YAML takes for one number
+    try:
+        tree = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+    except (YAMLError, OmegaConfBaseException):
+        return _escape(text)
+    assert isinstance(tree, dict)
+    return _escape(tree["value"])
+
+
+def _escape(value: Any) -> Any:
+    """Keep OmegaConf from interpreting ${ in texts, at any depth."""
+    if isinstance(value, dict):
+        return {name: _escape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_escape(item) for item in value]
+    if isinstance(value, str):
+        # OmegaConf halves the backslashes before ${ and takes an odd one for an escape.
+        return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", value)
+    return value
+
+
+def _read(path: Path, section: str = "") -> tuple[Values, dict[str, str]]:
+    """Read a file's values, their keys below a section, and the groups that it chooses."""
+    label = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    if not path.is_file():
+        raise ConfigError(f"{label} does not exist or is no file: give the path of a YAML file")
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{label} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{label} must hold keys with values, not a list")
+    groups = {} if section else tree.pop("groups", None) or {}
+    if not isinstance(groups, dict) or not set(groups) <= set(GROUPS):
+        raise ConfigError(f"{label}: groups must choose files for {', '.join(GROUPS)}, not {groups!r}")
+    try:
+        return dict(_flatten(tree, f"{section}." if section else "")), {
+            group: str(groups[group]) for group in groups
+        }
+    except ConfigError as error:
+        raise ConfigError(f"{label}: {error}") from error
+
+
+def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values; an empty section or mapping (null in YAML) sets nothing."""
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if key in SECTIONS and isinstance(value, dict):
+            yield from _flatten(value, f"{key}.")
+        elif key in GROUPS and isinstance(value, str):
+            raise ConfigError(f"{key} is a section: choose its file by groups: {{{key}: {value}}}")
+        elif value is not None or not (
+            key in SECTIONS or lookup(key).kind is dict and lookup(key).name == key
+        ):
+            lookup(key)
+            yield key, value
+
+
+def _group_file(group: str, name: str) -> Path:
+    files = group_files(group)
+    if name not in files:
+        hint = suggest(name, files) or f": conf/{group}/ holds {', '.join(files)}"
+        raise ConfigError(f"unknown {group} {name!r}{hint}")
+    return CONF / group / f"{name}.yaml"
+
+
+def _group_values(group: str, name: str) -> Values:
+    """Values of a group's file. A task needs no file: any BIG-bench task goes by its name."""
+    values = {f"{group}.name": _escape(name)}
+    if group == "task" and name not in group_files(group):
+        return values
+    return values | _read(_group_file(group, name), section=group)[0]
+
+
+def _build(layers: list[Values]) -> Config:
+    """Merge layers over the defaults of the dataclasses, with their types checked."""
+    tree = OmegaConf.structured(Config)
+    for key, value in (item for layer in layers for item in layer.items()):
+        try:
+            OmegaConf.update(tree, key, value)
+        except ValidationError as error:
+            raise ConfigError(f"{key} must be {lookup(key).type_name}, not {value!r}") from error
+    try:
+        config = OmegaConf.to_object(tree)
+    except OmegaConfBaseException as error:
+        problem = str(error).splitlines()[0]
+        raise ConfigError(f"{error.full_key}: {problem} (in a file, \\${{ stands for plain ${{)") from error
+    assert isinstance(config, Config)
+    return config

@@ -1,0 +1,247 @@
+"""Policies: load FLAN-T5 or any seq2seq checkpoint, and turn text into its tensors and back.
+
+Everything that knows an encoder and a decoder is here and in hir/sampling/; methods see logits only.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+
+from hir.config import LoraConfig, ModelConfig
+from hir.errors import UserError
+from hir.instructions import render_prompt
+from hir.losses import IGNORE
+from hir.records import TrainingExample
+
+
+class TextEscape:
+    """Writes characters that a tokenizer does not know as HTML entities, and reads them back.
+
+    T5's vocabulary has no < { } \\ ^ ~ and no backtick: each would become one and the same unknown token. As
+    ``&lt;`` they survive. White space is left to the tokenizer: T5 folds it into single spaces, as it did when
+    FLAN-T5 was trained.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, bool] = {"&": True, "#": True, ";": True}
+
+    def _knows(self, character: str) -> bool:
+        if character not in self._known:
+            ids = self._tokenizer(character, add_special_tokens=False)["input_ids"]
+            unknown = self._tokenizer.unk_token_id
+            self._known[character] = character.isspace() or unknown is None or unknown not in ids
+        return self._known[character]
+
+    def escape(self, text: str) -> str:
+        """The text with entities in place of unknown characters."""
+        for character in sorted(set(text)):
+            if not self._knows(character):
+                name = html.entities.codepoint2name.get(ord(character), f"#{ord(character)}")
+                text = text.replace(character, f"&{name};")
+        return text
+
+    def unescape(self, text: str) -> str:
+        """Inverse of ``escape``; entities of known characters are left as they are."""
+
+        def restore(match: re.Match[str]) -> str:
+            character = html.unescape(match[0])
+            return match[0] if len(character) != 1 or self._knows(character) else character
+
+        return re.sub(r"&#?\w+;", restore, text)
+
+
+class Seq2SeqPolicy(nn.Module):
+    """An encoder-decoder language model and its tokenizer.
+
+    Args:
+        model: transformers model, float32.
+        tokenizer: its tokenizer.
+        max_input_tokens: longest prompt the encoder takes.
+        overlong: "cut" drops tokens from the middle of a longer prompt, so that the instruction at its start
+            and the question with the answer cue at its end stay; "refuse" raises.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, max_input_tokens: int = 512, overlong: str = "cut"
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.text = TextEscape(tokenizer)
+        self.max_input_tokens = max_input_tokens
+        self.overlong = overlong
+        self.pad_id: int = model.config.pad_token_id
+        self.eos_id: int = model.config.eos_token_id
+        self.start_id: int = model.config.decoder_start_token_id
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each text, end token last, whatever their number."""
+        return self.tokenizer([self.text.escape(text) for text in texts], verbose=False)["input_ids"]
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each prompt, end token last, at most ``max_input_tokens``.
+
+        Raises:
+            UserError: a prompt is longer and ``overlong`` is "refuse".
+        """
+        return [self._fit(ids) for ids in self.token_ids(prompts)]
+
+    def _fit(self, ids: list[int]) -> list[int]:
+        excess = len(ids) - self.max_input_tokens
+        if excess <= 0:
+            return ids
+        if self.overlong == "refuse":
+            raise UserError(
+                f"a prompt of {len(ids)} tokens is over model.max_input_tokens={self.max_input_tokens}; "
+                "raise it, or set model.overlong=cut"
+            )
+        head = self.max_input_tokens // 2
+        return ids[:head] + ids[head + excess :]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of an answer's tokens, without special tokens and outer spaces."""
+        return self.text.unescape(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def encode_answer(self, text: str) -> tuple[int, ...]:
+        """Tokens that a perfect policy would have sampled for ``text``, end token last."""
+        return tuple(self.token_ids([text])[0])
+
+    def strip(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Sampled tokens up to the end token, which stays if it came."""
+        tokens = list(tokens)
+        if self.eos_id in tokens:
+            return tuple(tokens[: tokens.index(self.eos_id) + 1])
+        return tuple(token for token in tokens if token != self.pad_id)
+
+    def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
+        input_ids = _pad(sequences, self.pad_id)
+        mask = _pad([[1] * len(sequence) for sequence in sequences], 0)
+        return input_ids.to(self.device), mask.to(self.device)
+
+    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Tensor]:
+        """A batch of B rows under K instructions, the rows' own first, on the CPU.
+
+        ``input_ids`` and ``attention_mask`` (K, B, S), ``decoder_input_ids`` and ``labels`` (B, T),
+        ``weights`` and ``correct`` (B,).
+        """
+        instructions = zip(*((row.instruction, *row.contrast) for row in rows), strict=True)
+        prompts = [
+            render_prompt(instruction, row.query, row.prompt_suffix)
+            for own_or_other in instructions
+            for instruction, row in zip(own_or_other, rows, strict=True)
+        ]
+        encoded = self.encode(prompts)
+        answers = [[*row.prefix_ids, *row.output_ids] for row in rows]
+        labels = [[IGNORE] * len(row.prefix_ids) + list(row.output_ids) for row in rows]
+        input_ids = _pad(encoded, self.pad_id)
+        mask = _pad([[1] * len(ids) for ids in encoded], 0)
+        num_rows = len(rows)
+        return {
+            "input_ids": input_ids.view(-1, num_rows, input_ids.shape[-1]),
+            "attention_mask": mask.view(-1, num_rows, mask.shape[-1]),
+            "decoder_input_ids": _pad([[self.start_id, *answer[:-1]] for answer in answers], self.pad_id),
+            "labels": _pad(labels, IGNORE),
+            "weights": torch.tensor([row.weight for row in rows]),
+            "correct": torch.tensor([row.correct for row in rows]),
+        }
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits (K, B, T, V) of the outputs under each instruction, in one forward pass."""
+        num_instructions, num_rows, _ = batch["input_ids"].shape
+        logits = self.model(
+            input_ids=batch["input_ids"].flatten(0, 1),
+            attention_mask=batch["attention_mask"].flatten(0, 1),
+            decoder_input_ids=batch["decoder_input_ids"].repeat(num_instructions, 1),
+            use_cache=False,
+        ).logits
+        return logits.view(num_instructions, num_rows, *logits.shape[1:])
+
+
+def _pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Right-padded (B, longest) long tensor."""
+    longest = max(len(sequence) for sequence in sequences)
+    return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])
+
+
+def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
+    """The checkpoint at ``config.path``: a folder made by save_pretrained, or a name on the hub.
+
+    Weights come as float32 from safetensors files only; code from a checkpoint is never run.
+
+    Raises:
+        UserError: nothing loadable is there, or it is no encoder-decoder model.
+    """
+    path = str(config.path)
+    local = Path(path).is_dir()
+    if not local and (path.count("/") > 1 or path[:1] in "./~" or path.count("/") == 1 and Path(path.split("/")[0]).is_dir()):
+        raise UserError(f"model.path={path}: there is no such folder")
+    options: dict[str, Any] = {"trust_remote_code": False}
+    if not local:
+        options["revision"] = config.revision or "main"
+    where = "the folder" if local else "the Hugging Face hub (is the network there, and the name right?)"
+    try:
+        model_config = AutoConfig.from_pretrained(path, **options)
+        if not model_config.is_encoder_decoder:
+            raise UserError(
+                f"model.path={path}: a {model_config.model_type} model is not sequence-to-sequence; "
+                "give a T5-family checkpoint"
+            )
+        if config.dropout is not None:
+            model_config.dropout_rate = config.dropout
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        model, info = AutoModelForSeq2SeqLM.from_pretrained(
+            path,
+            config=model_config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"model.path={path} cannot be loaded from {where}: {reason}") from error
+    if info["missing_keys"]:
+        raise UserError(
+            f"model.path={path}: {len(info['missing_keys'])} weights are missing, "
+            f"{sorted(info['missing_keys'])[0]} among them; is it a whole sequence-to-sequence checkpoint?"
+        )
+    if config.lora.r:
+        model = add_lora(model, config.lora)
+    return Seq2SeqPolicy(model, tokenizer, config.max_input_tokens, config.overlong)
+
+
+def add_lora(model: Any, config: LoraConfig) -> Any:
+    """The model with low-rank adapters; only they are trained.
+
+    Raises:
+        UserError: peft is not installed, or the model has no layer of the given names.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise UserError("model.lora.r needs peft: pip install 'hir[lora]'") from error
+    settings = peft.LoraConfig(
+        task_type=peft.TaskType.SEQ_2_SEQ_LM,
+        r=config.r,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+    )
+    try:
+        return peft.get_peft_model(model, settings)
+    except ValueError as error:
+        raise UserError(f"model.lora.target_modules: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,56 @@
+"""The records that travel between the rooms of hir: plain, frozen, nothing but text and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of a task: a query and what counts as a right answer to it."""
+
+    query: str
+    """Question text as the model reads it, options included; without the instruction."""
+    targets: tuple[str, ...]
+    """Accepted answers, at least one. Only the verifier and supervised baselines may read them."""
+    options: tuple[str, ...] = ()
+    """Texts of the options (A), (B), ... in order; empty for a free answer."""
+    group: str = ""
+    """Scenario shared with other rows; rows of one group stay on one side of a grouped split."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One answer of the policy to one query, judged right or wrong."""
+
+    iteration: int
+    query: str
+    instruction: str
+    """The instruction the answer was sampled under."""
+    output: str
+    """The answer as text."""
+    output_ids: tuple[int, ...]
+    """The answer as the sampled tokens, end token included if it came."""
+    correct: bool
+
+
+@dataclass(frozen=True)
+class TrainingExample:
+    """One supervised pair (p*, q) -> o made from a rollout, or from a target by supervised baselines."""
+
+    iteration: int
+    query: str
+    instruction: str
+    """The relabeled instruction p*, which the output fits."""
+    output_ids: tuple[int, ...]
+    """The tokens that are trained."""
+    correct: bool
+    """Class of the row for balancing: whether the output was judged right."""
+    contrast: tuple[str, ...] = ()
+    """Instructions under which the output must be less likely; as many in every row of a method."""
+    weight: float = 1.0
+    """Factor of the row's supervised loss."""
+    prefix_ids: tuple[int, ...] = ()
+    """Sub-output relabeling: tokens before ``output_ids`` that the decoder is given and not trained on."""
+    prompt_suffix: str = ""
+    """Sub-output relabeling: start of the answer that stands at the end of the prompt instead."""

@@ -1,0 +1,1 @@
+"""Samplers, one file each: prompts in, answers out, as tokens."""

@@ -1,0 +1,82 @@
+"""Sampling with transformers' generate: works for every model it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from hir.config import SamplingConfig
+from hir.models import Seq2SeqPolicy
+from hir.sampling.base import Progress
+
+
+class GenerateSampler:
+    """A Sampler over ``transformers`` generate.
+
+    Args:
+        policy: its live weights are sampled from, in eval mode; the mode it was in is restored.
+        config: temperature, top_k, top_p, max_new_tokens, batch_size.
+        batch_size: prompts a forward pass in ``greedy``.
+    """
+
+    def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, batch_size: int | None = None) -> None:
+        self.policy = policy
+        self.config = config
+        self.greedy_batch_size = batch_size or config.batch_size
+
+    def sample(
+        self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None
+    ) -> list[list[tuple[int, ...]]]:
+        config = self.config
+        # generate draws from torch's global generators: seed them here and put them back afterwards.
+        devices = [self.policy.device] if self.policy.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            return self._generate(
+                prompts,
+                config.batch_size,
+                progress,
+                do_sample=True,
+                num_return_sequences=num_samples,
+                temperature=config.temperature,
+                top_k=config.top_k,
+                top_p=config.top_p,
+            )
+
+    def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
+        answers = self._generate(prompts, self.greedy_batch_size, progress, do_sample=False)
+        return [answer for (answer,) in answers]
+
+    @torch.no_grad()
+    def _generate(
+        self, prompts: Sequence[str], batch_size: int, progress: Progress | None, **options: Any
+    ) -> list[list[tuple[int, ...]]]:
+        policy = self.policy
+        encoded = policy.encode(prompts)
+        # Prompts of like length share a batch, so little of it is padding.
+        order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
+        answers: list[list[tuple[int, ...]]] = [[] for _ in prompts]
+        was_training = policy.training
+        policy.eval()
+        try:
+            for start in range(0, len(order), batch_size):
+                chosen = order[start : start + batch_size]
+                input_ids, attention_mask = policy.pad([encoded[i] for i in chosen])
+                output = policy.model.generate(
+                    input_ids=input_ids,
+                    attention_mask=attention_mask,
+                    max_new_tokens=self.config.max_new_tokens,
+                    num_beams=1,
+                    **options,
+                )
+                sequences = output[:, 1:].tolist()  # position 0 is the start token
+                per_prompt = len(sequences) // len(chosen)
+                for row, tokens in enumerate(sequences):
+                    answers[chosen[row // per_prompt]].append(policy.strip(tokens))
+                if progress:
+                    progress(len(chosen))
+        finally:
+            policy.train(was_training)
+        return answers

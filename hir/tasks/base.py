@@ -1,0 +1,191 @@
+"""What a task is, the registry of generated tasks, and ``load_task``, the one door to this folder.
+
+A new generated task is one file in this folder: a ``Settings`` dataclass and a registered GeneratedTask.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import importlib
+import pkgutil
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
+
+from hir.config import TaskConfig, check
+from hir.errors import UserError
+from hir.records import Example
+from hir.tasks.bigbench import read_rows
+from hir.tasks.download import BBH_SHA256, download
+from hir.tasks.files import find_file, suggestion
+from hir.tasks.splits import split_rows
+from hir.verifiers import Verifier, exact_match, multiple_choice
+
+S = TypeVar("S")
+T = TypeVar("T", bound="type[GeneratedTask[Any]]")
+
+MAX_MISSES = 10_000
+"""Rows in a row that are no new query before a generator counts as exhausted."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows of one task in disjoint splits, and the judge of its answers.
+
+    Training may read the queries of ``train`` and ask ``verify``; the targets are for the judge,
+    for evaluation and for supervised baselines.
+    """
+
+    name: str
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    verify: Verifier
+
+
+def is_pretraining(query: str) -> bool:
+    """Whether a generated query belongs to the pre-training of the embedded model: a quarter of all do.
+
+    A property of the text alone, so that rows of pre-training and rows of a task never meet,
+    whatever their seeds.
+    """
+    return hashlib.sha256(query.encode()).digest()[0] % 4 == 0
+
+
+class GeneratedTask(Generic[S]):
+    """A task whose row i is a function of (seed, i); subclass it, give it Settings and ``example``."""
+
+    name: ClassVar[str] = ""
+    Settings: ClassVar[type]
+    verify: ClassVar[Verifier] = staticmethod(exact_match)
+
+    def __init__(self, settings: S) -> None:
+        self.settings = settings
+
+    def example(self, rng: random.Random) -> Example:
+        """One row drawn with ``rng``, and with nothing else."""
+        raise NotImplementedError
+
+    def row(self, seed: int, index: int) -> Example:
+        """Row ``index`` of the endless file ``seed``."""
+        return self.example(random.Random(f"{self.name}/{seed}/{index}"))
+
+    def splits(self, seed: int, num_train: int, num_validation: int, num_test: int) -> Task:
+        """A Task of so many different queries, none of them a pre-training query.
+
+        Test rows come first, then validation, then training, so that more training rows change neither
+        of the others. Raises UserError if the settings have too few queries.
+        """
+        counts = {"num_train": num_train, "num_validation": num_validation, "num_test": num_test}
+        rows = self._take(
+            seed, sum(counts.values()), False, " + ".join(f"{k}={n}" for k, n in counts.items())
+        )
+        held_out = num_test + num_validation
+        return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], type(self).verify)
+
+    def pretraining_rows(self, seed: int, n: int) -> list[Example]:
+        """The first n different rows of file ``seed`` that are pre-training rows (:func:`is_pretraining`)."""
+        return list(self._take(seed, n, True, f"{n} for pre-training"))
+
+    def _take(self, seed: int, n: int, pretraining: bool, asked: str) -> tuple[Example, ...]:
+        rows = tuple(islice(self._unique_rows(seed, pretraining), n))
+        if len(rows) < n:
+            raise UserError(
+                f"task {self.name}: more queries asked than it has: {asked}, "
+                f"but these task.settings give about {len(rows)}"
+            )
+        return rows
+
+    def _unique_rows(self, seed: int, pretraining: bool) -> Iterator[Example]:
+        seen: set[str] = set()
+        index = misses = 0
+        while misses < MAX_MISSES:
+            row = self.row(seed, index)
+            index += 1
+            misses += 1
+            if row.query not in seen and is_pretraining(row.query) == pretraining:
+                seen.add(row.query)
+                misses = 0
+                yield row
+
+
+_GENERATORS: dict[str, type[GeneratedTask[Any]]] = {}
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Class decorator: make a GeneratedTask known as ``task.name=<name>``."""
+
+    def add(cls: T) -> T:
+        cls.name = name
+        _GENERATORS[name] = cls
+        return cls
+
+    return add
+
+
+@functools.cache
+def generators() -> dict[str, type[GeneratedTask[Any]]]:
+    """All generated tasks by name, found by importing every file of this folder."""
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
+    return _GENERATORS
+
+
+def generated_task(name: str, settings: dict[str, Any]) -> GeneratedTask[Any]:
+    """The generated task with its settings; UserError for an unknown name, an unknown key or a wrong type."""
+    if name not in generators():
+        raise UserError(f"no generated task {name!r}{suggestion(name, generators())}")
+    cls = generators()[name]
+    types = get_type_hints(cls.Settings)
+    known = [field.name for field in dataclasses.fields(cls.Settings)]
+    for key, value in settings.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise UserError(f"task.settings.{key} is not a setting of {name}; {hint}")
+        # bool is an int to Python, and an int is as good as a float; neither the other way round.
+        fits = type(value) is types[key] or (types[key] is float and type(value) is int)
+        check(fits, f"task.settings.{key}", f"of type {types[key].__name__}", value)
+    return cls(cls.Settings(**settings))
+
+
+def known_tasks() -> list[str]:
+    """Names that need no data_dir: generated tasks and the BigBench tasks that can be downloaded."""
+    return sorted({*generators(), *BBH_SHA256})
+
+
+def load_task(config: TaskConfig, seed: int) -> Task:
+    """The task that the configuration describes; ``config.seed`` goes before ``seed``.
+
+    A file is read by its content: with data_dir, bbh and bigbench mean the same, and either format is
+    accepted. Raises UserError for whatever is wrong with the configuration, the file or the download.
+    """
+    seed = seed if config.seed is None else config.seed
+    name, source = config.name, config.source
+    if source == "generated" or (source is None and config.data_dir is None and name in generators()):
+        generator = generated_task(name, config.settings)
+        return generator.splits(seed, config.num_train, config.num_validation, config.num_test)
+    if config.data_dir is not None:
+        path = find_file(config.data_dir, name)
+    elif name in BBH_SHA256:
+        path = download(source or "bbh", name)
+    else:
+        raise UserError(f"unknown task {name!r} without task.data_dir{suggestion(name, known_tasks())}")
+    rows = read_rows(path)
+    train, validation, test = split_rows(
+        rows,
+        seed=seed,
+        test_fraction=config.test_fraction,
+        validation_fraction=config.validation_fraction,
+        grouped=config.split == "grouped",
+        name=name,
+    )
+    return Task(
+        name, train, validation, test, multiple_choice if any(r.options for r in rows) else exact_match
+    )

@@ -1,0 +1,204 @@
+"""Reading BigBench files: BIG-bench's own task.json and BIG-Bench Hard's NAME.json, told apart row by row.
+
+The project's prompt is instruction + "\\nQ: " + query + "\\nA:". A query is, in BIG-bench's order:
+task_prefix, example_input_prefix, input, options, example_output_prefix, each where it says something.
+The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the prompt brings them; others
+("Sentence:") stay.
+
+- A row with ``target_scores`` is multiple choice. Its options follow as "Options:\\n(A) ...\\n(B) ..." in
+  place of choice_prefix, unless the input lists them itself; the targets are the letters of the top scores.
+- A row with ``target`` and ``append_choices_to_input: false`` is a free answer, with or without scores.
+- A row with ``target`` whose input ends in lettered options is multiple choice (BIG-Bench Hard).
+- Where a file has the right option at one place nearly always, the order of options gives the answer away;
+  BIG-bench permutes them, and so does this reader, by the row's text. Otherwise the file's order stays.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hir.errors import UserError
+from hir.records import Example
+from hir.tasks.options import listed_options, scenario
+from hir.verifiers import MAX_OPTIONS, normalise_answer, option_letter, read_choice
+
+PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
+PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
+
+_LIST_CUE = re.compile(r"\b(?:options|choices?)\s*:", re.IGNORECASE)
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers a key given twice, which a plain dict would lose."""
+
+    repeated: str | None = None
+
+
+class _RowError(Exception):
+    """What is wrong with one row; the caller knows the file and the number."""
+
+
+def read_rows(path: Path) -> tuple[Example, ...]:
+    """The rows of a file in either format; UserError, naming the file and the example, if one is broken."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    return parse_rows(content, str(path))
+
+
+def parse_rows(content: bytes, where: str) -> tuple[Example, ...]:
+    """As :func:`read_rows`, from bytes; ``where`` names them in errors."""
+    data = _parse_json(content, where)
+    if not isinstance(data, dict):
+        raise UserError(f"{where} holds no JSON object with 'examples', but a {type(data).__name__}")
+    rows = data.get("examples")
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{where} has no examples: a non-empty list 'examples' is needed")
+    prefixes = {}
+    for key in ("task_prefix", "example_input_prefix", "example_output_prefix"):
+        prefixes[key] = data.get(key) or ""
+        if not isinstance(prefixes[key], str):
+            raise UserError(f"{where}: {key} must be a string")
+    append = data.get("append_choices_to_input", True) is not False
+    permute = _order_tells(rows)
+    examples = []
+    for number, row in enumerate(rows, 1):
+        try:
+            examples.append(_example(row, append, permute, **prefixes))
+        except _RowError as error:
+            raise UserError(f"{where}: example {number} of {len(rows)}: {error}") from error
+    return tuple(examples)
+
+
+def _parse_json(content: bytes, where: str) -> Any:
+    def make(pairs: list[tuple[str, Any]]) -> _Object:
+        made = _Object(pairs)
+        if len(made) < len(pairs):
+            made.repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        return made
+
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not UTF-8 text (byte {error.start})") from error
+    try:
+        return json.loads(text, object_pairs_hook=make)
+    except json.JSONDecodeError as error:
+        cut = (
+            " at its end: perhaps it was cut off"
+            if error.pos >= len(text.rstrip()) or "Unterm" in error.msg
+            else ""
+        )
+        raise UserError(f"{where} is not valid JSON{cut} (line {error.lineno}: {error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not valid JSON ({error})") from error
+
+
+def _example(
+    row: Any,
+    append: bool,
+    permute: bool,
+    task_prefix: str,
+    example_input_prefix: str,
+    example_output_prefix: str,
+) -> Example:
+    if not isinstance(row, dict):
+        _fail("it is not an object")
+    text = _text(row.get("input"), "input")
+    stem, listed = listed_options(text)
+    if len(set(listed)) < len(listed):
+        _fail(f"duplicate options ({Counter(listed).most_common(1)[0][0]})")
+    body, options = text, listed
+    if "target_scores" in row and (append or "target" not in row):
+        scores = _scores(row["target_scores"])
+        right = [option for option, score in scores.items() if score == max(scores.values())]
+        cue = _LIST_CUE.search(text)
+        if listed and not scores.keys() <= set(listed):
+            # Scores by letter: {"(A)": 1, "(B)": 0}.
+            targets = _letters(right, listed, "target_scores has")
+        elif not listed and cue and all(option in text[cue.end() :] for option in scores):
+            # Listed without letters ("- yes", "choice: yes"): the answer is the option's text.
+            targets = tuple(right)
+        else:
+            if not listed:
+                names = sorted(scores)
+                random.Random(f"options/{text}").shuffle(names)
+                options = tuple(names if permute else scores)
+                shown = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
+                body = "\n".join((text, "Options:", *shown))
+            targets = tuple(f"({option_letter(options.index(option))})" for option in right)
+    else:
+        given = row.get("target")
+        targets = tuple(_text(t, "target") for t in (given if isinstance(given, list) and given else [given]))
+        if not all(map(normalise_answer, targets)):
+            _fail("empty target")
+        if listed:
+            targets = _letters(targets, listed, "the target is")
+    label, ending = example_input_prefix.strip(), example_output_prefix.strip()
+    if label.lower() not in PLAIN_INPUT_PREFIXES:
+        body = f"{label} {body}"
+    if ending.lower() not in PLAIN_OUTPUT_PREFIXES:
+        body = f"{body}\n{ending}"
+    query = "\n".join(part for part in (task_prefix.strip(), body) if part)
+    return Example(query=query, targets=targets, options=options, group=scenario(stem))
+
+
+def _text(value: Any, key: str) -> str:
+    if value is None:
+        _fail(f"no {key}")
+    if not isinstance(value, str):
+        _fail(f"{key} is not a string but {type(value).__name__}")
+    if not value.strip():
+        _fail(f"empty {key}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        _fail(f"{key} holds half a surrogate pair")
+    return value.strip()
+
+
+def _scores(value: Any) -> dict[str, float]:
+    """Score by option, checked: different options, and one of them right."""
+    if not isinstance(value, _Object) or not all(type(score) in (int, float) for score in value.values()):
+        _fail("target_scores is not an object of numbers")
+    scores = {" ".join(_text(option, "option").split()): score for option, score in value.items()}
+    if value.repeated is not None or len(scores) < len(value):
+        _fail(f"duplicate options ({value.repeated or 'they differ in white space only'})")
+    if len(scores) > MAX_OPTIONS:
+        _fail(f"more than {MAX_OPTIONS} options")
+    if not max(scores.values(), default=0) > 0:
+        _fail("no correct option: no score in target_scores is above 0")
+    return scores
+
+
+def _letters(right: list[str] | tuple[str, ...], options: tuple[str, ...], said: str) -> tuple[str, ...]:
+    letters = []
+    for text in right:
+        choice = read_choice(text, options)
+        if choice is None:
+            _fail(
+                f"{said} {text!r}, which is not among the options (A) to ({option_letter(len(options) - 1)})"
+            )
+        letters.append(f"({option_letter(choice)})")
+    return tuple(letters)
+
+
+def _order_tells(rows: list[Any]) -> bool:
+    """Whether one place holds the right option in more than nine of ten rows, of ten rows or more."""
+    places: Counter[int] = Counter()
+    for row in rows:
+        scores = row.get("target_scores") if isinstance(row, dict) else None
+        values = list(scores.values()) if isinstance(scores, dict) else []
+        if values and all(type(value) in (int, float) for value in values):
+            places[values.index(max(values))] += 1
+    return places.total() >= 10 and max(places.values()) > 0.9 * places.total()
+
+
+def _fail(reason: str) -> NoReturn:
+    raise _RowError(reason)

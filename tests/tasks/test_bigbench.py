@@ -1,0 +1,239 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hir.errors import UserError
+from hir.tasks.bigbench import parse_rows, read_rows
+from hir.tasks.options import scenario
+from hir.verifiers import multiple_choice
+
+
+def parse(*rows: Any, **keys: Any) -> tuple[Any, ...]:
+    return parse_rows(json.dumps({"examples": rows, **keys}).encode(), "demo.json")
+
+
+def test_bbh_options_are_read_from_the_input() -> None:
+    text = "Bob is taller. Who is taller?\nOptions:\n(A) Ann\n(B) Bob Smith\n(C) Cy"
+    [row] = parse({"input": text, "target": "(B)"})
+    assert row.query == text
+    assert row.options == ("Ann", "Bob Smith", "Cy")
+    assert row.targets == ("(B)",)
+    assert row.group == "Bob is taller."
+    assert multiple_choice(row, "bob smith") and not multiple_choice(row, "Ann")
+
+
+def test_bbh_free_answers_and_options_without_letters() -> None:
+    rows = parse(
+        {"input": "Sort the following words alphabetically: List: b a", "target": "a b"},
+        {"input": "Is it valid?\nOptions:\n- valid \n- invalid", "target": "invalid"},
+    )
+    assert [row.options for row in rows] == [(), ()]
+    assert [row.targets for row in rows] == [("a b",), ("invalid",)]
+    assert rows[1].group == "Is it valid?"
+
+
+@pytest.mark.parametrize("target", ["(B)", "B", "b)", "two"])
+def test_bbh_target_becomes_the_letter(target: str) -> None:
+    [row] = parse({"input": "How many?\nOptions:\n(A) one\n(B) two", "target": target})
+    assert row.targets == ("(B)",)
+
+
+def test_an_option_may_go_on_in_the_next_line() -> None:
+    [row] = parse({"input": "Which?\nOptions:\n(A) one\nlong line\n(B) two", "target": "(A)"})
+    assert row.options == ("one long line", "two")
+
+
+def test_options_at_the_end_need_no_header() -> None:
+    [row] = parse({"input": "Which?\n(A) one\n(B) two", "target": "(A)"})
+    assert row.options == ("one", "two") and row.group == "Which?"
+    [prose] = parse({"input": "(A) is here.\n(B) is there.\nWhere is A?", "target": "here"})
+    assert prose.options == ()
+
+
+def test_native_scores_become_options_and_letters() -> None:
+    [row] = parse({"input": "Which?", "target_scores": {"one": 0, "two": 1, "three": 0.5}})
+    assert row.query == "Which?\nOptions:\n(A) one\n(B) two\n(C) three"
+    assert row.targets == ("(B)",) and row.options == ("one", "two", "three")
+
+
+def test_options_that_are_letters_keep_their_place() -> None:
+    text = "Which?\nOptions:\n(A) B\n(B) A"
+    for row in (
+        {"input": "Which?", "target_scores": {"B": 1, "A": 0}},
+        {"input": text, "target_scores": {"B": 1, "A": 0}},
+    ):
+        [parsed] = parse(row)
+        assert (parsed.query, parsed.targets) == (text, ("(A)",))
+        assert multiple_choice(parsed, "A") and not multiple_choice(parsed, "B")
+
+
+def test_every_top_option_is_right() -> None:
+    [row] = parse({"input": "Which?", "target_scores": {"one": 1, "two": 0, "three": 1}})
+    assert row.targets == ("(A)", "(C)")
+
+
+def test_native_free_answer_has_one_or_many_targets() -> None:
+    rows = parse({"input": "1+2", "target": ["3", "three"]}, {"input": "1+1", "target": "2"})
+    assert [row.targets for row in rows] == [("3", "three"), ("2",)]
+
+
+def test_task_prefix_goes_before_the_input_and_default_prefixes_vanish() -> None:
+    [row] = parse(
+        {"input": "List: b a", "target": "a b"},
+        task_prefix="Sort the words.\n",
+        example_input_prefix="\nQ: ",
+        example_output_prefix="\nA: ",
+    )
+    assert row.query == "Sort the words.\nList: b a"
+
+
+def test_prefixes_that_say_something_stay_in_bigbenchs_order() -> None:
+    [row] = parse(
+        {"input": "Bonjour.", "target_scores": {"French": 1, "Dutch": 0}},
+        task_prefix="Name the language.",
+        example_input_prefix="\nSentence: ",
+        example_output_prefix="\nLanguage:",
+        choice_prefix="\n- ",
+    )
+    assert row.query == "Name the language.\nSentence: Bonjour.\nOptions:\n(A) French\n(B) Dutch\nLanguage:"
+
+
+def test_target_without_appended_choices_is_a_free_answer() -> None:
+    row = {"input": "1. e4", "target": "Qh5#", "target_scores": {"Ke2": 0, "Qh5#": 1}}
+    [free] = parse(row, append_choices_to_input=False)
+    assert (free.query, free.targets, free.options) == ("1. e4", ("Qh5#",), ())
+    [choice] = parse(row)
+    assert choice.targets == ("(B)",)
+    [only_scores] = parse({"input": "x", "target_scores": {"y": 1, "z": 0}}, append_choices_to_input=False)
+    assert only_scores.query == "x\nOptions:\n(A) y\n(B) z"
+
+
+@pytest.mark.parametrize("key", ["two", "(B)", "B"])
+def test_options_in_the_input_are_not_given_twice(key: str) -> None:
+    text = "Which?\nOptions:\n(A) one\n(B) two"
+    [row] = parse({"input": text, "target_scores": {"one": 0, key: 1}})
+    assert (row.query, row.options, row.targets) == (text, ("one", "two"), ("(B)",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Which?\n  choice: one\n  choice: two", "Which?\nOptions: one, two", "Which?\nOptions:\n- one\n- two"],
+)
+def test_unlettered_options_in_the_input_are_answered_by_text(text: str) -> None:
+    [row] = parse({"input": text, "target_scores": {"one": 0, "two": 1}})
+    assert (row.query, row.options, row.targets) == (text, (), ("two",))
+
+
+def test_an_order_that_gives_the_answer_away_is_permuted() -> None:
+    rows = [{"input": f"Which is {i}?", "target_scores": {str(i): 1, "b": 0, "c": 0}} for i in range(30)]
+    parsed = parse(*rows)
+    assert {row.targets for row in parsed} == {("(A)",), ("(B)",), ("(C)",)}
+    assert all(multiple_choice(row, str(i)) for i, row in enumerate(parsed))
+    assert parse(*rows) == parsed
+    assert parse(*rows[::-1])[::-1] == parsed
+
+
+def test_letters_go_on_after_z() -> None:
+    [row] = parse({"input": "Which?", "target_scores": {f"option {i}": int(i == 27) for i in range(28)}})
+    assert row.query.endswith("\n(Z) option 25\n(AA) option 26\n(AB) option 27")
+    assert row.targets == ("(AB)",)
+
+
+def test_a_byte_order_mark_is_accepted() -> None:
+    content = b"\xef\xbb\xbf" + json.dumps({"examples": [{"input": "q", "target": "t"}]}).encode()
+    assert parse_rows(content, "demo.json")[0].targets == ("t",)
+
+
+GOOD = {"input": "q", "target": "t"}
+LISTED = "q\nOptions:\n(A) one\n(B) two"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("text", "it is not an object"),
+        ({"target": "t"}, "no input"),
+        ({"input": " \n", "target": "t"}, "empty input"),
+        ({"input": 3, "target": "t"}, "input is not a string but int"),
+        ({"input": "\ud800", "target": "t"}, "input holds half a surrogate pair"),
+        ({"input": "q"}, "no target"),
+        ({"input": "q", "target": ""}, "empty target"),
+        ({"input": "q", "target": " . "}, "empty target"),
+        ({"input": "q", "target": ["t", ""]}, "empty target"),
+        ({"input": "q", "target": []}, "target is not a string but list"),
+        ({"input": "q", "target": 5}, "target is not a string but int"),
+        (
+            {"input": LISTED, "target": "(C)"},
+            "the target is '(C)', which is not among the options (A) to (B)",
+        ),
+        ({"input": LISTED.replace("two", "one"), "target": "(A)"}, "duplicate options (one)"),
+        ({"input": LISTED, "target_scores": {"three": 1}}, "target_scores has 'three', which is not among"),
+        ({"input": "q", "target_scores": {"a": 0, "b": 0}}, "no correct option"),
+        ({"input": "q", "target_scores": {}}, "no correct option"),
+        ({"input": "q", "target_scores": {"a": -1}}, "no correct option"),
+        ({"input": "q", "target_scores": ["a"]}, "target_scores is not an object of numbers"),
+        ({"input": "q", "target_scores": {"a": "1"}}, "target_scores is not an object of numbers"),
+        ({"input": "q", "target_scores": {"": 1}}, "empty option"),
+        ({"input": "q", "target_scores": {"a b": 1, "a  b": 0}}, "duplicate options"),
+    ],
+)
+def test_a_broken_row_is_named(row: Any, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(GOOD, row)
+    assert str(error.value).startswith(f"demo.json: example 2 of 2: {message}")
+    assert "\n" not in str(error.value)
+
+
+def test_an_option_given_twice_is_named() -> None:
+    content = b'{"examples": [{"input": "q", "target_scores": {"a": 1, "b": 0, "a": 0}}]}'
+    with pytest.raises(UserError, match=r"example 1 of 1: duplicate options \(a\)"):
+        parse_rows(content, "demo.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "demo.json is not valid JSON at its end: perhaps it was cut off"),
+        (b"no json", "demo.json is not valid JSON (line 1: "),
+        (
+            json.dumps({"examples": [GOOD]}).encode()[:-3],
+            "demo.json is not valid JSON at its end: perhaps it was cut",
+        ),
+        (b'{"examples": [{"input": "q', "demo.json is not valid JSON at its end: perhaps it was cut off"),
+        ('{"examples": [{"input": "é"}]}'.encode("latin-1"), "demo.json is not UTF-8 text (byte 25)"),
+        (json.dumps({"examples": [GOOD]}).encode("utf-16"), "demo.json is not UTF-8 text (byte 0)"),
+        (b"[1]", "demo.json holds no JSON object with 'examples', but a list"),
+        (b"[" * 100_000, "demo.json is not valid JSON ("),
+        (b"{}", "demo.json has no examples"),
+        (b'{"examples": []}', "demo.json has no examples"),
+        (b'{"examples": {"input": "q"}}', "demo.json has no examples"),
+        (b'{"examples": [{}], "task_prefix": 3}', "demo.json: task_prefix must be a string"),
+    ],
+)
+def test_a_broken_file_is_named(content: bytes, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse_rows(content, "demo.json")
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.json cannot be read: No such file"):
+        read_rows(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize(
+    ("stem", "shared"),
+    [
+        ("On a shelf, there are two books. The red one is the leftmost.", None),
+        ("Ann has a ball.\nThey trade. At the end of the game, Bob has the", "Ann has a ball. They trade."),
+        ("Ann has a ball.\nThey trade. At the end of the game, Ann has the", "Ann has a ball. They trade."),
+        ("The weight is 1.5 kg.  We add:\nJames, 12\nWho is old?", "The weight is 1.5 kg. We add: James, 12"),
+        ("Sort these: List: b a", None),
+        ("Who?", None),
+    ],
+)
+def test_scenario_is_the_text_without_its_question(stem: str, shared: str | None) -> None:
+    assert scenario(stem) == (stem if shared is None else shared)

@@ -1,0 +1,145 @@
+"""Finding files in a folder, and load_task on them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hir.config import TaskConfig
+from hir.errors import UserError
+from hir.tasks.base import Task, load_task
+from hir.tasks.files import find_file
+from hir.verifiers import exact_match, multiple_choice
+
+PEOPLE = ["Alice", "Bob", "Claire"]
+BALLS = ["red ball", "blue ball", "green ball"]
+
+
+def write(path: Path, rows: list[dict[str, Any]], **keys: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"examples": rows, **keys}))
+    return path
+
+
+def tracking_rows(num_stories: int) -> list[dict[str, Any]]:
+    """Rows like BIG-Bench Hard's tracking_shuffled_objects: each story asks after all three people."""
+    options = "\n".join(f"({letter}) {ball}" for letter, ball in zip("ABC", BALLS, strict=True))
+    story = (
+        "Alice, Bob, and Claire are playing game {}. Alice has a red ball.\nFirst, Bob and Claire swap balls."
+    )
+    return [
+        {
+            "input": f"{story.format(i)} At the end of the game, {who} has the\nOptions:\n{options}",
+            "target": target,
+        }
+        for i in range(num_stories)
+        for who, target in zip(PEOPLE, ["(A)", "(C)", "(B)"], strict=True)
+    ]
+
+
+def load(folder: Path, name: str, **keys: Any) -> Task:
+    return load_task(TaskConfig(name=name, data_dir=str(folder), **keys), seed=0)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "tracking_shuffled_objects_three_objects.json",
+        "tracking_shuffled_objects_three_objects/task.json",
+        "tracking_shuffled_objects/three_objects/task.json",
+        "tracking/shuffled/objects_three_objects/task.json",
+        "bigbench/benchmark_tasks/tracking_shuffled_objects/three_objects/task.json",
+        "bbh/tracking_shuffled_objects_three_objects.json",
+    ],
+)
+def test_files_are_found_in_every_layout(tmp_path: Path, place: str) -> None:
+    path = write(tmp_path / place, tracking_rows(1))
+    assert find_file(str(tmp_path), "tracking_shuffled_objects_three_objects") == path
+
+
+def test_a_missing_file_gets_a_hint(tmp_path: Path) -> None:
+    write(tmp_path / "logical_deduction/five_objects/task.json", [])
+    write(tmp_path / "riddles.json", [])
+    message = r"holds no riddle\.json, riddle/task\.json or nested folders; did you mean 'riddles'\?"
+    with pytest.raises(UserError, match=message):
+        find_file(str(tmp_path), "riddle")
+    with pytest.raises(UserError, match="did you mean 'logical_deduction_five_objects'"):
+        find_file(str(tmp_path), "logical_deduction_fife_objects")
+    with pytest.raises(UserError, match="known: logical_deduction_five_objects, riddles"):
+        find_file(str(tmp_path), "zzz")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", "../riddles", "a/b", "a\\b", "/etc/passwd", "a\0b", "a" * 300]
+)
+def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="task.name must be a plain name without folders"):
+        find_file(str(tmp_path), name)
+
+
+def test_a_data_dir_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="task.data_dir=.*none is not a folder"):
+        find_file(str(tmp_path / "none"), "riddles")
+
+
+def test_a_folder_of_that_name_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "riddles.json").mkdir()
+    with pytest.raises(UserError, match="holds no riddles.json"):
+        find_file(str(tmp_path), "riddles")
+
+
+def test_any_file_is_a_task_without_code(tmp_path: Path) -> None:
+    write(tmp_path / "sums.json", [{"input": f"{i}+1", "target": str(i + 1)} for i in range(50)])
+    task = load(tmp_path, "sums")
+    assert (task.name, len(task.train), len(task.validation), len(task.test)) == ("sums", 35, 5, 10)
+    assert task.verify is exact_match
+    assert load(tmp_path, "sums") == task
+
+
+@pytest.mark.parametrize("source", [None, "bbh", "bigbench"])
+def test_either_format_is_known_by_its_content(tmp_path: Path, source: str | None) -> None:
+    write(tmp_path / "hard.json", tracking_rows(10))
+    scores = [{"input": f"Which is {i}?", "target_scores": {"x": i % 2, "y": 1 - i % 2}} for i in range(30)]
+    write(tmp_path / "native/task.json", scores, task_prefix="Choose.")
+    for name in ("hard", "native"):
+        task = load(tmp_path, name, source=source)
+        assert (len(task.train), len(task.validation), len(task.test)) == (21, 3, 6)
+        assert task.verify is multiple_choice
+        assert all(task.verify(row, row.targets[0]) for row in task.test)
+
+
+def test_a_file_goes_before_a_generator_where_data_dir_is_given(tmp_path: Path) -> None:
+    rows = [{"input": f"I have {i} cats. How many animals do I have?", "target": str(i)} for i in range(20)]
+    write(tmp_path / "object_counting.json", rows)
+    assert len(load(tmp_path, "object_counting").train) == 14
+    generated = load(
+        tmp_path, "object_counting", source="generated", num_train=5, num_validation=2, num_test=3
+    )
+    assert len(generated.train) == 5
+
+
+def test_grouped_split_keeps_a_story_on_one_side(tmp_path: Path) -> None:
+    write(tmp_path / "tracking.json", tracking_rows(20))
+    task = load(tmp_path, "tracking", split="grouped")
+    sides = [
+        {row.query.split(" At the end")[0] for row in side}
+        for side in (task.train, task.validation, task.test)
+    ]
+    assert [len(side) for side in sides] == [14, 2, 4]
+    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    mixed = load(tmp_path, "tracking")
+    assert {r.group for r in mixed.train} & {r.group for r in mixed.test}
+
+
+def test_a_file_too_small_to_split_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "tiny.json", [{"input": "a", "target": "b"}, {"input": "c", "target": "d"}])
+    with pytest.raises(UserError, match="task tiny: the split leaves the training side empty"):
+        load(tmp_path, "tiny")
+
+
+def test_an_unknown_name_gets_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown task 'object_countng'.*; did you mean 'object_counting'"):
+        load_task(TaskConfig(name="object_countng"), seed=0)
+    with pytest.raises(UserError, match="no generated task 'date_understanding'; known: object_counting"):
+        load_task(TaskConfig(name="date_understanding", source="generated"), seed=0)
