@@ -65,7 +65,8 @@ class ReplayBuffer:
         if not shares:
             raise UserError(
                 f"nothing to train on in iteration {self.newest}: {len(rows)} rows in the buffer, "
-                f"{sum(r.correct for r in rows)} of them correct, buffer.max_wrong_fraction={self.max_wrong_fraction}; "
+                f"{sum(r.correct for r in rows)} of them correct, "
+                f"buffer.max_wrong_fraction={self.max_wrong_fraction}; "
                 "sample more (sampling.num_samples), or start from a model that is sometimes right"
             )
         walks = [(_passes(pool, rng), number) for pool, number in shares]

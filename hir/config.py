@@ -233,7 +233,7 @@ class BufferConfig:
     window: int = 1
     """Iterations kept; 0 keeps all."""
     max_wrong_fraction: float | None = None
-    """Share of wrong rows in a batch; null: as they come."""
+    """Largest share of wrong rows in a batch, so that failures do not swamp it; null: all as they come."""
     deduplicate: bool = True
     """Drop repeats of an output to the same query and instruction."""
 
@@ -285,6 +285,8 @@ class EvaluationConfig:
     """Rows a forward pass on one device."""
     samples_every: int = 5
     """Iterations between printed samples; 0 prints none."""
+    num_logged_rollouts: int = 16
+    """Rollouts of an iteration that go into samples.jsonl."""
 
     def __post_init__(self) -> None:
         check_at_least(1, "evaluation", every=self.every, batch_size=self.batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,10 +35,8 @@ class SamplingReport:
     fraction_unique: float
     """Different answers by all answers, counted query by query."""
     seconds: float
-    rollouts: tuple[Rollout, ...]
-    """The first rollouts, for the log."""
-    rows: tuple[TrainingExample, ...]
-    """Their training rows, as far as they have one."""
+    logged: tuple[tuple[Rollout, str | None], ...]
+    """The first rollouts with the instruction each is trained under, None where it is not trained on."""
 
 
 class HIRDataModule(LightningDataModule):
@@ -124,16 +123,17 @@ class HIRDataModule(LightningDataModule):
         rows = self.method.relabel(rollouts, generator(seed, iteration, 0, "relabeling"))
         self.buffer.extend(iteration, rows)
         self.replan(iteration)
-        logged = tuple(rollouts[:num_logged])
-        keys = {(rollout.query, rollout.output) for rollout in logged}
         return SamplingReport(
             num_samples=len(rollouts),
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
             fraction_unique=len({(r.query, r.output_ids) for r in rollouts}) / len(rollouts),
             seconds=time.perf_counter() - start,
-            rollouts=logged,
-            rows=tuple(rows[: len(keys)]),
+            logged=tuple((rollout, self._relabeled(rollout)) for rollout in rollouts[:num_logged]),
         )
+
+    def _relabeled(self, rollout: Rollout) -> str | None:
+        rows = self.method.relabel([rollout], random.Random(0))
+        return rows[0].instruction if rows else None
 
     def _judge(self, iteration: int, example: Example, ids: tuple[int, ...]) -> Rollout:
         output = self.policy.decode(ids)
@@ -144,6 +144,7 @@ class HIRDataModule(LightningDataModule):
             output=output,
             output_ids=ids,
             correct=self.task.verify(example, output),
+            target=example.targets[0],
         )
 
     def replan(self, iteration: int) -> None:

@@ -4,8 +4,10 @@ Each of these layers beats the ones before it:
 
     dataclass defaults < conf/config.yaml < group files < experiment file < config=FILE < key=value
 
-`group=name` picks conf/<group>/<name>.yaml, whose keys belong to the section of the same name. config=FILE
-stands in for conf/config.yaml and its groups; a group chosen beside it on the command line beats the file.
+`group=name` picks conf/<group>/<name>.yaml, whose keys belong to the section of the same name; what it brings
+along for other sections, say the learning rate that suits a model, stands there under `with:`. config=FILE stands
+in for conf/config.yaml and its groups; a group chosen beside it on the command line beats the file. resume=RUN
+implies the run's own config.yaml and run_dir.
 Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On the command line, ${ is text.
 """
 
@@ -97,6 +99,20 @@ def check_trainer(config: Config) -> None:
         raise ConfigError(f"trainer.precision={precision} overflows in T5: use bf16-mixed or 32-true")
 
 
+def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
+    """Folder and last checkpoint of a run, given either.
+
+    Raises:
+        ConfigError: there is no such run, or it has finished no iteration.
+    """
+    path = Path(run)
+    folder = path.parent.parent if path.suffix == ".ckpt" else path
+    checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
+    if not checkpoint.exists() or not (folder / "config.yaml").is_file():
+        raise ConfigError(f"{run} holds no run to go on with: {checkpoint} and {folder}/config.yaml must exist")
+    return folder, checkpoint
+
+
 def group_files(group: str) -> list[str]:
     """Names that `group=name` finds in conf/."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
@@ -106,6 +122,10 @@ def merge_layers(argv: list[str]) -> Config:
     """load_config but for the check of trainer.*, which has to import Lightning."""
     chosen, values = _parse_arguments(argv)
     file, experiment = chosen.pop("config", None), chosen.pop("experiment", None)
+    if values.get("resume"):
+        folder, _ = find_checkpoint(values["resume"])
+        values.setdefault("run_dir", str(folder))
+        file = file or str(folder / "config.yaml")
     base, groups = _read(Path(file) if file else CONF / "config.yaml")
     overlay: Values = {}
     if experiment:
@@ -181,12 +201,12 @@ def _read(path: Path, section: str = "") -> tuple[Values, dict[str, str]]:
     if not isinstance(tree, dict):
         raise ConfigError(f"{label} must hold keys with values, not a list")
     groups = {} if section else tree.pop("groups", None) or {}
+    elsewhere = tree.pop("with", None) or {} if section else {}
     if not isinstance(groups, dict) or not set(groups) <= set(GROUPS):
         raise ConfigError(f"{label}: groups must choose files for {', '.join(GROUPS)}, not {groups!r}")
     try:
-        return dict(_flatten(tree, f"{section}." if section else "")), {
-            group: str(groups[group]) for group in groups
-        }
+        values = dict(_flatten(tree, f"{section}." if section else "")) | dict(_flatten(elsewhere))
+        return values, {group: str(groups[group]) for group in groups}
     except ConfigError as error:
         raise ConfigError(f"{label}: {error}") from error
 
@@ -219,7 +239,7 @@ def _group_values(group: str, name: str) -> Values:
     values = {f"{group}.name": _escape(name)}
     if group == "task" and name not in group_files(group):
         return values
-    return values | _read(_group_file(group, name), section=group)[0]
+    return values | _read(_group_file(group, name), section=group)[0]  # its `with:` included
 
 
 def _build(layers: list[Values]) -> Config:

@@ -6,8 +6,6 @@ trained: padding, and the given prefix under sub-output relabeling.
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 IGNORE = -100
@@ -66,7 +64,7 @@ def contrastive_instruction_loss(log_probs: Tensor, epsilon: float) -> Tensor:
 
 
 def token_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean entropy in nats of the token distributions at real positions; L_entropy (Eq. 6) is its negative."""
+    """Mean entropy in nats of the token distributions at real positions; L_entropy (Eq. 6) is minus it."""
     log_probs = logits.float().log_softmax(-1)
     entropy = -(log_probs.exp() * log_probs).sum(-1)
     real = labels != IGNORE

@@ -5,13 +5,19 @@ Everything that knows an encoder and a decoder is here and in hir/sampling/; met
 
 from __future__ import annotations
 
-import html
+import html.entities
 import re
-from collections.abc import Sequence
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -26,9 +32,11 @@ class TextEscape:
     """Writes characters that a tokenizer does not know as HTML entities, and reads them back.
 
     T5's vocabulary has no < { } \\ ^ ~ and no backtick: each would become one and the same unknown token. As
-    ``&lt;`` they survive. White space is left to the tokenizer: T5 folds it into single spaces, as it did when
-    FLAN-T5 was trained.
+    ``&lt;`` they survive. Text that holds such an entity of its own is written ``&amp;lt;``. White space is
+    left to the tokenizer: T5 folds it into single spaces, as it did when FLAN-T5 was trained.
     """
+
+    _ENTITY = re.compile(r"&((?:amp;)*)(#[0-9]{1,7}|[A-Za-z0-9]+);")
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -36,13 +44,17 @@ class TextEscape:
 
     def _knows(self, character: str) -> bool:
         if character not in self._known:
-            ids = self._tokenizer(character, add_special_tokens=False)["input_ids"]
             unknown = self._tokenizer.unk_token_id
-            self._known[character] = character.isspace() or unknown is None or unknown not in ids
+            self._known[character] = (
+                character.isspace()
+                or unknown is None
+                or unknown not in self._tokenizer(character, add_special_tokens=False)["input_ids"]
+            )
         return self._known[character]
 
     def escape(self, text: str) -> str:
         """The text with entities in place of unknown characters."""
+        text = self._ENTITY.sub(lambda m: f"&amp;{m[0][1:]}" if self._unknown(m[2]) else m[0], text)
         for character in sorted(set(text)):
             if not self._knows(character):
                 name = html.entities.codepoint2name.get(ord(character), f"#{ord(character)}")
@@ -53,10 +65,22 @@ class TextEscape:
         """Inverse of ``escape``; entities of known characters are left as they are."""
 
         def restore(match: re.Match[str]) -> str:
-            character = html.unescape(match[0])
-            return match[0] if len(character) != 1 or self._knows(character) else character
+            character = self._unknown(match[2])
+            if not character:
+                return match[0]
+            return f"&{match[0][5:]}" if match[1] else character
 
-        return re.sub(r"&#?\w+;", restore, text)
+        return self._ENTITY.sub(restore, text)
+
+    def _unknown(self, entity: str) -> str:
+        """The unknown character that ``escape`` writes as this entity, or nothing."""
+        if entity.startswith("#"):
+            code = int(entity[1:])
+        else:
+            code = html.entities.name2codepoint.get(entity, -1)
+        if not 0 <= code <= sys.maxunicode or 0xD800 <= code <= 0xDFFF:  # half a surrogate pair is no text
+            return ""
+        return "" if self._knows(chr(code)) else chr(code)
 
 
 class Seq2SeqPolicy(nn.Module):
@@ -89,6 +113,8 @@ class Seq2SeqPolicy(nn.Module):
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text, end token last, whatever their number."""
+        if not texts:  # which the tokenizer does not take
+            return []
         return self.tokenizer([self.text.escape(text) for text in texts], verbose=False)["input_ids"]
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
@@ -120,10 +146,10 @@ class Seq2SeqPolicy(nn.Module):
         return tuple(self.token_ids([text])[0])
 
     def strip(self, tokens: Sequence[int]) -> tuple[int, ...]:
-        """Sampled tokens up to the end token, which stays if it came."""
+        """Sampled tokens up to the end token, which stays if it came; padding, sampled or not, is dropped."""
         tokens = list(tokens)
         if self.eos_id in tokens:
-            return tuple(tokens[: tokens.index(self.eos_id) + 1])
+            tokens = tokens[: tokens.index(self.eos_id) + 1]
         return tuple(token for token in tokens if token != self.pad_id)
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -183,11 +209,13 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     Weights come as float32 from safetensors files only; code from a checkpoint is never run.
 
     Raises:
-        UserError: nothing loadable is there, or it is no encoder-decoder model.
+        UserError: nothing whole and loadable is there, or it is no encoder-decoder model.
     """
     path = str(config.path)
     local = Path(path).is_dir()
-    if not local and (path.count("/") > 1 or path[:1] in "./~" or path.count("/") == 1 and Path(path.split("/")[0]).is_dir()):
+    if not local and (
+        path.count("/") > 1 or path[:1] in "./~" or path.count("/") == 1 and Path(path.split("/")[0]).is_dir()
+    ):
         raise UserError(f"model.path={path}: there is no such folder")
     options: dict[str, Any] = {"trust_remote_code": False}
     if not local:
@@ -203,17 +231,29 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         if config.dropout is not None:
             model_config.dropout_rate = config.dropout
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model, info = AutoModelForSeq2SeqLM.from_pretrained(
-            path,
-            config=model_config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-            **options,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        files = tokenizer.vocab_files_names.values()
+        if local and not any((Path(path) / name).is_file() for name in files):
+            # transformers makes up a tokenizer that knows no word instead.
+            raise UserError(f"model.path={path}: no tokenizer there, neither {' nor '.join(sorted(files))}")
+        with _quiet():
+            model, info = AutoModelForSeq2SeqLM.from_pretrained(
+                path,
+                config=model_config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # refused below, in one line
+                output_loading_info=True,
+                **options,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        reason = textwrap.shorten(str(error), 240) or type(error).__name__
         raise UserError(f"model.path={path} cannot be loaded from {where}: {reason}") from error
+    if info["mismatched_keys"]:
+        name, found, expected = sorted(info["mismatched_keys"])[0]
+        raise UserError(
+            f"model.path={path}: {len(info['mismatched_keys'])} weights have another shape than "
+            f"its config.json says: {name} is {tuple(found)}, not {tuple(expected)}"
+        )
     if info["missing_keys"]:
         raise UserError(
             f"model.path={path}: {len(info['missing_keys'])} weights are missing, "
@@ -222,6 +262,17 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     if config.lora.r:
         model = add_lora(model, config.lora)
     return Seq2SeqPolicy(model, tokenizer, config.max_input_tokens, config.overlong)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers does not print its table of a checkpoint's faults."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
 
 
 def add_lora(model: Any, config: LoraConfig) -> Any:

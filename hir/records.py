@@ -32,6 +32,9 @@ class Rollout:
     output_ids: tuple[int, ...]
     """The answer as the sampled tokens, end token included if it came."""
     correct: bool
+    """The feedback: all that a method which learns from feedback may know of the right answer."""
+    target: str
+    """An accepted answer, for the log and for supervised baselines alone."""
 
 
 @dataclass(frozen=True)

@@ -80,23 +80,24 @@ def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
 
 def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGeneration:
     """A T5 of about 0.15 M parameters with random weights."""
-    torch.manual_seed(derive_seed(config.seed, 0, 0, "tiny weights"))
-    return T5ForConditionalGeneration(
-        T5Config(
-            vocab_size=vocabulary,
-            d_model=config.d_model,
-            d_kv=config.d_model // config.num_heads,
-            d_ff=2 * config.d_model,
-            num_layers=config.num_layers,
-            num_decoder_layers=1,
-            num_heads=config.num_heads,
-            dropout_rate=0.0,
-            relative_attention_max_distance=64,
-            pad_token_id=0,
-            eos_token_id=1,
-            decoder_start_token_id=0,
+    with torch.random.fork_rng(devices=[]):  # a run does not depend on whether its base was made or cached
+        torch.manual_seed(derive_seed(config.seed, 0, 0, "tiny weights"))
+        return T5ForConditionalGeneration(
+            T5Config(
+                vocab_size=vocabulary,
+                d_model=config.d_model,
+                d_kv=config.d_model // config.num_heads,
+                d_ff=2 * config.d_model,
+                num_layers=config.num_layers,
+                num_decoder_layers=1,
+                num_heads=config.num_heads,
+                dropout_rate=0.0,
+                relative_attention_max_distance=64,
+                pad_token_id=0,
+                eos_token_id=1,
+                decoder_start_token_id=0,
+            )
         )
-    )
 
 
 def make_base(
@@ -139,13 +140,13 @@ def _labelled_rows(sources: Sequence[GeneratedTask], seed: int) -> list[Example]
 def _pretrain(
     path: Path, config: BaseConfig, instructions: Instructions, rows: list[Example], definition: dict
 ) -> None:
-    """Supervised training on the rows until the accuracy on held-out ones is reached; writes the folder whole."""
+    """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole."""
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
     # The tokenizer sees wordings and no labels; p_wrong is in it so that both instructions cost alike.
     texts = [render_prompt(instructions.correct, row.query) for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[instructions.wrong] * (len(texts) // 8)])
     policy = Seq2SeqPolicy(build_model(config, len(tokenizer)), tokenizer)
-    sampler = GenerateSampler(policy, SamplingConfig(batch_size=256))
+    sampler = GenerateSampler(policy, SamplingConfig(max_new_tokens=8), greedy_batch_size=256)
     pairs = [
         TrainingExample(-1, row.query, instructions.correct, policy.encode_answer(row.targets[0]), True)
         for row in train

@@ -1,18 +1,17 @@
-"""What a method is. A file of this folder that registers one under its own name is found by itself."""
+"""What a method is. A file of this folder that registers a method under its own name is found by itself."""
 
 from __future__ import annotations
 
-import importlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from torch import Tensor
 
 from hir.config import MethodConfig
-from hir.errors import UserError
 from hir.instructions import Instructions
 from hir.records import Rollout, TrainingExample
+from hir.registry import Registry
 
 Batch = Mapping[str, Tensor]
 """``labels`` (B, T), ``weights`` (B,), ``correct`` (B,) and what the policy needs besides."""
@@ -36,28 +35,10 @@ class Method(Protocol):
         ...
 
 
-METHODS: dict[str, type[Method]] = {}
-M = TypeVar("M", bound=type[Method])
-
-
-def register(name: str) -> Callable[[M], M]:
-    """Class decorator: make a method known by the name of its file."""
-
-    def add(method: M) -> M:
-        METHODS[name] = method
-        return method
-
-    return add
+METHODS: Registry[type[Method]] = Registry(__package__, "method.name")
+register = METHODS.register
 
 
 def build_method(config: MethodConfig, instructions: Instructions, decode: Decode) -> Method:
-    """The method named by ``config.name``, from hir/methods/<name>.py.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    module = f"{__package__}.{config.name}"
-    if not config.name.isidentifier() or importlib.util.find_spec(module) is None:
-        raise UserError(f"method.name={config.name}: there is no hir/methods/{config.name}.py")
-    importlib.import_module(module)
+    """The method of hir/methods/<config.name>.py; UserError if there is none."""
     return METHODS[config.name](config, instructions, decode)

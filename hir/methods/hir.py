@@ -1,4 +1,4 @@
-"""Hindsight Instruction Relabeling (Zhang et al. 2023, Algorithm 1): keep failures, rewrite the instruction."""
+"""Hindsight Instruction Relabeling (Zhang et al. 2023, Algorithm 1): keep failures, rewrite their goal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HIR:
             contrast = (self.instructions.negate(instruction),)
         elif self.config.alpha:
             everything = (self.instructions.correct, self.instructions.wrong, *self.instructions.others)
-            contrast = tuple(other for other in everything if other != instruction)
+            contrast = tuple(other for other in dict.fromkeys(everything) if other != instruction)
         prefix_ids, output_ids, prompt_suffix = self._sub_output(rollout.output_ids, rng)
         return TrainingExample(
             iteration=rollout.iteration,

@@ -1,16 +1,27 @@
-"""What a sampler is."""
+"""What a sampler is. A file of this folder that registers a sampler under its own name is found by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+from hir.config import SamplingConfig
+from hir.registry import Registry
 
 Progress = Callable[[int], None]
 """Called with the number of prompts just answered."""
 
 
 class Sampler(Protocol):
-    """Draws answers from a policy."""
+    """Draws answers from a policy's live weights.
+
+    Args:
+        policy: what it samples from.
+        config: temperature, top_k, top_p, max_new_tokens, batch_size.
+        greedy_batch_size: prompts a forward pass in ``greedy``.
+    """
+
+    def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None: ...
 
     def sample(
         self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None
@@ -25,3 +36,12 @@ class Sampler(Protocol):
     def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
         """The answer of likeliest tokens for each prompt."""
         ...
+
+
+SAMPLERS: Registry[type[Sampler]] = Registry(__package__, "sampling.name")
+register = SAMPLERS.register
+
+
+def build_sampler(policy: Any, config: SamplingConfig, greedy_batch_size: int) -> Sampler:
+    """The sampler of hir/sampling/<config.name>.py; UserError if there is none."""
+    return SAMPLERS[config.name](policy, config, greedy_batch_size)

@@ -9,22 +9,23 @@ import torch
 
 from hir.config import SamplingConfig
 from hir.models import Seq2SeqPolicy
-from hir.sampling.base import Progress
+from hir.sampling.base import Progress, register
 
 
+@register("generate")
 class GenerateSampler:
     """A Sampler over ``transformers`` generate.
 
     Args:
         policy: its live weights are sampled from, in eval mode; the mode it was in is restored.
         config: temperature, top_k, top_p, max_new_tokens, batch_size.
-        batch_size: prompts a forward pass in ``greedy``.
+        greedy_batch_size: prompts a forward pass in ``greedy``.
     """
 
-    def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, batch_size: int | None = None) -> None:
+    def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, greedy_batch_size: int) -> None:
         self.policy = policy
         self.config = config
-        self.greedy_batch_size = batch_size or config.batch_size
+        self.greedy_batch_size = greedy_batch_size
 
     def sample(
         self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None

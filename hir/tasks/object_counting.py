@@ -52,7 +52,9 @@ class Settings:
     """Most things listed, distractors included; at most 8."""
     max_count: int = 3
     """Largest count of one thing, 1 to 9; 1 lists single things only."""
-    max_distractors: int = 2
+    single_share: float = 0.7
+    """Share of things listed once, 0 to 1 (0.79 in BIG-Bench Hard)."""
+    max_distractors: int = 0
     """Most things listed of another category than the one asked for; one of the asked always stays."""
 
     def __post_init__(self) -> None:
@@ -60,6 +62,8 @@ class Settings:
             raise UserError("task.settings: 1 <= min_items <= max_items <= 8 must hold")
         if not 1 <= self.max_count <= 9:
             raise UserError("task.settings.max_count must be 1 to 9")
+        if not 0 <= self.single_share <= 1:
+            raise UserError("task.settings.single_share must be 0 to 1")
         if self.max_distractors < 0:
             raise UserError("task.settings.max_distractors must be 0 or more")
 
@@ -81,7 +85,10 @@ class ObjectCounting(GeneratedTask[Settings]):
         else:
             asked = rng.sample(CATEGORIES[category], num_items - num_distractors)
         things = asked + rng.sample(OTHERS[category], num_distractors)
-        counts = rng.choices(range(1, s.max_count + 1), k=len(things))
+        counts = [
+            1 if s.max_count == 1 or rng.random() < s.single_share else rng.randint(2, s.max_count)
+            for _ in things
+        ]
         phrases = [
             singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
             for (singular, plural), count in zip(things, counts, strict=True)

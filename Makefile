@@ -1,0 +1,58 @@
+# `make` lists the targets. Each sets up .venv first where that has not been done.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-fast lint format format-check types clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  make train ARGS="trainer.max_epochs=3"   arguments for train.py, or for pytest after test'
+	@echo '  make setup PYTHON=python3.12             another interpreter (3.10 or newer) for a new .venv'
+
+setup: $(INSTALLED) ## Create .venv and install the pinned requirements
+
+train: $(INSTALLED) ## Train the default model, or what ARGS says
+	@$(PY) train.py $(ARGS)
+
+test: $(INSTALLED) ## Run all tests
+	@$(PY) -m pytest $(ARGS)
+
+test-fast: $(INSTALLED) ## Run the tests that are not marked slow
+	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+lint: $(INSTALLED) ## Look for mistakes with ruff
+	@$(PY) -m ruff check .
+
+format: $(INSTALLED) ## Rewrite the code in the project's format
+	@$(PY) -m ruff check --select I --fix --quiet .
+	@$(PY) -m ruff format .
+
+format-check: $(INSTALLED) ## Say which files `make format` would rewrite
+	@$(PY) -m ruff format --check .
+
+types: $(INSTALLED) ## Check the types with mypy
+	@$(PY) -m mypy
+
+clean: ## Remove caches and build output, not .venv and outputs/
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# A .venv without a working pip is a half-made or a moved one: make it anew.
+$(INSTALLED): requirements.txt
+	@$(PY) -m pip --version >/dev/null 2>&1 || { \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+			echo "error: '$(PYTHON)' is not Python 3.10 or newer; name one that is: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; \
+			exit 1; \
+		}; \
+		$(PYTHON) -m venv --clear $(VENV); \
+	}
+	@echo "Installing requirements.txt into $(VENV) (some minutes the first time)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt
+	@touch $@

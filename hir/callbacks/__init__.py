@@ -1,0 +1,1 @@
+"""Lightning callbacks, one file each: what is measured, recorded and shown while training."""

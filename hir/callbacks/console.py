@@ -1,0 +1,165 @@
+"""ConsoleReport: what a person sees. A header, bars, a line an iteration, samples now and then, a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hir.build import Run
+from hir.callbacks.recorder import RunRecorder
+from hir.config import Config
+from hir.module import HIRModule
+
+
+class ConsoleReport(Callback):
+    """Prints on rank 0; plain lines where the output is no terminal. Must stand after the recorder."""
+
+    def __init__(self, config: Config, run: Run, recorder: RunRecorder, bars: bool = True) -> None:
+        self.config = config
+        self.run = run
+        self.recorder = recorder
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.bars = bars and self.console.is_terminal
+        self.progress: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        for line in self._header(trainer):
+            self.console.print(line)
+        if self.bars:
+            self.progress = Progress(
+                TextColumn("{task.description:<24}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self.progress.start()
+            self._training = self.progress.add_task("training", total=None)
+            self._sampling = self.progress.add_task("  sampling", total=None)
+            assert isinstance(pl_module, HIRModule)
+            pl_module.sampling_progress = lambda number: self.progress and self.progress.advance(
+                self._sampling, number
+            )  # type: ignore[assignment, func-returns-value]
+
+    def _header(self, trainer: Trainer) -> list[str]:
+        config, task, data = self.config, self.run.datamodule.task, self.run.datamodule
+        model = self.run.module.policy.model
+        millions = sum(weight.numel() for weight in model.parameters()) / 1e6
+        lines = [
+            f"[bold]task[/]    {task.name}: {len(task.train)} training queries, {len(task.validation)} "
+            f"validation and {len(task.test)} test rows, none shared",
+            f"[bold]model[/]   {escape(config.model.path or config.model.name)}, {millions:.2f} M parameters, "
+            f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
+            f"[bold]method[/]  {config.method.name}: {trainer.max_epochs} iterations of {data.num_queries} queries "
+            f"x {config.sampling.num_samples} samples and {data.num_updates} updates of "
+            f"{config.training.batch_size} rows",
+        ]
+        if self.run.num_overlong:
+            lines.append(
+                f"[yellow]note[/]    {self.run.num_overlong} prompts are over {config.model.max_input_tokens} "
+                "tokens and are cut in their middle"
+            )
+        base = self.recorder.evaluation.base["test/accuracy"]
+        lines.append(f"[bold]base[/]    {base:.3f} test accuracy before training")
+        if self.run.base:
+            lines.append(
+                f"        the tiny base had {self.run.base.num_updates} supervised updates on labelled "
+                f"{' and '.join(self.run.base.tasks)} rows of its own, since relabeling has nothing to work on "
+                "from chance; from here on the model only hears right or wrong"
+            )
+        if trainer.current_epoch:
+            lines.append(f"[bold]resume[/]  after iteration {trainer.current_epoch}")
+        return lines
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.progress:
+            number = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            updates = self.run.datamodule.num_updates
+            share = -(-self.run.datamodule.num_queries // trainer.world_size)
+            self.progress.reset(self._training, total=updates, description=number)
+            self.progress.reset(self._sampling, total=share)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.progress:
+            self.progress.update(self._training, completed=batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        row = self.recorder.history[-1]
+        parts = [f"correct {row['fraction_correct']:.2f}", f"unique {row['fraction_unique']:.2f}"]
+        if "val/accuracy" in row:
+            parts += [f"val [bold]{row['val/accuracy']:.3f}[/]", f"gap {row['val/gap']:+.2f}"]
+        terms = [name for name in row if name.startswith("train/")]
+        parts += [f"{name.removeprefix('train/')} {row[name]:.3f}" for name in terms]
+        parts.append(f"{row['samples_per_second']:.0f} samples/s")
+        width = len(str(trainer.max_epochs))
+        self.console.print(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))
+        every = self.config.evaluation.samples_every
+        if every and (trainer.current_epoch % every == 0):
+            self._print_samples(pl_module)
+        if row["fraction_correct"] == 0:
+            self.console.print(
+                "[yellow]warning[/] no sample of this iteration was correct: with nothing right to imitate the "
+                "model can only learn what is wrong; start from a stronger model or an easier task"
+            )
+
+    def _print_samples(self, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, HIRModule) and pl_module.report is not None
+        # One answer a query, so that the three show three questions.
+        by_query = {rollout.query: (rollout, new) for rollout, new in pl_module.report.logged}
+        for rollout, relabeled in list(by_query.values())[:3]:
+            verdict = "[green]right[/]" if rollout.correct else "[red]wrong[/]"
+            question = " ".join(rollout.query.split())
+            question = question if len(question) <= 100 else f"{question[:60]} ... {question[-35:]}"
+            self.console.print(f"      [dim]Q:[/] {escape(question)}")
+            self.console.print(
+                f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]trained as[/] "
+                f"{escape(relabeled or 'nothing')}"
+            )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+        if not trainer.is_global_zero:
+            return
+        summary = self.recorder.summary()
+        table = Table(title=None, box=None, pad_edge=False)
+        for name in ("test rows", "base", "trained", "change"):
+            table.add_column(name, justify="left" if name == "test rows" else "right")
+        base, test = summary["base"]["accuracy"], summary["test"]["accuracy"]
+        rows = f"{summary['task']} ({len(self.run.datamodule.task.test)})"
+        table.add_row(rows, f"{base:.3f}", f"[bold]{test:.3f}[/]", f"{test - base:+.3f}")
+        first, last = self.recorder.evaluation.base, self.recorder.history[-1]
+        for task in self.run.evaluation_tasks:
+            key = f"{task.name}/accuracy"
+            before, after = first[key], last[key]
+            rows = f"{task.name} ({len(task.test)})"
+            table.add_row(rows, f"{before:.3f}", f"[bold]{after:.3f}[/]", f"{after - before:+.3f}")
+        self.console.print()
+        self.console.print(table)
+        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in summary["seconds"].items())
+        self.console.print(f"[dim]{seconds}[/]")
+        self.console.print(f"saved in {escape(str(self.recorder.folder))}{_slash(self.recorder.folder)}")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+
+
+def _slash(folder: Path) -> str:
+    return ": config.yaml metrics.csv samples.jsonl summary.json learning_curve.png checkpoints/"

@@ -1,0 +1,120 @@
+"""BigBenchEvaluation: greedy accuracy under p_correct and p_wrong, exact on any number of devices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torchmetrics import MeanMetric
+
+from hir.config import EvaluationConfig
+from hir.datamodule import shard
+from hir.instructions import Instructions, render_prompt
+from hir.models import Seq2SeqPolicy
+from hir.module import HIRModule
+from hir.records import Example
+from hir.sampling.base import Sampler
+from hir.tasks.base import Task
+from hir.verifiers import Verifier
+
+
+def evaluate(
+    policy: Seq2SeqPolicy, sampler: Sampler, verify: Verifier, rows: Sequence[Example], instruction: str
+) -> float:
+    """Share of the rows whose greedy answer under an instruction is right, 0 to 1.
+
+    Each rank answers its share of the rows once, and only sums are exchanged: no row is counted twice.
+    """
+    share = shard(rows)
+    answers = sampler.greedy([render_prompt(instruction, row.query) for row in share])
+    right = [verify(row, policy.decode(ids)) for row, ids in zip(share, answers, strict=True)]
+    metric = MeanMetric().to(policy.device)
+    if right:
+        metric.update(torch.tensor(right, dtype=torch.float32, device=policy.device))
+    return round(float(metric.compute()), 6)
+
+
+class BigBenchEvaluation(Callback):
+    """Evaluates the validation split and further tasks during a run, and the test split before and after it.
+
+    The test split is no part of any decision: it is answered once by the base and once by the final model.
+
+    Args:
+        config: how often.
+        instructions: p_correct and p_wrong.
+        task: the run's task.
+        further: tasks whose test splits are evaluated beside it.
+    """
+
+    def __init__(
+        self, config: EvaluationConfig, instructions: Instructions, task: Task, further: Sequence[Task] = ()
+    ) -> None:
+        self.config = config
+        self.instructions = instructions
+        self.task = task
+        self.further = tuple(further)
+        self.results: dict[str, float] = {}
+        """Accuracies measured after the iteration that just ended, by metric name; empty if none were."""
+        self.base: dict[str, float] = {}
+        """Accuracies before training: test/accuracy and all of ``results``."""
+        self.test_accuracy: float | None = None
+        self.seconds = 0.0
+        """Time spent so far, in all and in the last evaluation."""
+        self.latest_seconds = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.base:  # a resumed run has it already
+            start = time.perf_counter()
+            test = self._accuracy(trainer, pl_module, self.task, self.task.test, self.instructions.correct)
+            self.base = {"test/accuracy": test, **self._measure(trainer, pl_module)}
+            self._keep_time(start)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        finished = trainer.current_epoch + 1
+        self.results, self.latest_seconds = {}, 0.0
+        if finished % self.config.every == 0 or finished == trainer.max_epochs:
+            start = time.perf_counter()
+            self.results = self._measure(trainer, pl_module)
+            pl_module.log_dict(self.results)
+            self._keep_time(start)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        start = time.perf_counter()
+        self.test_accuracy = self._accuracy(
+            trainer, pl_module, self.task, self.task.test, self.instructions.correct
+        )
+        self._keep_time(start)
+
+    def _keep_time(self, start: float) -> None:
+        self.latest_seconds = time.perf_counter() - start
+        self.seconds += self.latest_seconds
+
+    def _measure(self, trainer: Trainer, module: LightningModule) -> dict[str, float]:
+        p_correct, p_wrong = self.instructions.correct, self.instructions.wrong
+        rows = self.task.validation
+        right = self._accuracy(trainer, module, self.task, rows, p_correct)
+        wrong = self._accuracy(trainer, module, self.task, rows, p_wrong)
+        results = {
+            "val/accuracy": right,
+            "val/accuracy_p_wrong": wrong,
+            "val/gap": round(right - wrong, 6),
+        }
+        for task in self.further:
+            results[f"{task.name}/accuracy"] = self._accuracy(trainer, module, task, task.test, p_correct)
+        return results
+
+    def _accuracy(
+        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], instruction: str
+    ) -> float:
+        assert isinstance(module, HIRModule)
+        with trainer.precision_plugin.forward_context():
+            return evaluate(module.policy, module.sampler, task.verify, rows, instruction)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"base": self.base, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        self.base = dict(state_dict["base"])  # type: ignore[call-overload]
+        self.seconds = float(state_dict["seconds"])  # type: ignore[arg-type]

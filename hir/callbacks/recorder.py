@@ -1,0 +1,188 @@
+"""RunRecorder: the run folder. metrics.csv, samples.jsonl, summary.json, learning_curve.png, config.yaml."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from hir.cache import atomic_write
+from hir.callbacks.evaluation import BigBenchEvaluation
+from hir.config import Config
+from hir.load_config import save_config
+from hir.module import HIRModule
+
+
+class RunRecorder(Callback):
+    """Keeps the run's history and writes it to its folder, an iteration at a time.
+
+    The history travels in the checkpoint, and files are written anew from it, so that a resumed run's files
+    equal an uninterrupted run's. Only rank 0 writes.
+
+    Args:
+        config: the run's configuration.
+        folder: the run folder; made when training starts.
+        evaluation: gives the accuracies; must stand before this callback.
+        started: time.perf_counter() at the start of the program.
+    """
+
+    def __init__(self, config: Config, folder: Path, evaluation: BigBenchEvaluation, started: float) -> None:
+        self.config = config
+        self.folder = folder
+        self.evaluation = evaluation
+        self.history: list[dict[str, float]] = []
+        """One row an iteration, the base's first as iteration 0."""
+        self.samples: list[dict[str, Any]] = []
+        """Rows of samples.jsonl."""
+        self.seconds = {"total": 0.0, "sampling": 0.0, "training": 0.0, "setup": 0.0}
+        self._clock = started
+        self._epoch_start = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds["setup"] += time.perf_counter() - self._clock - self.evaluation.latest_seconds
+        resumed = bool(self.history)
+        if not resumed:
+            self.history.append({"iteration": 0, "samples": 0, "updates": 0, **self.evaluation.base})
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_config(self.config, self.folder / "config.yaml")
+            self._write_tables()
+        if not resumed:
+            self._log(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch_start = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:
+            self.seconds["sampling"] += time.perf_counter() - self._epoch_start
+            self._epoch_start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, HIRModule) and pl_module.report is not None
+        report = pl_module.report
+        training = time.perf_counter() - self._epoch_start - self.evaluation.latest_seconds
+        self.seconds["training"] += training
+        self._keep_time()
+        losses = {k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("train/")}
+        iteration = trainer.current_epoch + 1
+        self.history.append(
+            {
+                "iteration": iteration,
+                "samples": pl_module.num_samples,
+                "updates": trainer.global_step,
+                "fraction_correct": round(report.fraction_correct, 6),
+                "fraction_unique": round(report.fraction_unique, 6),
+                "samples_per_second": round(report.num_samples / report.seconds, 1),
+                **losses,
+                **self.evaluation.results,
+            }
+        )
+        self.samples += [
+            {
+                "iteration": iteration,
+                "query": rollout.query,
+                "instruction": rollout.instruction,
+                "output": rollout.output,
+                "correct": rollout.correct,
+                "relabeled_instruction": relabeled,
+                "target": rollout.target,
+            }
+            for rollout, relabeled in report.logged
+        ]
+        if trainer.is_global_zero:
+            self._write_tables()
+        self._log(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._keep_time()
+        if trainer.is_global_zero:
+            write_json(self.folder / "summary.json", self.summary())
+            plot_learning_curve(self.history, self.config, self.folder / "learning_curve.png")
+
+    def summary(self) -> dict[str, Any]:
+        """The contents of summary.json; accuracies are greedy, under p_correct, on rows never trained on."""
+        last = self.history[-1]
+        seconds = {**self.seconds, "evaluation": self.evaluation.seconds}
+        return {
+            "task": self.config.task.name,
+            "method": self.config.method.name,
+            "model": self.config.model.path or self.config.model.name,
+            "seed": self.config.seed,
+            "iterations": last["iteration"],
+            "base": {"accuracy": self.evaluation.base["test/accuracy"]},
+            "val": {"accuracy": last["val/accuracy"]},
+            "test": {"accuracy": self.evaluation.test_accuracy},
+            "seconds": {name: round(value, 2) for name, value in seconds.items()},
+            "samples": last["samples"],
+            "updates": last["updates"],
+        }
+
+    def _keep_time(self) -> None:
+        now = time.perf_counter()
+        self.seconds["total"] += now - self._clock
+        self._clock = now
+
+    def _write_tables(self) -> None:
+        columns = list(dict.fromkeys(name for row in self.history for name in row))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        atomic_write(self.folder / "metrics.csv", table.getvalue().encode())
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.samples]
+        atomic_write(self.folder / "samples.jsonl", "".join(lines).encode())
+
+    def _log(self, trainer: Trainer) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(self.history[-1]), step=int(self.history[-1]["iteration"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "samples": self.samples, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = list(state_dict["history"])
+        self.samples = list(state_dict["samples"])
+        self.seconds = dict(state_dict["seconds"])
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole."""
+    atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def plot_learning_curve(history: list[dict[str, float]], config: Config, path: Path) -> None:
+    """Accuracy under both instructions and the share of right samples against samples drawn."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    curves = {
+        "val/accuracy": ("validation, with correct answer", "#1b6ca8", "-"),
+        "val/accuracy_p_wrong": ("validation, with wrong answer", "#c8553d", "-"),
+        "fraction_correct": ("samples while training", "#8a8a8a", ":"),
+    }
+    for name, (label, color, style) in curves.items():
+        points = [(row["samples"], row[name]) for row in history if name in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, color=color, label=label, marker=".")
+    axes.axhline(history[0]["val/accuracy"], color="black", linewidth=0.8, linestyle="--", label="base")
+    axes.set(
+        xlabel="answers sampled",
+        ylabel="accuracy",
+        ylim=(-0.02, 1.02),
+        title=f"{config.method.name} on {config.task.name}, {config.model.name}, seed {config.seed}",
+    )
+    axes.grid(alpha=0.25)
+    axes.legend(loc="best", frameon=False)
+    content = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(content)
+    atomic_write(path, content.getvalue())

@@ -1,0 +1,85 @@
+"""Reads a run's checkpoint: plain containers and tensors only, and from the same configuration."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hir.config import Config
+from hir.errors import UserError
+from hir.load_config import find_checkpoint, to_dict
+from hir.models import Seq2SeqPolicy
+
+FIXED = ("seed", "task", "instructions", "model", "method", "sampling", "buffer", "training")
+"""Parts of the configuration that a resumed run shares with the run it continues."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint's contents, loaded with weights_only=True.
+
+    Raises:
+        UserError: it is truncated, holds pickled code, or is no checkpoint of this project.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{path} is no readable checkpoint (truncated, or a pickle that would run code): give the last.ckpt "
+            "of a run of this project"
+        ) from error
+    if not isinstance(checkpoint, dict) or "hir" not in checkpoint:
+        raise UserError(f"{path} is no checkpoint of this project: give the last.ckpt of one of its runs")
+    return checkpoint
+
+
+def check_resume(config: Config) -> Path:
+    """The checkpoint that ``config.resume`` names, fit to be continued under this configuration.
+
+    Raises:
+        UserError: it is from another configuration, finished, or unreadable.
+    """
+    _, path = find_checkpoint(str(config.resume))
+    checkpoint = read_checkpoint(path)
+    saved, now = checkpoint["hir"]["config"], to_dict(config)
+    for section in FIXED:
+        key = _difference(saved.get(section), now[section], section)
+        if key:
+            raise UserError(
+                f"resume={config.resume}: the checkpoint is from another configuration, {key}; resume with the "
+                "run's own, or start a new run"
+            )
+    finished = checkpoint["epoch"] + 1
+    if finished >= config.trainer["max_epochs"]:
+        raise UserError(
+            f"resume={config.resume}: the run has finished its {finished} iterations; "
+            "raise trainer.max_epochs to go on"
+        )
+    return path
+
+
+def _difference(saved: Any, now: Any, key: str) -> str | None:
+    """The first key in which two configurations differ, with both values."""
+    if isinstance(saved, dict) and isinstance(now, dict):
+        for name in {**now, **saved}:
+            found = _difference(saved.get(name), now.get(name), f"{key}.{name}")
+            if found:
+                return found
+        return None
+    return None if saved == now else f"{key} is {now!r} here and was {saved!r}"
+
+
+def load_weights(policy: Seq2SeqPolicy, path: Path) -> None:
+    """Put a run's trained weights into a policy of its configuration.
+
+    Raises:
+        UserError: the checkpoint is unreadable or of another model.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    weights = {name.removeprefix("policy."): weight for name, weight in state.items()}
+    try:
+        policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{path} holds the weights of another model: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,90 @@
+"""HIRModule: the LightningModule around a policy, a method and the online sampling hook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from hir.config import Config
+from hir.datamodule import HIRDataModule, SamplingReport
+from hir.load_config import to_dict
+from hir.methods.base import Method
+from hir.models import Seq2SeqPolicy
+from hir.randomness import derive_seed
+from hir.sampling.base import Progress, Sampler
+
+
+class HIRModule(LightningModule):
+    """Algorithm 1 in Lightning's terms: on_train_epoch_start samples and relabels, training_step learns.
+
+    Args:
+        config: the run's configuration.
+        policy: the language model that is trained.
+        method: gives the loss.
+        sampler: draws answers from the live weights.
+    """
+
+    def __init__(self, config: Config, policy: Seq2SeqPolicy, method: Method, sampler: Sampler) -> None:
+        super().__init__()
+        self.config = config
+        self.policy = policy
+        self.method = method
+        self.sampler = sampler
+        self.report: SamplingReport | None = None
+        """What the current iteration's sampling brought."""
+        self.sampling_progress: Progress | None = None
+        """Told of every prompt answered; the progress bar sets it."""
+        self.num_samples = 0
+        """Answers sampled so far, over all ranks."""
+
+    @property
+    def datamodule(self) -> HIRDataModule:
+        return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
+
+    def on_train_epoch_start(self) -> None:
+        iteration = self.current_epoch
+        # Hooks run outside the precision plugin's autocast.
+        with self.trainer.precision_plugin.forward_context():
+            self.report = self.datamodule.regenerate(
+                self.sampler, iteration, self.sampling_progress, self.config.evaluation.num_logged_rollouts
+            )
+        self.num_samples += self.report.num_samples
+        # A module that was loaded in eval mode would stay in it during fit.
+        self.policy.train()
+        torch.manual_seed(derive_seed(self.config.seed, iteration, self.global_rank, "training"))
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        loss, terms = self.method.loss(self.policy, batch)
+        values = {"loss": loss.detach(), **terms}
+        self.log_dict(
+            {f"train/{name}": value for name, value in values.items()},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch["labels"]),
+            sync_dist=True,
+        )
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        training = self.config.training
+        optimizer = torch.optim.AdamW(
+            [weight for weight in self.policy.parameters() if weight.requires_grad],
+            lr=training.lr,
+            weight_decay=training.weight_decay,
+        )
+        if training.final_lr is None:
+            return optimizer
+        # Counted here: Lightning's own estimate would build the loader before there is any data.
+        total = max(1, self.datamodule.num_updates * int(self.config.trainer["max_epochs"]) - 1)
+        end = training.final_lr / training.lr
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end, total_iters=total)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hir"] = {"config": to_dict(self.config), "num_samples": self.num_samples}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.num_samples = checkpoint["hir"]["num_samples"]

@@ -1,0 +1,55 @@
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports transformers: no test may ask the network
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)  # the models here are too small to share among threads
+
+WORDS = ["<pad>", "</s>", "<unused>", "Q:", "A:", "right", "wrong", "cat", "dog", "one", "two"]
+
+
+@pytest.fixture
+def word_tokenizer():
+    """One token a word, numbered by its place in WORDS: prompts can be encoded by hand."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", WORDS.index("</s>"))]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>")
+
+
+@pytest.fixture
+def tiny_t5():
+    """A random T5 of one layer over WORDS; weights large enough that prompts get different answers."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = T5Config(
+        vocab_size=len(WORDS),
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=1,
+        num_heads=2,
+        dropout_rate=0.0,
+        initializer_factor=3.0,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return T5ForConditionalGeneration(config)
+
+
+@pytest.fixture
+def policy(tiny_t5, word_tokenizer):
+    """A Seq2SeqPolicy of both, in training mode as a new module is."""
+    from hir.models import Seq2SeqPolicy
+
+    return Seq2SeqPolicy(tiny_t5, word_tokenizer).train()

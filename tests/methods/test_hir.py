@@ -1,0 +1,178 @@
+import random
+from dataclasses import replace
+from math import log, sqrt
+
+import pytest
+import torch
+
+from hir.config import MethodConfig
+from hir.errors import UserError
+from hir.instructions import Instructions
+from hir.methods.base import build_method
+from hir.records import Rollout, TrainingExample
+
+RIGHT, WRONG, BRIEF = "Be right.", "Be wrong.", "Be brief."
+ANSWER = (11, 12, 13, 14, 1)
+
+
+def decode(ids) -> str:
+    return "-".join(str(i) for i in ids)
+
+
+def method(others: tuple[str, ...] = (BRIEF,), **config):
+    return build_method(MethodConfig(**config), Instructions(RIGHT, WRONG, others), decode)
+
+
+def rollout(correct: bool, output_ids: tuple[int, ...] = ANSWER) -> Rollout:
+    return Rollout(
+        iteration=3,
+        query="How many?",
+        instruction=RIGHT,
+        output=decode(output_ids),
+        output_ids=output_ids,
+        correct=correct,
+        target="4",
+    )
+
+
+def relabel(correct: bool, others: tuple[str, ...] = (BRIEF,), **config) -> TrainingExample:
+    (example,) = method(others, **config).relabel([rollout(correct)], random.Random(0))
+    return example
+
+
+def test_a_right_answer_keeps_its_instruction() -> None:
+    assert relabel(True, wrong_weight=0.2) == TrainingExample(
+        iteration=3, query="How many?", instruction=RIGHT, output_ids=ANSWER, correct=True, contrast=(WRONG,)
+    )
+
+
+def test_a_wrong_answer_is_kept_under_the_instruction_it_fits() -> None:
+    assert relabel(False, wrong_weight=0.2) == TrainingExample(
+        iteration=3,
+        query="How many?",
+        instruction=WRONG,
+        output_ids=ANSWER,
+        correct=False,
+        contrast=(RIGHT,),
+        weight=0.2,
+    )
+
+
+def test_contrast_with_the_set_of_instructions() -> None:
+    assert relabel(True, contrast="set").contrast == (WRONG, BRIEF)
+    assert relabel(False, contrast="set").contrast == (RIGHT, BRIEF)
+
+
+def test_contrast_has_as_many_instructions_for_right_as_for_wrong() -> None:
+    # A batch holds one number of instructions, so a text that is listed twice must count once.
+    others = (RIGHT, BRIEF, BRIEF)
+    assert relabel(True, others, contrast="set").contrast == (WRONG, BRIEF)
+    assert relabel(False, others, contrast="set").contrast == (RIGHT, BRIEF)
+
+
+@pytest.mark.parametrize("contrast", ["negated", "set"])
+def test_alpha_zero_spares_the_contrast(contrast: str) -> None:
+    assert relabel(True, alpha=0.0, contrast=contrast).contrast == ()
+
+
+def test_answers_keep_their_order_and_empty_ones_are_dropped() -> None:
+    rollouts = [rollout(True, (5, 1)), rollout(False, ()), rollout(False, (1,)), rollout(True, (6, 1))]
+    examples = method().relabel(rollouts, random.Random(0))
+    assert [(e.output_ids, e.correct) for e in examples] == [((5, 1), True), ((1,), False), ((6, 1), True)]
+
+
+def drawn_parts(sub_output: str) -> list[TrainingExample]:
+    rollouts = [rollout(i % 2 == 0) for i in range(300)]
+    examples = method(sub_output=sub_output).relabel(rollouts, random.Random(0))
+    assert [e.correct for e in examples] == [r.correct for r in rollouts]
+    return examples
+
+
+def test_sub_output_none_trains_the_whole_answer() -> None:
+    assert all((e.prefix_ids, e.output_ids, e.prompt_suffix) == ((), ANSWER, "") for e in drawn_parts("none"))
+
+
+def test_sub_output_decoder_splits_the_answer() -> None:
+    examples = drawn_parts("decoder")
+    assert all(e.prefix_ids + e.output_ids == ANSWER and e.prompt_suffix == "" for e in examples)
+    # Every split with something left to train is drawn: 0 to 4 tokens given.
+    assert {len(e.prefix_ids) for e in examples} == {0, 1, 2, 3, 4}
+
+
+def test_sub_output_encoder_trains_a_span_after_the_text_before_it() -> None:
+    examples = drawn_parts("encoder")
+    assert all(e.prefix_ids == () for e in examples)
+    spans = {ANSWER[i:j]: decode(ANSWER[:i]) for i in range(5) for j in range(i + 1, 6)}
+    assert all(e.prompt_suffix == spans[e.output_ids] for e in examples)
+    assert {e.output_ids for e in examples} == spans.keys()  # all 15 spans occur
+
+
+@pytest.mark.parametrize("sub_output", ["decoder", "encoder"])
+def test_parts_are_a_function_of_the_generator(sub_output: str) -> None:
+    rollouts = [rollout(True)] * 20
+    draw = [method(sub_output=sub_output).relabel(rollouts, random.Random(seed)) for seed in (1, 1, 2)]
+    assert draw[0] == draw[1] != draw[2]
+    assert len(set(draw[0])) > 1  # drawn anew for every rollout
+
+
+# Fixed logits of two rows under two instructions, over 3 words. Under its own instruction every real token
+# has probability 1/2, the two other words 1/4.
+FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
+OWN = [[FIRST, THIRD], [SECOND, THIRD]]
+OTHER = [[SECOND, THIRD], [SECOND, FIRST]]  # the labels have 1/4 | 1/2 and 1/4
+BATCH = {
+    "labels": torch.tensor([[0, -100], [1, 2]]),
+    "weights": torch.tensor([1.0, 0.5]),
+    "correct": torch.tensor([True, False]),
+}
+LN2 = log(2)
+# A token costs 0.8 ln 2 + 0.2 * 5/3 ln 2; of three tokens one weighs 1 and two weigh 1/2.
+SUPERVISE = (1 + 0.5 + 0.5) / 3 * (0.8 + 0.2 * 5 / 3) * LN2
+ENTROPY = 1.5 * LN2  # 1/2 ln 2 + 2 * 1/4 ln 4 at every token
+# Mean log-probabilities a token: row 0 has -ln 2 and -2 ln 2, so shares 2 : 1; row 1 has -ln 2 and -1.5 ln 2,
+# so shares sqrt(2) : 1. The supervised weights do not count here.
+CONTRAST = (
+    0.8 * -log(2 / 3) + 0.2 * -log(1 / 3)
+    + 0.8 * -log(sqrt(2) / (1 + sqrt(2))) + 0.2 * -log(1 / (1 + sqrt(2)))
+) / 2  # fmt: skip
+
+
+def test_loss_with_contrast_by_hand() -> None:
+    asked = []
+
+    def policy(batch):
+        asked.append(batch)
+        return torch.tensor([OWN, OTHER]).log()
+
+    loss, terms = method(alpha=0.5, beta=0.1, epsilon=0.2).loss(policy, BATCH)
+    assert loss.item() == pytest.approx(SUPERVISE + 0.5 * CONTRAST - 0.1 * ENTROPY, rel=1e-5)
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {"supervise": SUPERVISE, "contrast": CONTRAST, "entropy": ENTROPY}, rel=1e-5
+    )
+    assert asked == [BATCH]  # one forward pass
+
+
+def test_loss_without_contrast_by_hand() -> None:
+    loss, terms = method(alpha=0.0, beta=0.1, epsilon=0.2).loss(
+        lambda batch: torch.tensor([OWN]).log(), BATCH
+    )
+    assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY, rel=1e-5)
+    assert terms.keys() == {"supervise", "entropy"}
+
+
+def test_loss_carries_gradients_and_its_terms_do_not() -> None:
+    logits = torch.tensor([OWN, OTHER]).log().requires_grad_()
+    loss, terms = method().loss(lambda batch: logits, BATCH)
+    loss.backward()
+    assert logits.grad.isfinite().all()
+    assert (
+        logits.grad[0, 0, 0, 0] < 0 < logits.grad[1, 0, 0, 0]
+    )  # row 0's word: up under its own, down under other
+    assert not any(term.requires_grad for term in terms.values())
+
+
+@pytest.mark.parametrize("name", ["no_such_method", "base", "../hir", ""])
+def test_unknown_method(name: str) -> None:
+    config = replace(MethodConfig(), name=name)
+    with pytest.raises(UserError, match=r"^method\.name=.*\bhir\b"):
+        build_method(config, Instructions(RIGHT, WRONG), decode)

@@ -1,0 +1,384 @@
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import GPT2Config, PreTrainedTokenizerFast
+
+from hir.config import LoraConfig, ModelConfig, SamplingConfig
+from hir.errors import UserError
+from hir.models import Seq2SeqPolicy, TextEscape, load_policy
+from hir.records import TrainingExample
+from hir.sampling.generate import GenerateSampler
+
+# Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
+# 7 cat, 8 dog, 9 one, 10 two.
+
+
+def t5_like_tokenizer() -> PreTrainedTokenizerFast:
+    """Unigram over single characters, as T5's in what matters: no <, {, } and nothing outside ASCII."""
+    known = "▁abcdefghijklmnopqrstuvwxyzABCQ0123456789&#;:.,>()"
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((character, -1.0) for character in known)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+ESCAPED = [
+    ("known text, (A) 1 > 0; #3 & B.", "known text, (A) 1 > 0; #3 & B."),
+    ("a < b", "a &lt; b"),
+    ("{x}", "&#123;x&#125;"),
+    ("caf\u00e9", "caf&eacute;"),
+    ("\U0001f600", "&#128512;"),
+    ("it\x92s", "it&#146;s"),  # html.unescape alone would read a curly quote
+    ("a&gt;b &amp; &no; &#62;", "a&gt;b &amp; &no; &#62;"),  # entities of what is known are left alone
+    ("&lt;", "&amp;lt;"),  # the text holds an entity of its own
+    ("&amp;lt; &#60;", "&amp;amp;lt; &amp;#60;"),
+    ("line\n\tnext", "line\n\tnext"),  # white space is the tokenizer's
+]
+
+
+@pytest.mark.parametrize(("text", "escaped"), ESCAPED)
+def test_escape_and_back(text: str, escaped: str) -> None:
+    escape = TextEscape(t5_like_tokenizer())
+    assert escape.escape(text) == escaped
+    assert escape.unescape(escaped) == text
+
+
+def test_any_text_of_entity_pieces_round_trips() -> None:
+    escape = TextEscape(t5_like_tokenizer())
+    rng = random.Random(0)
+    pieces = ["&", ";", "#", "lt", "amp", "60", "62", "<", "{", "é", " ", "&lt;", "&amp;", "&#55296;", "&#1;"]
+    for _ in range(3000):
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 8)))
+        assert escape.unescape(escape.escape(text)) == text
+
+
+def test_escaped_text_survives_the_tokenizer(tiny_t5) -> None:
+    policy = Seq2SeqPolicy(tiny_t5, t5_like_tokenizer())
+    text = "if a < b: {c} &lt; \U0001f600."
+    ids = policy.encode_answer(text)
+    assert 2 not in ids  # no unknown token
+    assert policy.decode(ids) == text
+
+
+def test_a_tokenizer_that_knows_everything_is_left_alone(word_tokenizer) -> None:
+    escape = TextEscape(word_tokenizer)  # has no unknown token
+    assert escape.escape("a < {é} &lt;") == escape.unescape("a < {é} &lt;") == "a < {é} &lt;"
+
+
+def test_encode_ends_with_the_end_token(policy: Seq2SeqPolicy) -> None:
+    assert policy.encode(["right Q: cat A:", "dog"]) == [[5, 3, 7, 4, 1], [8, 1]]
+    assert policy.encode_answer("two one") == (10, 9, 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        (8, [5, 3, 7, 8, 9, 10, 4, 1]),
+        (7, [5, 3, 7, 9, 10, 4, 1]),
+        (5, [5, 3, 10, 4, 1]),
+        (2, [5, 1]),
+    ],
+)
+def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept: list[int]) -> None:
+    policy.max_input_tokens = limit
+    assert policy.encode(["right Q: cat dog one two A:", "right A:"])[0] == kept
+    assert policy.token_ids(["right Q: cat dog one two A:"]) == [[5, 3, 7, 8, 9, 10, 4, 1]]
+
+
+def test_refuse_raises_above_the_limit_only(tiny_t5, word_tokenizer) -> None:
+    policy = Seq2SeqPolicy(tiny_t5, word_tokenizer, max_input_tokens=3, overlong="refuse")
+    assert policy.encode(["cat dog"]) == [[7, 8, 1]]
+    with pytest.raises(UserError, match="a prompt of 4 tokens is over model.max_input_tokens=3"):
+        policy.encode(["cat", "cat dog cat"])
+
+
+def test_answers_are_not_cut(tiny_t5, word_tokenizer) -> None:
+    policy = Seq2SeqPolicy(tiny_t5, word_tokenizer, max_input_tokens=2, overlong="refuse")
+    assert policy.encode_answer("one two one") == (9, 10, 9, 1)
+
+
+def test_decode_drops_special_tokens_and_outer_spaces(policy: Seq2SeqPolicy) -> None:
+    assert policy.decode((9, 10, 1)) == "one two"
+    assert policy.decode(()) == ""
+
+
+@pytest.mark.parametrize(
+    ("tokens", "answer"),
+    [
+        ([9, 10, 1, 0, 0], (9, 10, 1)),
+        ([9, 1, 7, 1], (9, 1)),
+        ([9, 10, 7], (9, 10, 7)),  # never ended
+        ([1, 0], (1,)),
+        ([0, 9, 0, 10], (9, 10)),  # sampled padding is no answer,
+        ([9, 0, 10, 1], (9, 10, 1)),  # with or without an end
+        ([0, 0], ()),
+    ],
+)
+def test_strip(policy: Seq2SeqPolicy, tokens: list[int], answer: tuple[int, ...]) -> None:
+    assert policy.strip(tokens) == answer
+
+
+def test_pad(policy: Seq2SeqPolicy) -> None:
+    input_ids, mask = policy.pad([[7, 1], [7, 8, 9, 1]])
+    assert input_ids.tolist() == [[7, 1, 0, 0], [7, 8, 9, 1]]
+    assert mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+
+
+ROWS = [
+    TrainingExample(0, "cat", "right", (9, 1), correct=True, contrast=("wrong",)),
+    TrainingExample(
+        0, "dog dog", "wrong", (9, 7, 1), correct=False, contrast=("right",), weight=0.5, prefix_ids=(10,)
+    ),
+]
+
+
+def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
+    batch = policy.collate(ROWS)
+    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
+        "input_ids": [
+            [[5, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1]],  # under the rows' own instructions
+            [[6, 3, 7, 4, 1, 0], [5, 3, 8, 8, 4, 1]],  # under the others
+        ],
+        "attention_mask": [[[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]] * 2,
+        "decoder_input_ids": [[0, 9, 0, 0], [0, 10, 9, 7]],  # start token, prefix, answer but for its last
+        "labels": [[9, 1, -100, -100], [-100, 9, 7, 1]],
+        "weights": [1.0, 0.5],
+        "correct": [True, False],
+    }
+    assert batch["weights"].dtype == torch.float32 and batch["correct"].dtype == torch.bool
+
+
+def test_collate_without_contrast_and_with_a_prompt_suffix(policy: Seq2SeqPolicy) -> None:
+    batch = policy.collate([replace(ROWS[0], contrast=(), prompt_suffix="two one")])
+    assert batch["input_ids"].tolist() == [[[5, 3, 7, 4, 10, 9, 1]]]
+    assert batch["labels"].tolist() == [[9, 1]]
+
+
+def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
+    policy.max_input_tokens = 4
+    assert policy.collate(ROWS)["input_ids"].tolist() == [
+        [[5, 3, 4, 1], [6, 3, 4, 1]],
+        [[6, 3, 4, 1], [5, 3, 4, 1]],
+    ]
+
+
+def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
+    policy.double().eval()  # so that 1e-5 is far above what padding does to rounding
+    batch = policy.collate([ROWS[0], replace(ROWS[1], prefix_ids=())])
+    logits = policy(batch)
+    assert logits.shape == (2, 2, 3, policy.model.config.vocab_size)
+    prompts = [["right Q: cat A:", "wrong Q: dog dog A:"], ["wrong Q: cat A:", "right Q: dog dog A:"]]
+    answers = [[9, 1], [9, 7, 1]]
+    for instruction in range(2):
+        for row in range(2):
+            # Given labels, T5 makes its decoder's input itself; nothing is padded here.
+            alone = policy.model(
+                input_ids=torch.tensor(policy.encode([prompts[instruction][row]])),
+                labels=torch.tensor([answers[row]]),
+            ).logits[0]
+            torch.testing.assert_close(
+                logits[instruction, row, : len(answers[row])], alone, rtol=1e-5, atol=1e-5
+            )
+    assert (logits[0] - logits[1]).abs().max() > 1e-2  # the instruction is read
+
+
+def test_a_given_prefix_conditions_the_decoder_and_nothing_else(policy: Seq2SeqPolicy) -> None:
+    policy.double().eval()
+    whole = replace(ROWS[1], prefix_ids=(), output_ids=(10, 9, 7, 1))
+    torch.testing.assert_close(policy(policy.collate([ROWS[1]])), policy(policy.collate([whole])))
+
+
+# Loading
+
+
+@pytest.fixture
+def folder(tmp_path: Path, policy: Seq2SeqPolicy) -> Path:
+    """A whole checkpoint."""
+    path = tmp_path / "checkpoint"
+    policy.model.save_pretrained(path)
+    policy.tokenizer.save_pretrained(path)
+    return path
+
+
+def load(path: object, **config) -> Seq2SeqPolicy:
+    return load_policy(ModelConfig(name="test", path=str(path), **config))
+
+
+def test_load_gives_back_what_was_saved(folder: Path, policy: Seq2SeqPolicy) -> None:
+    loaded = load(folder, max_input_tokens=6, overlong="refuse")
+    saved = policy.model.state_dict()
+    assert loaded.model.state_dict().keys() == saved.keys()
+    assert all(torch.equal(weight, saved[name]) for name, weight in loaded.model.state_dict().items())
+    assert loaded.encode(["right Q: dog"]) == [[5, 3, 8, 1]]
+    assert (loaded.pad_id, loaded.eos_id, loaded.start_id) == (0, 1, 0)
+    assert (loaded.max_input_tokens, loaded.overlong) == (6, "refuse")
+
+
+def test_weights_saved_as_bf16_come_as_float32(tmp_path: Path, policy: Seq2SeqPolicy) -> None:
+    policy.model.bfloat16().save_pretrained(tmp_path)
+    policy.tokenizer.save_pretrained(tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["shared.weight"].dtype == torch.bfloat16
+    loaded = load(tmp_path)
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.model.shared.weight, policy.model.shared.weight.float())
+
+
+def test_dropout_overrides_the_checkpoint(folder: Path) -> None:
+    def rates(policy: Seq2SeqPolicy) -> set[float]:
+        return {module.p for module in policy.modules() if isinstance(module, torch.nn.Dropout)}
+
+    assert rates(load(folder)) == {0.0}
+    assert rates(load(folder, dropout=0.25)) == {0.25}
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def pickle_only(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    torch.save(load_file(weights), folder / "pytorch_model.bin")
+    weights.unlink()
+
+
+def causal(folder: Path) -> None:
+    GPT2Config(vocab_size=11, n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=1).save_pretrained(
+        folder
+    )
+
+
+def cut_short(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+
+
+def one_missing(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["decoder.block.0.layer.0.SelfAttention.q.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def without_tokenizer(folder: Path) -> None:
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+
+
+BROKEN: list[tuple[Callable[[Path], None], str]] = [
+    (empty, "cannot be loaded from the folder: Unrecognized model"),
+    (without_weights, "no file named model.safetensors"),
+    (pickle_only, "no file named model.safetensors"),
+    (causal, "a gpt2 model is not sequence-to-sequence"),
+    (cut_short, "cannot be loaded from the folder"),
+    (one_missing, "1 weights are missing, decoder.block.0.layer.0.SelfAttention.q.weight among them"),
+    (lambda folder: edit_config(folder, d_ff=48), "4 weights have another shape than its config.json says"),
+    (lambda folder: edit_config(folder, num_heads="two"), "'num_heads' expected int, got str"),
+    (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
+    (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+    (without_tokenizer, "no tokenizer there, neither spiece.model nor tokenizer.json"),
+]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    BROKEN,
+    ids=["empty", "without_weights", "pickle_only", "causal", "cut_short", "one_missing", "other_shape",
+         "config_type", "config_syntax", "half_a_tokenizer", "without_tokenizer"],
+)  # fmt: skip
+def test_a_broken_folder_is_refused_in_one_line(
+    folder: Path, capfd: pytest.CaptureFixture[str], break_it: Callable[[Path], None], said: str
+) -> None:
+    break_it(folder)
+    capfd.readouterr()
+    with pytest.raises(UserError) as error:
+        load(folder)
+    message = str(error.value)
+    assert message.startswith(f"model.path={folder}") and said in message and "\n" not in message
+    assert "MISMATCH" not in capfd.readouterr().err  # transformers' own table stays out of the way
+
+
+def test_a_missing_folder_is_not_looked_up_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="there is no such folder"):
+        load(tmp_path / "none")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for path in ("./none", "../none", "~/none", "runs/none", "one/two/three"):
+        with pytest.raises(UserError, match="there is no such folder"):
+            load(path)
+
+
+def test_an_unreachable_hub_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError) as error:
+        load("hir-test/no-such-model")
+    message = str(error.value)
+    assert message.startswith("model.path=hir-test/no-such-model cannot be loaded from the Hugging Face hub")
+    assert "is the network there" in message and "\n" not in message
+
+
+# Adapters. peft asks transformers for an attribute under its former name.
+peft_warning = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
+
+def trainable(policy: Seq2SeqPolicy) -> set[str]:
+    return {name for name, weight in policy.named_parameters() if weight.requires_grad}
+
+
+def test_rank_zero_trains_all_weights(folder: Path) -> None:
+    policy = load(folder, lora=LoraConfig(r=0))
+    assert trainable(policy) == {name for name, _ in policy.named_parameters()}
+    assert not any("lora" in name for name in trainable(policy))
+
+
+@peft_warning
+def test_lora_trains_adapters_of_the_named_layers_alone(folder: Path) -> None:
+    pytest.importorskip("peft")
+    policy = load(folder, lora=LoraConfig(r=2, target_modules=["q"]))
+    names = trainable(policy)
+    # One q in the encoder and two in the decoder (self and cross), two matrices each.
+    assert len(names) == 6 and all(".q.lora_" in name for name in names)
+    # 16 x 2 and 2 x 16 numbers an adapter
+    assert sum(w.numel() for w in policy.parameters() if w.requires_grad) == 3 * 2 * 32
+
+
+@peft_warning
+def test_fresh_adapters_change_nothing_and_trained_ones_do(folder: Path) -> None:
+    pytest.importorskip("peft")
+    plain, adapted = load(folder).eval(), load(folder, lora=LoraConfig(r=2)).eval()
+    batch = plain.collate(ROWS)
+    torch.testing.assert_close(adapted(batch), plain(batch), rtol=1e-4, atol=1e-4)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.ones_(weight)
+    assert (adapted(batch) - plain(batch)).abs().max() > 0.1
+    sampler = GenerateSampler(adapted, SamplingConfig(max_new_tokens=3), greedy_batch_size=2)
+    assert len(sampler.greedy(["right cat", "wrong dog dog"])) == 2
+
+
+@peft_warning
+def test_lora_on_layers_that_are_not_there(folder: Path) -> None:
+    pytest.importorskip("peft")
+    with pytest.raises(UserError, match=r"^model\.lora\.target_modules: .*no_such_layer.*") as error:
+        load(folder, lora=LoraConfig(r=2, target_modules=["no_such_layer"]))
+    assert "\n" not in str(error.value)
