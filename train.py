@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,21 @@ from typing import TYPE_CHECKING, Any
 from hir.errors import UserError
 
 if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+
     from hir.config import Config
 
 IS_RANK_ZERO = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
 
 
-def train(config: Config, started: float) -> dict[str, Any]:
-    """Run or resume a training run and write its folder; returns the contents of summary.json."""
+def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """Run or resume a training run and write its folder; returns the contents of summary.json.
+
+    Args:
+        config: the run's configuration.
+        started: time.perf_counter() at the start of the program.
+        callbacks: further ones, called before the project's own.
+    """
     folder = run_folder(config)
     # Imported late: --help and mistakes in the configuration need not wait for torch.
     from lightning.pytorch import Trainer
@@ -45,7 +54,7 @@ def train(config: Config, started: float) -> dict[str, Any]:
     trainer = Trainer(
         **settings,
         enable_progress_bar=False,
-        callbacks=[evaluation, recorder, console, last],
+        callbacks=[*callbacks, evaluation, recorder, console, last],
         logger=build_logger(config, folder),
         default_root_dir=folder,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -158,7 +158,7 @@ class HIRDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         # No workers: a worker process would keep the plan it was started with.
         return DataLoader(
-            _PlannedRows(self),
+            PlannedRows(self),
             batch_size=self.rows_per_device(),
             collate_fn=self.policy.collate,
             num_workers=0,
@@ -187,7 +187,7 @@ class HIRDataModule(LightningDataModule):
         self.buffer.load_state_dict(state_dict["buffer"])
 
 
-class _PlannedRows(Dataset[TrainingExample]):
+class PlannedRows(Dataset[TrainingExample]):
     """Row i of the data module's current plan."""
 
     def __init__(self, datamodule: HIRDataModule) -> None:

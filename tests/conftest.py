@@ -53,3 +53,10 @@ def policy(tiny_t5, word_tokenizer):
     from hir.models import Seq2SeqPolicy
 
     return Seq2SeqPolicy(tiny_t5, word_tokenizer).train()
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Environment of a command line: one cache for all, so that the base is made once, and no network."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return {**os.environ, "HIR_CACHE": cache, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,55 @@
+"""Run by test_datamodule.py: trains like train.py and notes what each rank holds and trains on.
+
+`python tests/probe.py NOTES key=value ...` writes NOTES/rank<r>.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
+
+from hir.datamodule import PlannedRows  # noqa: E402
+from hir.load_config import load_config  # noqa: E402
+from train import train  # noqa: E402
+
+
+class Probe(Callback):
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.notes: list[dict[str, Any]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        read = PlannedRows.__getitem__
+
+        def noted(rows: PlannedRows, index: int) -> Any:
+            row = read(rows, index)
+            self.notes[-1]["rows"].append([index, row.iteration, row.query])
+            return row
+
+        self.notes.append({"rows": []})  # would catch rows fetched before the first epoch starts
+        PlannedRows.__getitem__ = noted  # type: ignore[method-assign]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.notes.append({"epoch": trainer.current_epoch, "rows": []})
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        buffer = trainer.datamodule.buffer
+        self.notes[-1]["buffer"] = hashlib.sha256(repr(buffer.rows()).encode()).hexdigest()
+        self.notes[-1]["queries"] = [row.query for row in trainer.datamodule.queries(trainer.current_epoch)]
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        weights = b"".join(w.detach().numpy().tobytes() for w in pl_module.parameters())
+        notes = {"epochs": self.notes, "weights": hashlib.sha256(weights).hexdigest()}
+        (self.folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(notes))
+
+
+if __name__ == "__main__":
+    train(load_config(sys.argv[2:]), time.perf_counter(), [Probe(Path(sys.argv[1]))])

@@ -1,0 +1,71 @@
+"""Online data: what is trained in an epoch was sampled in it, on one process and on two."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import SMALL, run
+
+
+def probe(environment: dict[str, str], folder: Path, *arguments: str) -> list[dict]:
+    """Notes of each rank of a run of three iterations that keeps one iteration's rows."""
+    folder.mkdir()
+    settings = [*SMALL, "trainer.max_epochs=3", "buffer.window=1", f"run_dir={folder / 'run'}", *arguments]
+    done = run(environment, str(folder), *settings, program="tests/probe.py")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank*.json"))]
+
+
+@pytest.fixture(scope="module")
+def one_rank(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    return probe(environment, tmp_path_factory.mktemp("one") / "probe")
+
+
+@pytest.fixture(scope="module")
+def two_ranks(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    folder = tmp_path_factory.mktemp("two") / "probe"
+    ranks = probe(environment, folder, "trainer.devices=2", "trainer.accelerator=cpu")
+    ranks[0]["folder"] = folder / "run"
+    return ranks
+
+
+@pytest.mark.parametrize("ranks", ["one_rank", "two_ranks"])
+def test_rows_trained_in_an_epoch_were_sampled_in_it(ranks: str, request: pytest.FixtureRequest) -> None:
+    for rank in request.getfixturevalue(ranks):
+        before, *epochs = rank["epochs"]
+        assert before["rows"] == [], "rows were fetched before anything was sampled"
+        assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2]
+        for epoch in epochs:
+            assert epoch["rows"]
+            assert {iteration for _, iteration, _ in epoch["rows"]} == {epoch["epoch"]}
+            assert {query for _, _, query in epoch["rows"]} <= set(epoch["queries"])
+
+
+def test_iterations_ask_different_queries_until_all_were_asked(one_rank: list[dict]) -> None:
+    epochs = one_rank[0]["epochs"][1:]
+    asked = [query for epoch in epochs for query in epoch["queries"]]
+    assert len(asked) == 3 * 32 and len(set(asked)) == 96  # 200 training queries: no query comes again yet
+
+
+def test_two_ranks_hold_one_buffer_and_train_disjoint_shards_of_one_plan(two_ranks: list[dict]) -> None:
+    assert len(two_ranks) == 2
+    assert two_ranks[0]["weights"] == two_ranks[1]["weights"]
+    for first, second in zip(*(rank["epochs"][1:] for rank in two_ranks), strict=True):
+        assert first["buffer"] == second["buffer"]
+        # 3 updates of 16 rows, half of each batch on either rank.
+        left, right = ([index for index, _, _ in rank["rows"]] for rank in (first, second))
+        assert left == list(range(0, 48, 2))
+        assert right == list(range(1, 48, 2))
+
+
+def test_two_ranks_count_every_evaluation_row_once(two_ranks: list[dict]) -> None:
+    rows = list(csv.DictReader((two_ranks[0]["folder"] / "metrics.csv").open()))
+    for row in rows:
+        count = float(row["val/accuracy"]) * 20  # 20 validation rows
+        assert count == pytest.approx(round(count), abs=1e-4)
+    summary = json.loads((two_ranks[0]["folder"] / "summary.json").read_text())
+    assert summary["samples"] == 3 * 32 * 4 and summary["updates"] == 9

@@ -1,0 +1,218 @@
+"""The command line as a user runs it, on runs small enough to take seconds each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.command_line import ROOT, SMALL, run
+
+def train(environment: dict[str, str], folder: Path, *arguments: str) -> dict:
+    done = run(environment, *SMALL, f"run_dir={folder}", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "summary.json").read_text())
+
+
+def without_times(summary: dict) -> dict:
+    return {key: value for key, value in summary.items() if key != "seconds"}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    left, right = weights(one), weights(other)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.fixture(scope="session")
+def finished(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of three iterations."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    train(environment, folder, "trainer.max_epochs=3")
+    return folder
+
+
+def test_run_folder_holds_what_the_contract_names(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "config.yaml", "metrics.csv", "samples.jsonl", "summary.json", "learning_curve.png", "checkpoints",
+    }  # fmt: skip
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["task"] == "object_counting" and summary["method"] == "hir" and summary["model"] == "tiny"
+    assert summary["iterations"] == 3
+    assert summary["samples"] == 3 * 32 * 4
+    assert summary["updates"] == 3 * 3
+    assert set(summary["seconds"]) == {"total", "sampling", "training", "evaluation", "setup"}
+    for split in ("base", "val", "test"):
+        assert 0 <= summary[split]["accuracy"] <= 1
+    parts = sum(value for name, value in summary["seconds"].items() if name != "total")
+    assert parts <= summary["seconds"]["total"] + 0.5
+    assert (finished / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_metrics_have_a_row_for_the_base_and_each_iteration(finished: Path) -> None:
+    rows = list(csv.DictReader((finished / "metrics.csv").open()))
+    assert [row["iteration"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["samples"] for row in rows] == ["0", "128", "256", "384"]
+    assert float(rows[3]["val/gap"]) == pytest.approx(
+        float(rows[3]["val/accuracy"]) - float(rows[3]["val/accuracy_p_wrong"]), abs=1e-5
+    )
+
+
+def test_logged_samples_are_judged_and_relabeled_by_the_answer(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "samples.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4
+    for row in rows:
+        assert row["instruction"] == "Solve the question with correct answer."
+        assert row["correct"] == (row["output"].replace(" ", "").strip(".") == row["target"])
+        if row["relabeled_instruction"] is not None:
+            word = "correct" if row["correct"] else "wrong"
+            assert row["relabeled_instruction"] == f"Solve the question with {word} answer."
+
+
+def test_same_command_twice_gives_the_same_run(finished: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    again = train(environment, tmp_path / "again", "trainer.max_epochs=3")
+    assert without_times(again) == without_times(json.loads((finished / "summary.json").read_text()))
+    assert_same_weights(finished, tmp_path / "again")
+
+
+def test_saved_config_repeats_the_run(finished: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(environment, f"config={finished / 'config.yaml'}", f"run_dir={tmp_path / 'again'}")
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(finished, tmp_path / "again")
+
+
+def test_output_is_plain_text_with_header_lines_and_result(environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(environment, *SMALL, f"run_dir={tmp_path / 'run'}", "trainer.max_epochs=1")
+    assert "\x1b" not in done.stdout
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("task    object_counting: 200 training queries") for line in lines)
+    assert any("from here on the model only hears right or wrong" in line for line in lines)
+    assert any(line.startswith("1/1  correct ") for line in lines)
+    assert any("trained as Solve the question with" in line for line in lines)
+    assert any(line.startswith("saved in ") for line in lines)
+    assert done.stderr == ""
+
+
+def test_killed_run_resumes_to_the_same_weights_and_files(
+    finished: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    command = [sys.executable, "train.py", *SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (folder / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "summary.json").exists(), "the run was over before it could be killed"
+    done = run(environment, f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(finished, folder)
+    for name in ("samples.jsonl", "metrics.csv"):
+        lines = [(run / name).read_text().splitlines() for run in (finished, folder)]
+        assert len(lines[0]) == len(lines[1])
+    assert (finished / "samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()
+    one, other = (json.loads((f / "summary.json").read_text()) for f in (finished, folder))
+    assert without_times(one) == without_times(other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trainer.devcies=2"], ["trainer.devcies", "did you mean trainer.devices"]),
+        (["task=logical_deduction"], ["unknown task 'logical_deduction'"]),
+        (["model.path=./nowhere"], ["model.path=./nowhere", "no such folder"]),
+        ([*SMALL[:3], "sampling.num_queries=201"], ["sampling.num_queries=201", "200 training queries"]),
+        (["training.batch_size=0"], ["training.batch_size"]),
+        (["sampling.temperature=-1"], ["sampling.temperature"]),
+        (["sampling.top_p=1.1"], ["sampling.top_p"]),
+        (["trainer.precision=16-mixed"], ["bf16-mixed"]),
+        (["resume=nowhere"], ["nowhere"]),
+        (["method=hri"], ["unknown method 'hri'", "hir"]),
+        (["task.num_test=0"], ["task.num_test"]),
+    ],
+)
+def test_mistakes_exit_2_with_one_line_and_leave_nothing(
+    arguments: list[str], words: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    done = run(environment, f"run_dir={folder}", *arguments)
+    assert done.returncode == 2
+    message = done.stderr.strip()
+    assert message.startswith("error: ") and "\n" not in message, message
+    for word in words:
+        assert word in message
+    assert not folder.exists()
+
+
+def test_used_run_folder_is_refused_and_kept(finished: Path, environment: dict[str, str]) -> None:
+    before = (finished / "summary.json").read_bytes()
+    done = run(environment, *SMALL, f"run_dir={finished}")
+    assert done.returncode == 2 and "holds another run" in done.stderr
+    assert (finished / "summary.json").read_bytes() == before
+
+
+def test_finished_run_is_not_resumed_unless_it_gets_more_iterations(
+    finished: Path, environment: dict[str, str]
+) -> None:
+    done = run(environment, f"resume={finished}")
+    assert done.returncode == 2 and "raise trainer.max_epochs" in done.stderr
+
+
+def test_checkpoint_of_another_config_is_refused(finished: Path, environment: dict[str, str]) -> None:
+    done = run(environment, f"resume={finished}", "trainer.max_epochs=5", "method.alpha=0.7")
+    assert done.returncode == 2
+    assert "method.alpha is 0.7 here and was 0.1" in done.stderr
+
+
+def test_truncated_checkpoint_and_pickle_are_refused(
+    finished: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    import pickle
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(finished, broken)
+    checkpoint = broken / "checkpoints" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    done = run(environment, f"resume={broken}", "trainer.max_epochs=5")
+    assert done.returncode == 2 and "no readable checkpoint" in done.stderr
+    checkpoint.write_bytes(pickle.dumps({"state_dict": Path("x")}))
+    done = run(environment, f"resume={broken}", "trainer.max_epochs=5")
+    assert done.returncode == 2 and "no readable checkpoint" in done.stderr
+
+
+def test_evaluate_gives_the_test_accuracy_of_the_summary(finished: Path, environment: dict[str, str]) -> None:
+    done = run(environment, f"run={finished}", program="-m hir.evaluate")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])["object_counting"]
+    assert result["rows"] == 30
+    summary = json.loads((finished / "summary.json").read_text())
+    assert result["accuracy"] == summary["test"]["accuracy"]
+
+
+def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    """Nobody can be right about a target that no letter can spell: the run goes on, on wrong rows, and says so."""
+    data = tmp_path / "data"
+    data.mkdir()
+    examples = [{"input": f"What is {i}?", "target": f"never {i}"} for i in range(60)]
+    (data / "impossible.json").write_text(json.dumps({"examples": examples}))
+    arguments = ["task=impossible", f"task.data_dir={data}", "sampling.num_queries=16", "sampling.max_new_tokens=2"]
+    done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert "no sample of this iteration was correct" in done.stdout
+    done = run(environment, *SMALL, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}")
+    assert done.returncode == 2
+    assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1
