@@ -1,4 +1,4 @@
-"""Train by Hindsight Instruction Relabeling: `python train.py [group=name] [key=value ...]`; --help lists all."""
+"""Train by Hindsight Instruction Relabeling: `python train.py [group=name] [key=value ...]`, or --help."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     )
     recorder = RunRecorder(config, folder, evaluation, started)
     console = ConsoleReport(config, run, recorder, bars=settings.pop("enable_progress_bar", True))
-    last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    last = ModelCheckpoint(
+        folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
     trainer = Trainer(
         **settings,
         enable_progress_bar=False,

@@ -12,6 +12,7 @@ from hir.instructions import Instructions, render_prompt
 from hir.methods.base import build_method
 from hir.models import Seq2SeqPolicy, load_policy
 from hir.module import HIRModule
+from hir.records import Example
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
 from hir.tiny import Base, make_base
@@ -73,13 +74,14 @@ def load_evaluation_task(config: Config, name: str) -> Task:
 
 def without_queries(task: Task, queries: frozenset[str]) -> Task:
     """The task without rows that the tiny base saw a label of; generated tasks have none of those."""
-    splits = {
-        split: tuple(row for row in getattr(task, split) if row.query not in queries)
-        for split in ("train", "validation", "test")
-    }
-    if not all(splits.values()):
-        raise UserError(f"task {task.name}: no row is left that the tiny base was not pre-trained on")
-    return replace(task, **splits)
+
+    def unseen(rows: tuple[Example, ...]) -> tuple[Example, ...]:
+        return tuple(row for row in rows if row.query not in queries)
+
+    kept = replace(task, train=unseen(task.train), validation=unseen(task.validation), test=unseen(task.test))
+    if not (kept.train and kept.validation and kept.test):
+        raise UserError(f"task {task.name}: a split has no row that the tiny base was not pre-trained on")
+    return kept
 
 
 def count_overlong(policy: Seq2SeqPolicy, task: Task, instructions: Instructions) -> int:
@@ -95,6 +97,7 @@ def count_overlong(policy: Seq2SeqPolicy, task: Task, instructions: Instructions
     if number and policy.overlong == "refuse":
         raise UserError(
             f"task {task.name}: {number} of {len(rows)} prompts are over model.max_input_tokens="
-            f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; raise it, or set model.overlong=cut"
+            f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; "
+            "raise it, or set model.overlong=cut"
         )
     return number

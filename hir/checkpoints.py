@@ -27,8 +27,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(
-            f"{path} is no readable checkpoint (truncated, or a pickle that would run code): give the last.ckpt "
-            "of a run of this project"
+            f"{path} is no readable checkpoint (truncated, or a pickle that would run code): "
+            "give the last.ckpt of a run of this project"
         ) from error
     if not isinstance(checkpoint, dict) or "hir" not in checkpoint:
         raise UserError(f"{path} is no checkpoint of this project: give the last.ckpt of one of its runs")
@@ -48,8 +48,8 @@ def check_resume(config: Config) -> Path:
         key = _difference(saved.get(section), now[section], section)
         if key:
             raise UserError(
-                f"resume={config.resume}: the checkpoint is from another configuration, {key}; resume with the "
-                "run's own, or start a new run"
+                f"resume={config.resume}: the checkpoint is from another configuration, {key}; "
+                "resume with the run's own, or start a new run"
             )
     finished = checkpoint["epoch"] + 1
     if finished >= config.trainer["max_epochs"]:

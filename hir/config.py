@@ -131,7 +131,9 @@ class BaseConfig:
         check_at_least(0, "model.base", seed=self.seed)
         check_at_least(1, "model.base", d_model=self.d_model, num_layers=self.num_layers)
         check_at_least(1, "model.base", num_heads=self.num_heads, max_updates=self.max_updates)
-        check(self.d_model % self.num_heads == 0, "model.base.num_heads", "a divisor of d_model", self.num_heads)
+        check(
+            self.d_model % self.num_heads == 0, "model.base.num_heads", "a divisor of d_model", self.num_heads
+        )
         check(self.lr > 0, "model.base.lr", "above 0", self.lr)
 
 
@@ -149,6 +151,8 @@ class ModelConfig:
     """Longest prompt the encoder takes, in tokens."""
     overlong: str = "cut"
     """What happens to a longer prompt: cut (from its end, but for the answer cue) or refuse."""
+    attention: str | None = None
+    """Attention implementation of transformers, such as eager or sdpa; null: its default."""
     dropout: float | None = None
     """Dropout rate in training; null: the checkpoint's own."""
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -240,7 +244,9 @@ class BufferConfig:
     def __post_init__(self) -> None:
         check_at_least(0, "buffer", window=self.window)
         share = self.max_wrong_fraction
-        check(share is None or 0 <= share <= 1, "buffer.max_wrong_fraction", "between 0 and 1, or null", share)
+        check(
+            share is None or 0 <= share <= 1, "buffer.max_wrong_fraction", "between 0 and 1, or null", share
+        )
 
 
 @dataclass

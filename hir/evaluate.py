@@ -30,9 +30,7 @@ def evaluate_run(run: str | None, arguments: list[str]) -> dict[str, Any]:
         return _evaluate(load_config(arguments), None, None)
     folder, checkpoint = find_checkpoint(run)
     trained = load_config([f"config={folder / 'config.yaml'}"])
-    return _evaluate(
-        load_config([f"config={folder / 'config.yaml'}", *arguments]), trained, checkpoint
-    )
+    return _evaluate(load_config([f"config={folder / 'config.yaml'}", *arguments]), trained, checkpoint)
 
 
 def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -> dict[str, Any]:

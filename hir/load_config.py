@@ -4,10 +4,10 @@ Each of these layers beats the ones before it:
 
     dataclass defaults < conf/config.yaml < group files < experiment file < config=FILE < key=value
 
-`group=name` picks conf/<group>/<name>.yaml, whose keys belong to the section of the same name; what it brings
-along for other sections, say the learning rate that suits a model, stands there under `with:`. config=FILE stands
-in for conf/config.yaml and its groups; a group chosen beside it on the command line beats the file. resume=RUN
-implies the run's own config.yaml and run_dir.
+`group=name` picks conf/<group>/<name>.yaml, whose keys belong to the section of the same name; what it
+brings along for other sections, say the learning rate that suits a model, stands there under `with:`.
+config=FILE stands in for conf/config.yaml and its groups; a group chosen beside it on the command line beats
+the file. resume=RUN implies the run's own config.yaml and run_dir.
 Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On the command line, ${ is text.
 """
 
@@ -109,7 +109,9 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     folder = path.parent.parent if path.suffix == ".ckpt" else path
     checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
     if not checkpoint.exists() or not (folder / "config.yaml").is_file():
-        raise ConfigError(f"{run} holds no run to go on with: {checkpoint} and {folder}/config.yaml must exist")
+        raise ConfigError(
+            f"{run} holds no run to go on with: {checkpoint} and {folder}/config.yaml must exist"
+        )
     return folder, checkpoint
 
 

@@ -240,6 +240,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
                 path,
                 config=model_config,
                 dtype=torch.float32,
+                attn_implementation=config.attention,
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,  # refused below, in one line
                 output_loading_info=True,

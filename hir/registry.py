@@ -1,4 +1,4 @@
-"""Finds the implementation of a name: the file of that name in a folder of the package, which registers it."""
+"""Finds the implementation of a name: the file of that name in a package, which registers it."""
 
 from __future__ import annotations
 
@@ -44,4 +44,5 @@ class Registry(Generic[T]):
         if name not in self.names():
             raise UserError(f"{self.key}={name}: {self.package} holds {', '.join(self.names())}")
         importlib.import_module(f"{self.package}.{name}")
-        return self._entries[name]
+        entry: T = self._entries[name]
+        return entry

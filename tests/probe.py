@@ -40,7 +40,9 @@ class Probe(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.notes.append({"epoch": trainer.current_epoch, "rows": []})
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         buffer = trainer.datamodule.buffer
         self.notes[-1]["buffer"] = hashlib.sha256(repr(buffer.rows()).encode()).hexdigest()
         self.notes[-1]["queries"] = [row.query for row in trainer.datamodule.queries(trainer.current_epoch)]

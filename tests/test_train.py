@@ -15,6 +15,7 @@ import torch
 
 from tests.command_line import ROOT, SMALL, run
 
+
 def train(environment: dict[str, str], folder: Path, *arguments: str) -> dict:
     done = run(environment, *SMALL, f"run_dir={folder}", *arguments)
     assert done.returncode == 0, done.stderr
@@ -62,7 +63,7 @@ def test_run_folder_holds_what_the_contract_names(finished: Path) -> None:
 
 
 def test_metrics_have_a_row_for_the_base_and_each_iteration(finished: Path) -> None:
-    rows = list(csv.DictReader((finished / "metrics.csv").open()))
+    rows = list(csv.DictReader((finished / "metrics.csv").read_text().splitlines()))
     assert [row["iteration"] for row in rows] == ["0", "1", "2", "3"]
     assert [row["samples"] for row in rows] == ["0", "128", "256", "384"]
     assert float(rows[3]["val/gap"]) == pytest.approx(
@@ -81,7 +82,9 @@ def test_logged_samples_are_judged_and_relabeled_by_the_answer(finished: Path) -
             assert row["relabeled_instruction"] == f"Solve the question with {word} answer."
 
 
-def test_same_command_twice_gives_the_same_run(finished: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_same_command_twice_gives_the_same_run(
+    finished: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     again = train(environment, tmp_path / "again", "trainer.max_epochs=3")
     assert without_times(again) == without_times(json.loads((finished / "summary.json").read_text()))
     assert_same_weights(finished, tmp_path / "again")
@@ -93,7 +96,9 @@ def test_saved_config_repeats_the_run(finished: Path, environment: dict[str, str
     assert_same_weights(finished, tmp_path / "again")
 
 
-def test_output_is_plain_text_with_header_lines_and_result(environment: dict[str, str], tmp_path: Path) -> None:
+def test_output_is_plain_text_with_header_lines_and_result(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     done = run(environment, *SMALL, f"run_dir={tmp_path / 'run'}", "trainer.max_epochs=1")
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()
@@ -204,15 +209,22 @@ def test_evaluate_gives_the_test_accuracy_of_the_summary(finished: Path, environ
 
 
 def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str], tmp_path: Path) -> None:
-    """Nobody can be right about a target that no letter can spell: the run goes on, on wrong rows, and says so."""
+    """Two tokens cannot spell the targets: the run goes on, on wrong rows, and says so."""
     data = tmp_path / "data"
     data.mkdir()
     examples = [{"input": f"What is {i}?", "target": f"never {i}"} for i in range(60)]
     (data / "impossible.json").write_text(json.dumps({"examples": examples}))
-    arguments = ["task=impossible", f"task.data_dir={data}", "sampling.num_queries=16", "sampling.max_new_tokens=2"]
+    arguments = [
+        "task=impossible",
+        f"task.data_dir={data}",
+        "sampling.num_queries=16",
+        "sampling.max_new_tokens=2",
+    ]
     done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "no sample of this iteration was correct" in done.stdout
-    done = run(environment, *SMALL, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}")
+    done = run(
+        environment, *SMALL, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}"
+    )
     assert done.returncode == 2
     assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,6 +14,8 @@ from hir.build import Run
 from hir.callbacks.recorder import RunRecorder
 from hir.config import Config
 from hir.module import HIRModule
+
+FILES = "config.yaml metrics.csv samples.jsonl summary.json learning_curve.png checkpoints/last.ckpt"
 
 
 class ConsoleReport(Callback):
@@ -46,35 +47,38 @@ class ConsoleReport(Callback):
             self._training = self.progress.add_task("training", total=None)
             self._sampling = self.progress.add_task("  sampling", total=None)
             assert isinstance(pl_module, HIRModule)
-            pl_module.sampling_progress = lambda number: self.progress and self.progress.advance(
-                self._sampling, number
-            )  # type: ignore[assignment, func-returns-value]
+            pl_module.sampling_progress = self._advance_sampling
+
+    def _advance_sampling(self, number: int) -> None:
+        if self.progress:
+            self.progress.advance(self._sampling, number)
 
     def _header(self, trainer: Trainer) -> list[str]:
         config, task, data = self.config, self.run.datamodule.task, self.run.datamodule
         model = self.run.module.policy.model
         millions = sum(weight.numel() for weight in model.parameters()) / 1e6
+        name = escape(config.model.path or config.model.name)
         lines = [
             f"[bold]task[/]    {task.name}: {len(task.train)} training queries, {len(task.validation)} "
             f"validation and {len(task.test)} test rows, none shared",
-            f"[bold]model[/]   {escape(config.model.path or config.model.name)}, {millions:.2f} M parameters, "
+            f"[bold]model[/]   {name}, {millions:.2f} M parameters, "
             f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
-            f"[bold]method[/]  {config.method.name}: {trainer.max_epochs} iterations of {data.num_queries} queries "
-            f"x {config.sampling.num_samples} samples and {data.num_updates} updates of "
-            f"{config.training.batch_size} rows",
+            f"[bold]method[/]  {config.method.name}: {trainer.max_epochs} iterations of "
+            f"{data.num_queries} queries x {config.sampling.num_samples} samples and "
+            f"{data.num_updates} updates of {config.training.batch_size} rows",
         ]
         if self.run.num_overlong:
             lines.append(
-                f"[yellow]note[/]    {self.run.num_overlong} prompts are over {config.model.max_input_tokens} "
-                "tokens and are cut in their middle"
+                f"[yellow]note[/]    {self.run.num_overlong} prompts are over "
+                f"{config.model.max_input_tokens} tokens and are cut in their middle"
             )
         base = self.recorder.evaluation.base["test/accuracy"]
         lines.append(f"[bold]base[/]    {base:.3f} test accuracy before training")
         if self.run.base:
             lines.append(
                 f"        the tiny base had {self.run.base.num_updates} supervised updates on labelled "
-                f"{' and '.join(self.run.base.tasks)} rows of its own, since relabeling has nothing to work on "
-                "from chance; from here on the model only hears right or wrong"
+                f"{' and '.join(self.run.base.tasks)} rows of its own, since relabeling has nothing to "
+                "work on from chance; from here on the model only hears right or wrong"
             )
         if trainer.current_epoch:
             lines.append(f"[bold]resume[/]  after iteration {trainer.current_epoch}")
@@ -111,8 +115,8 @@ class ConsoleReport(Callback):
             self._print_samples(pl_module)
         if row["fraction_correct"] == 0:
             self.console.print(
-                "[yellow]warning[/] no sample of this iteration was correct: with nothing right to imitate the "
-                "model can only learn what is wrong; start from a stronger model or an easier task"
+                "[yellow]warning[/] no sample of this iteration was correct: with nothing right to imitate "
+                "the model can only learn what is wrong; start from a stronger model or an easier task"
             )
 
     def _print_samples(self, pl_module: LightningModule) -> None:
@@ -140,26 +144,24 @@ class ConsoleReport(Callback):
         base, test = summary["base"]["accuracy"], summary["test"]["accuracy"]
         rows = f"{summary['task']} ({len(self.run.datamodule.task.test)})"
         table.add_row(rows, f"{base:.3f}", f"[bold]{test:.3f}[/]", f"{test - base:+.3f}")
-        first, last = self.recorder.evaluation.base, self.recorder.history[-1]
         for task in self.run.evaluation_tasks:
             key = f"{task.name}/accuracy"
-            before, after = first[key], last[key]
+            before, after = self.recorder.evaluation.base[key], self.recorder.latest(key)
             rows = f"{task.name} ({len(task.test)})"
             table.add_row(rows, f"{before:.3f}", f"[bold]{after:.3f}[/]", f"{after - before:+.3f}")
         self.console.print()
         self.console.print(table)
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in summary["seconds"].items())
         self.console.print(f"[dim]{seconds}[/]")
-        self.console.print(f"saved in {escape(str(self.recorder.folder))}{_slash(self.recorder.folder)}")
+        self.console.print(f"saved in {escape(str(self.recorder.folder))}: {FILES}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._stop()
+        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt) and trainer.current_epoch:
+            folder = escape(str(self.recorder.folder))
+            self.console.print(f"interrupted; go on with: python train.py resume={folder}")
 
     def _stop(self) -> None:
         if self.progress:
             self.progress.stop()
             self.progress = None
-
-
-def _slash(folder: Path) -> str:
-    return ": config.yaml metrics.csv samples.jsonl summary.json learning_curve.png checkpoints/"

@@ -71,7 +71,9 @@ class RunRecorder(Callback):
         training = time.perf_counter() - self._epoch_start - self.evaluation.latest_seconds
         self.seconds["training"] += training
         self._keep_time()
-        losses = {k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("train/")}
+        losses = {
+            k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("train/")
+        }
         iteration = trainer.current_epoch + 1
         self.history.append(
             {
@@ -118,12 +120,16 @@ class RunRecorder(Callback):
             "seed": self.config.seed,
             "iterations": last["iteration"],
             "base": {"accuracy": self.evaluation.base["test/accuracy"]},
-            "val": {"accuracy": last["val/accuracy"]},
+            "val": {"accuracy": self.latest("val/accuracy")},
             "test": {"accuracy": self.evaluation.test_accuracy},
             "seconds": {name: round(value, 2) for name, value in seconds.items()},
             "samples": last["samples"],
             "updates": last["updates"],
         }
+
+    def latest(self, name: str) -> float:
+        """The last value of a metric that is not measured in every iteration."""
+        return next(row[name] for row in reversed(self.history) if name in row)
 
     def _keep_time(self) -> None:
         now = time.perf_counter()
