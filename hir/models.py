@@ -115,7 +115,9 @@ class Seq2SeqPolicy(nn.Module):
         """Tokens of each text, end token last, whatever their number."""
         if not texts:  # which the tokenizer does not take
             return []
-        return self.tokenizer([self.text.escape(text) for text in texts], verbose=False)["input_ids"]
+        escaped = [self.text.escape(text) for text in texts]
+        ids: list[list[int]] = self.tokenizer(escaped, verbose=False)["input_ids"]
+        return ids
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Tokens of each prompt, end token last, at most ``max_input_tokens``.
@@ -188,7 +190,7 @@ class Seq2SeqPolicy(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits (K, B, T, V) of the outputs under each instruction, in one forward pass."""
         num_instructions, num_rows, _ = batch["input_ids"].shape
-        logits = self.model(
+        logits: Tensor = self.model(
             input_ids=batch["input_ids"].flatten(0, 1),
             attention_mask=batch["attention_mask"].flatten(0, 1),
             decoder_input_ids=batch["decoder_input_ids"].repeat(num_instructions, 1),

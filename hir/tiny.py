@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 import torch
@@ -95,7 +96,7 @@ def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGenerati
                 relative_attention_max_distance=64,
                 pad_token_id=0,
                 eos_token_id=1,
-                decoder_start_token_id=0,
+                decoder_start_token_id=0,  # type: ignore[call-arg]  # taken as a further keyword
             )
         )
 
@@ -115,7 +116,7 @@ def make_base(
     names = (task,) if task in generators() else tuple(sorted(generators()))
     sources = [generated_task(name, settings if name == task else {}) for name in names]
     rows = _labelled_rows(sources, model.base.seed)
-    definition = {
+    definition: dict[str, object] = {
         "base": asdict(model.base),
         "instruction": instructions.correct,
         "rows": hashlib.sha256("\0".join(r.query + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
@@ -131,14 +132,18 @@ def make_base(
     return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.query for row in rows))
 
 
-def _labelled_rows(sources: Sequence[GeneratedTask], seed: int) -> list[Example]:
+def _labelled_rows(sources: Sequence[GeneratedTask[Any]], seed: int) -> list[Example]:
     """Pre-training rows of the tasks in turn, NUM_ROWS in all or what they have."""
     share = [source.pretraining_rows(seed, NUM_ROWS // len(sources)) for source in sources]
     return [row for turn in zip(*share, strict=True) for row in turn]
 
 
 def _pretrain(
-    path: Path, config: BaseConfig, instructions: Instructions, rows: list[Example], definition: dict
+    path: Path,
+    config: BaseConfig,
+    instructions: Instructions,
+    rows: list[Example],
+    definition: dict[str, object],
 ) -> None:
     """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole."""
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
