@@ -27,6 +27,8 @@ from hir.instructions import render_prompt
 from hir.losses import IGNORE
 from hir.records import TrainingExample
 
+MAX_CACHED_PROMPTS = 20_000
+
 
 class TextEscape:
     """Writes characters that a tokenizer does not know as HTML entities, and reads them back.
@@ -103,6 +105,7 @@ class Seq2SeqPolicy(nn.Module):
         self.text = TextEscape(tokenizer)
         self.max_input_tokens = max_input_tokens
         self.overlong = overlong
+        self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
         self.start_id: int = model.config.decoder_start_token_id
@@ -125,7 +128,12 @@ class Seq2SeqPolicy(nn.Module):
         Raises:
             UserError: a prompt is longer and ``overlong`` is "refuse".
         """
-        return [self._fit(ids) for ids in self.token_ids(prompts)]
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._encoded]
+        if len(self._encoded) + len(new) > MAX_CACHED_PROMPTS:
+            self._encoded.clear()
+            new = list(dict.fromkeys(prompts))
+        self._encoded.update(zip(new, map(self._fit, self.token_ids(new)), strict=True))
+        return [self._encoded[prompt] for prompt in prompts]
 
     def _fit(self, ids: list[int]) -> list[int]:
         excess = len(ids) - self.max_input_tokens

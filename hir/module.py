@@ -74,6 +74,7 @@ class HIRModule(LightningModule):
             [weight for weight in self.policy.parameters() if weight.requires_grad],
             lr=training.lr,
             weight_decay=training.weight_decay,
+            fused=True,
         )
         if training.final_lr is None:
             return optimizer
