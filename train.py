@@ -116,6 +116,8 @@ def main(argv: list[str]) -> int:
         if IS_RANK_ZERO:
             print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

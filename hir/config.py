@@ -111,7 +111,7 @@ class LoraConfig:
 class BaseConfig:
     """The supervised pre-training that gives the embedded tiny model its head start."""
 
-    accuracy: float = 0.33
+    accuracy: float = 0.3
     """Stop once accuracy on labelled rows of its own reaches this."""
     seed: int = 0
     """Seed of weights and rows; the base is the same for every run seed."""
@@ -150,7 +150,7 @@ class ModelConfig:
     max_input_tokens: int = 512
     """Longest prompt the encoder takes, in tokens."""
     overlong: str = "cut"
-    """What happens to a longer prompt: cut (from its end, but for the answer cue) or refuse."""
+    """What happens to a longer prompt: cut (in its middle) or refuse."""
     attention: str | None = None
     """Attention implementation of transformers, such as eager or sdpa; null: its default."""
     dropout: float | None = None

@@ -22,8 +22,8 @@ SMALL = [
 
 
 def run(
-    environment: dict[str, str], *arguments: str, program: str = "train.py"
+    environment: dict[str, str], *arguments: str, program: str = "train.py", timeout: int = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python PROGRAM ARGUMENTS`` in the project's folder."""
     command = [sys.executable, *program.split(), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)

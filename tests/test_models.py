@@ -387,3 +387,15 @@ def test_lora_on_layers_that_are_not_there(folder: Path) -> None:
     with pytest.raises(UserError, match=r"^model\.lora\.target_modules: .*no_such_layer.*") as error:
         load(folder, lora=LoraConfig(r=2, target_modules=["no_such_layer"]))
     assert "\n" not in str(error.value)
+
+
+def test_untied_output_head_stays_untied(tiny_t5, word_tokenizer, tmp_path):
+    """FLAN-T5 stores an lm_head of its own; a loader that tied it to the embedding would lose the model."""
+    tiny_t5.save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["lm_head.weight"] = weights["shared.weight"] + 1.0
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = load_policy(ModelConfig(name="folder", path=str(tmp_path))).model
+    assert torch.equal(loaded.lm_head.weight, weights["lm_head.weight"])
+    assert torch.equal(loaded.shared.weight, weights["shared.weight"])

@@ -15,6 +15,8 @@ import torch
 
 from tests.command_line import ROOT, SMALL, run
 
+pytestmark = pytest.mark.slow
+
 
 def train(environment: dict[str, str], folder: Path, *arguments: str) -> dict:
     done = run(environment, *SMALL, f"run_dir={folder}", *arguments)
@@ -228,3 +230,17 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     )
     assert done.returncode == 2
     assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_default_run_learns_to_count_from_right_and_wrong(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The main job, whole: `python train.py` from a base of at most 0.40 to at least 0.95 on unseen rows."""
+    folder = tmp_path / "run"
+    done = run({**environment, "OMP_NUM_THREADS": "2"}, f"run_dir={folder}", timeout=800)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["base"]["accuracy"] <= 0.40
+    assert summary["test"]["accuracy"] >= 0.95
+    last = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))[-1]
+    assert float(last["val/accuracy_p_wrong"]) < 0.5 * float(last["val/accuracy"])

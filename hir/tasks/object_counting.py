@@ -47,25 +47,25 @@ class Settings:
     """Difficulty of object_counting (``task.settings.*``)."""
 
     min_items: int = 2
-    """Fewest things listed."""
+    """Fewest things listed of the category asked for; also the smallest answer."""
     max_items: int = 5
-    """Most things listed, distractors included; at most 8."""
+    """Most things listed of that category; at most 8."""
     max_count: int = 3
     """Largest count of one thing, 1 to 9; 1 lists single things only."""
-    single_share: float = 0.7
-    """Share of things listed once, 0 to 1 (0.79 in BIG-Bench Hard)."""
+    max_answer: int = 9
+    """Largest answer, up to max_items x max_count; 9 keeps it to one digit (18 in BIG-Bench Hard)."""
     max_distractors: int = 0
-    """Most things listed of another category than the one asked for; one of the asked always stays."""
+    """Most things listed besides, of other categories; at most 8."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_items <= self.max_items <= 8:
             raise UserError("task.settings: 1 <= min_items <= max_items <= 8 must hold")
         if not 1 <= self.max_count <= 9:
             raise UserError("task.settings.max_count must be 1 to 9")
-        if not 0 <= self.single_share <= 1:
-            raise UserError("task.settings.single_share must be 0 to 1")
-        if self.max_distractors < 0:
-            raise UserError("task.settings.max_distractors must be 0 or more")
+        if not self.min_items <= self.max_answer <= self.max_items * self.max_count:
+            raise UserError("task.settings: min_items <= max_answer <= max_items x max_count must hold")
+        if not 0 <= self.max_distractors <= 8:
+            raise UserError("task.settings.max_distractors must be 0 to 8")
 
 
 @register("object_counting")
@@ -77,23 +77,25 @@ class ObjectCounting(GeneratedTask[Settings]):
     def example(self, rng: random.Random) -> Example:
         s = self.settings
         category = rng.choice(list(CATEGORIES))
-        num_items = rng.randint(s.min_items, s.max_items)
-        num_distractors = rng.randint(0, min(s.max_distractors, num_items - 1))
-        if category == "objects":
+        # The answer first, evenly: as sums of random counts small and large ones would be rare, and a policy
+        # that never tries an answer never hears that it is right.
+        total = rng.randint(s.min_items, s.max_answer)
+        num_items = rng.randint(max(s.min_items, -(-total // s.max_count)), min(s.max_items, total))
+        num_distractors = rng.randint(0, s.max_distractors)
+        if category == "objects":  # which everything is
             num_distractors = 0
             asked = rng.sample(EVERYTHING, num_items)
         else:
-            asked = rng.sample(CATEGORIES[category], num_items - num_distractors)
-        things = asked + rng.sample(OTHERS[category], num_distractors)
-        counts = [
-            1 if s.max_count == 1 or rng.random() < s.single_share else rng.randint(2, s.max_count)
-            for _ in things
-        ]
+            asked = rng.sample(CATEGORIES[category], num_items)
+        others = rng.sample(OTHERS[category], num_distractors)
+        counts = [1] * len(asked)
+        for _ in range(total - len(asked)):
+            counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
+        counts += [rng.randint(1, s.max_count) for _ in others]
         phrases = [
             singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
-            for (singular, plural), count in zip(things, counts, strict=True)
+            for (singular, plural), count in zip(asked + others, counts, strict=True)
         ]
-        total = sum(counts[: len(asked)])
         rng.shuffle(phrases)
         listed = ", ".join(phrases[:-1]) + f", and {phrases[-1]}" if len(phrases) > 1 else phrases[0]
         return Example(query=f"I have {listed}. How many {category} do I have?", targets=(str(total),))

@@ -2,6 +2,7 @@ import random
 import re
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def test_rows_do_not_read_the_global_generator() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"min_items": 1, "max_items": 8, "max_count": 9, "max_distractors": 7}]
+    "settings",
+    [{}, {"min_items": 1, "max_items": 8, "max_count": 9, "max_answer": 72, "max_distractors": 8}],
 )
 def test_object_counting_answers(settings: dict[str, Any]) -> None:
     task = generated_task("object_counting", settings)
@@ -69,6 +71,13 @@ def test_object_counting_answers(settings: dict[str, Any]) -> None:
     assert {row.query.split("How many ")[1] for row in rows} == {
         f"{k} do I have?" for k in [*KINDS, "objects"]
     }
+
+
+def test_object_counting_answers_come_evenly() -> None:
+    task = generated_task("object_counting", {})
+    answers = Counter(task.row(0, i).targets[0] for i in range(4000))
+    assert sorted(answers) == [str(n) for n in range(2, 10)]
+    assert all(430 < n < 570 for n in answers.values()), answers  # 500 each, 3.3 standard deviations
 
 
 def test_word_sorting_answers() -> None:
@@ -120,7 +129,7 @@ def test_about_a_quarter_of_queries_are_for_pretraining() -> None:
 
 def test_more_queries_than_there_are_is_refused() -> None:
     # One thing, counted once: 4 categories of 8 things and 40 objects, 72 queries, some for pre-training.
-    settings = {"min_items": 1, "max_items": 1, "max_count": 1}
+    settings = {"min_items": 1, "max_items": 1, "max_count": 1, "max_answer": 1}
     generator = generated_task("object_counting", settings)
     queries = {generator.row(9, i).query for i in range(3000)}
     assert len(queries) == 72
@@ -157,7 +166,9 @@ def test_rows_come_quickly(name: str) -> None:
         ("object_counting", {"max_items": 9}, "min_items <= max_items <= 8"),
         ("object_counting", {"min_items": 0}, "1 <= min_items"),
         ("object_counting", {"max_count": 10}, "max_count must be 1 to 9"),
-        ("object_counting", {"max_distractors": -1}, "max_distractors must be 0 or more"),
+        ("object_counting", {"max_distractors": -1}, "max_distractors must be 0 to 8"),
+        ("object_counting", {"max_answer": 16}, "max_answer <= max_items x max_count"),
+        ("object_counting", {"max_answer": 1}, "min_items <= max_answer"),
         ("word_sorting", {"min_words": 1}, "2 <= min_words"),
         ("word_sorting", {"max_words": 21}, "max_words <= 20"),
         ("object_countin", {}, "no generated task 'object_countin'; did you mean 'object_counting'"),
