@@ -47,8 +47,8 @@ class TaskConfig:
     """Share of a file's rows held out for the test (paper: 0.2)."""
     validation_fraction: float = 0.1
     """Share of a file's rows carved from the training part for validation."""
-    num_train: int = 8192
-    """Training queries of a generated task."""
+    num_train: int | None = None
+    """Training queries; null: 8192 of a generated task, all of a file's training part."""
     num_validation: int = 256
     """Validation rows of a generated task."""
     num_test: int = 1000
@@ -66,7 +66,11 @@ class TaskConfig:
         held_out = self.test_fraction + self.validation_fraction
         check(held_out < 1, "task.test_fraction + task.validation_fraction", "below 1", held_out)
         check_at_least(
-            1, "task", num_train=self.num_train, num_validation=self.num_validation, num_test=self.num_test
+            1,
+            "task",
+            num_train=1 if self.num_train is None else self.num_train,
+            num_validation=self.num_validation,
+            num_test=self.num_test,
         )
         if self.seed is not None:
             check_at_least(0, "task", seed=self.seed)
@@ -205,8 +209,8 @@ class SamplingConfig:
 
     name: str = "generate"
     """generate: transformers' generate."""
-    num_queries: int | None = None
-    """Queries an iteration, over all devices; null: every training query."""
+    max_queries: int | None = None
+    """Most queries an iteration, over all devices; null: every training query (paper)."""
     num_samples: int = 4
     """Answers drawn for a query (paper: 4)."""
     temperature: float = 1.0
@@ -221,8 +225,8 @@ class SamplingConfig:
     """Queries a forward pass on one device."""
 
     def __post_init__(self) -> None:
-        if self.num_queries is not None:
-            check_at_least(1, "sampling", num_queries=self.num_queries)
+        if self.max_queries is not None:
+            check_at_least(1, "sampling", max_queries=self.max_queries)
         check_at_least(1, "sampling", num_samples=self.num_samples, max_new_tokens=self.max_new_tokens)
         check_at_least(1, "sampling", batch_size=self.batch_size)
         check(0 < self.temperature < inf, "sampling.temperature", "above 0", self.temperature)

@@ -65,13 +65,7 @@ class HIRDataModule(LightningDataModule):
             config.buffer.window, config.buffer.max_wrong_fraction, config.buffer.deduplicate
         )
         self.plan: list[TrainingExample] = []
-        asked = config.sampling.num_queries
-        if asked is not None and asked > len(task.train):
-            raise UserError(
-                f"sampling.num_queries={asked} is more than the {len(task.train)} training queries of "
-                f"{task.name}; lower it, or leave it null for all of them"
-            )
-        self.num_queries = asked or len(task.train)
+        self.num_queries = min(config.sampling.max_queries or len(task.train), len(task.train))
 
     @property
     def num_updates(self) -> int:

@@ -57,7 +57,7 @@ def test_paper_experiment_sets_the_papers_hyperparameters():
     assert (config.method.alpha, config.method.beta, config.method.epsilon) == (1.0, 0.001, 0.2)
     assert (config.sampling.num_samples, config.sampling.temperature, config.sampling.top_k) == (4, 1.0, 50)
     assert (config.training.batch_size, config.training.passes, config.training.lr) == (64, 10, 5e-4)
-    assert (config.training.num_updates, config.sampling.num_queries) == (None, None)
+    assert (config.training.num_updates, config.sampling.max_queries) == (None, None)
     assert (config.buffer.window, config.buffer.max_wrong_fraction) == (0, None)
     assert (config.task.split, config.task.test_fraction) == ("random", 0.2)
     assert (config.trainer["max_epochs"], config.trainer["precision"]) == (31, "bf16-mixed")
@@ -256,7 +256,7 @@ def test_mistakes_are_told_in_one_line(argument, expected):
     model.lora.alpha=0 model.lora.dropout=1 model.base.accuracy=0 model.base.accuracy=1.1 model.base.seed=-1
     model.base.d_model=0 model.base.num_layers=0 model.name=mine method.beta=-1 method.epsilon=1
     method.epsilon=-0.1 method.contrast=all method.sub_output=None method.sub_output=half
-    method.wrong_weight=-1 sampling.num_queries=0 sampling.num_samples=0 sampling.temperature=0
+    method.wrong_weight=-1 sampling.max_queries=0 sampling.num_samples=0 sampling.temperature=0
     sampling.temperature=inf sampling.top_k=-1 sampling.top_p=0 sampling.top_p=1.1 sampling.max_new_tokens=0
     sampling.batch_size=0 buffer.window=-1 buffer.max_wrong_fraction=1.1 buffer.max_wrong_fraction=-0.1
     training.batch_size=0 training.passes=0 training.num_updates=0 training.lr=0 training.lr=nan

@@ -141,7 +141,7 @@ def test_killed_run_resumes_to_the_same_weights_and_files(
         (["trainer.devcies=2"], ["trainer.devcies", "did you mean trainer.devices"]),
         (["task=logical_deduction"], ["unknown task 'logical_deduction'"]),
         (["model.path=./nowhere"], ["model.path=./nowhere", "no such folder"]),
-        ([*SMALL[:3], "sampling.num_queries=201"], ["sampling.num_queries=201", "200 training queries"]),
+        (["task.settings={max_items: 2, max_count: 1, max_answer: 2}"], ["more queries asked than it has"]),
         (["training.batch_size=0"], ["training.batch_size"]),
         (["sampling.temperature=-1"], ["sampling.temperature"]),
         (["sampling.top_p=1.1"], ["sampling.top_p"]),
@@ -219,7 +219,7 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     arguments = [
         "task=impossible",
         f"task.data_dir={data}",
-        "sampling.num_queries=16",
+        "sampling.max_queries=16",
         "sampling.max_new_tokens=2",
     ]
     done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")

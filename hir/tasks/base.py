@@ -31,6 +31,8 @@ T = TypeVar("T", bound="type[GeneratedTask[Any]]")
 
 MAX_MISSES = 10_000
 """Rows in a row that are no new query before a generator counts as exhausted."""
+NUM_TRAIN = 8192
+"""Training queries of a generated task, where task.num_train does not say."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     name, source = config.name, config.source
     if source == "generated" or (source is None and config.data_dir is None and name in generators()):
         generator = generated_task(name, config.settings)
-        return generator.splits(seed, config.num_train, config.num_validation, config.num_test)
+        num_train = NUM_TRAIN if config.num_train is None else config.num_train
+        return generator.splits(seed, num_train, config.num_validation, config.num_test)
     if config.data_dir is not None:
         path = find_file(config.data_dir, name)
     elif name in BBH_SHA256:
@@ -186,6 +189,10 @@ def load_task(config: TaskConfig, seed: int) -> Task:
         grouped=config.split == "grouped",
         name=name,
     )
-    return Task(
-        name, train, validation, test, multiple_choice if any(r.options for r in rows) else exact_match
-    )
+    if config.num_train is not None and config.num_train > len(train):
+        raise UserError(
+            f"task.num_train={config.num_train} asks for more queries than {name} has: {len(train)} of its "
+            f"{len(rows)} rows are for training; lower it, or leave it null for all of them"
+        )
+    verify = multiple_choice if any(row.options for row in rows) else exact_match
+    return Task(name, train[: config.num_train], validation, test, verify)

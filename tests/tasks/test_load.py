@@ -1,6 +1,7 @@
 """Finding files in a folder, and load_task on them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,17 @@ def test_an_unknown_name_gets_a_hint(tmp_path: Path) -> None:
         load_task(TaskConfig(name="object_countng"), seed=0)
     with pytest.raises(UserError, match="no generated task 'date_understanding'; known: object_counting"):
         load_task(TaskConfig(name="date_understanding", source="generated"), seed=0)
+
+
+def test_file_gives_so_many_training_queries_and_no_more(tmp_path: Path) -> None:
+    examples = [{"input": f"What is {i} plus 1?", "target": str(i + 1)} for i in range(100)]
+    (tmp_path / "plus.json").write_text(json.dumps({"examples": examples}))
+    config = TaskConfig(name="plus", data_dir=str(tmp_path))
+    assert len(load_task(config, 0).train) == 70  # 100 less 20 for the test less 10 for validation
+    few = load_task(replace(config, num_train=30), 0)
+    assert few.train == load_task(config, 0).train[:30]
+    assert few.test == load_task(config, 0).test
+    with pytest.raises(
+        UserError, match="task.num_train=71 asks for more queries than plus has: 70 of its 100"
+    ):
+        load_task(replace(config, num_train=71), 0)
