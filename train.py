@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from hir.errors import UserError
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback, Trainer
 
     from hir.config import Config
 
-IS_RANK_ZERO = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
+RANK = next(
+    (int(os.environ[name]) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), 0
+)
+"""This process's rank, known before Lightning is: launchers and Lightning itself set one of these."""
 
 
 def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
@@ -32,36 +33,52 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     """
     folder = run_folder(config)
     # Imported late: --help and mistakes in the configuration need not wait for torch.
-    from lightning.pytorch import Trainer
-    from lightning.pytorch.callbacks import ModelCheckpoint
-
     from hir.build import build_run
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
     from hir.callbacks.recorder import RunRecorder
     from hir.checkpoints import check_resume
+    from hir.datamodule import rows_per_device
+    from hir.quiet import quiet_libraries
 
     quiet_libraries()
     checkpoint = check_resume(config) if config.resume else None
-    run = build_run(config, say=print if IS_RANK_ZERO else lambda line: None)
-    settings = {"enable_model_summary": False, **config.trainer}
+    trainer = build_trainer(config, folder)
+    rows_per_device(config, trainer.world_size)
+    run = build_run(config, say=print if RANK == 0 else lambda line: None)
     evaluation = BigBenchEvaluation(
         config.evaluation, run.datamodule.instructions, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
-    console = ConsoleReport(config, run, recorder, bars=settings.pop("enable_progress_bar", True))
-    last = ModelCheckpoint(
-        folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    trainer = Trainer(
-        **settings,
-        enable_progress_bar=False,
-        callbacks=[*callbacks, evaluation, recorder, console, last],
-        logger=build_logger(config, folder),
-        default_root_dir=folder,
-    )
+    console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
+    # Before the checkpoint, which holds their state.
+    trainer.callbacks[:0] = [*callbacks, evaluation, recorder, console]  # type: ignore[attr-defined]
     trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
     return recorder.summary()
+
+
+def build_trainer(config: Config, folder: Path) -> Trainer:
+    """Lightning's Trainer with the arguments of ``trainer.*``.
+
+    Raises:
+        UserError: Lightning refuses one of them.
+    """
+    from lightning.pytorch import Trainer
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    from hir.callbacks.checkpoint import LastCheckpoint
+
+    own = {
+        "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
+        "default_root_dir": folder,
+        "enable_progress_bar": False,  # the console report has its own bars
+        "logger": build_logger(config, folder),
+    }
+    try:
+        return Trainer(**{"enable_model_summary": False, **config.trainer, **own})
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"trainer.*: Lightning refuses these arguments: {reason}") from error
 
 
 def run_folder(config: Config) -> Path:
@@ -71,12 +88,19 @@ def run_folder(config: Config) -> Path:
         UserError: it holds another run.
     """
     started = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"{started}-{config.task.name}-{config.method.name}-{config.model.name}"
+    name = f"outputs/{started}-{config.task.name}-{config.method.name}-{config.model.name}"
     # Lightning's launcher starts this program again for every further device: they inherit the name.
-    folder = Path(os.environ.setdefault("HIR_RUN_DIR", config.run_dir or f"outputs/{name}"))
+    folder = Path(config.run_dir or os.environ.setdefault("HIR_RUN_DIR", name))
+    if config.resume:
+        from hir.load_config import find_checkpoint
+
+        if folder.resolve() == find_checkpoint(config.resume)[0].resolve():
+            return folder
     if folder.is_file():
         raise UserError(f"run_dir={folder} is a file: choose another folder")
-    if IS_RANK_ZERO and not config.resume and folder.is_dir() and any(folder.iterdir()):
+    # What a run killed before its first iteration ended leaves is no run.
+    started_only = {"config.yaml", "metrics.csv", "samples.jsonl"}
+    if RANK == 0 and folder.is_dir() and {path.name for path in folder.iterdir()} - started_only:
         raise UserError(f"run_dir={folder} holds another run: choose another, or go on with resume={folder}")
     return folder
 
@@ -90,22 +114,6 @@ def build_logger(config: Config, folder: Path) -> Any:
     return WandbLogger(project="hir", name=folder.name, save_dir=folder)
 
 
-def quiet_libraries() -> None:
-    """Silence what libraries say about settings that the project chose on purpose, and their own bars."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # a worker would keep an old plan of rows
-        ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run goes on in its folder
-        ".*Found .* module.* in eval mode.*",  # the module's hook calls train()
-        ".*isinstance.treespec, LeafSpec.*",  # Lightning's own affair
-    ):
-        warnings.filterwarnings("ignore", message)
-
-
 def main(argv: list[str]) -> int:
     started = time.perf_counter()
     try:
@@ -113,9 +121,10 @@ def main(argv: list[str]) -> int:
 
         train(load_config(argv), started)
     except UserError as error:
-        if IS_RANK_ZERO:
-            print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hir.config import Config
@@ -34,9 +34,7 @@ class Run:
 
 def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     """Everything that a run needs; UserError for whatever of it cannot be had."""
-    instructions = Instructions(
-        config.instructions.correct, config.instructions.wrong, tuple(config.instructions.others)
-    )
+    instructions = build_instructions(config)
     task = load_task(config.task, config.seed)
     further = tuple(load_evaluation_task(config, name) for name in config.evaluation.tasks)
     policy, base = build_policy(config, say)
@@ -47,28 +45,40 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     return Run(
         module=HIRModule(config, policy, method, sampler),
-        datamodule=HIRDataModule(config, task, policy, method),
+        datamodule=HIRDataModule(config, task, policy, method, instructions),
         base=base,
         evaluation_tasks=further,
-        num_overlong=count_overlong(policy, task, instructions),
+        num_overlong=count_overlong(policy, (task, *further), instructions, config.model.overlong),
     )
+
+
+def build_instructions(config: Config) -> Instructions:
+    """The run's instructions."""
+    texts = config.instructions
+    return Instructions(texts.correct, texts.wrong, tuple(texts.others))
 
 
 def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Seq2SeqPolicy, Base | None]:
     """The model of ``config.model``; the tiny one is made where it is not cached."""
     if config.model.path is not None:
         return load_policy(config.model), None
-    instructions = Instructions(config.instructions.correct, config.instructions.wrong)
+    instructions = build_instructions(config)
     base = make_base(config.model, instructions, config.task.name, config.task.settings, say)
     return load_policy(replace(config.model, path=str(base.path))), base
 
 
 def load_evaluation_task(config: Config, name: str) -> Task:
-    """A task to evaluate on, split as the run's own task is."""
-    data_dir = config.evaluation.data_dir or config.task.data_dir
-    other = replace(config.task, name=name, data_dir=data_dir, settings={})
-    if name == config.task.name:
-        other = config.task
+    """A task to evaluate on, split as the run's own task is; the run's own only if it is the same data."""
+    if name == config.task.name and config.evaluation.data_dir in (None, config.task.data_dir):
+        return load_task(config.task, config.seed)
+    other = replace(
+        config.task,
+        name=name,
+        source=None if config.task.source == "generated" else config.task.source,
+        data_dir=config.evaluation.data_dir or config.task.data_dir,
+        num_train=None,
+        settings={},
+    )
     return load_task(other, config.seed)
 
 
@@ -84,20 +94,28 @@ def without_queries(task: Task, queries: frozenset[str]) -> Task:
     return kept
 
 
-def count_overlong(policy: Seq2SeqPolicy, task: Task, instructions: Instructions) -> int:
-    """Prompts that are longer than the encoder takes.
+def count_overlong(
+    policy: Seq2SeqPolicy, tasks: Sequence[Task], instructions: Instructions, overlong: str
+) -> int:
+    """Queries whose prompt is longer than the encoder takes under some instruction.
 
     Raises:
-        UserError: there is one, and ``model.overlong`` is refuse.
+        UserError: there is one, and ``overlong`` is refuse.
     """
-    rows = (*task.train, *task.validation, *task.test)
-    prompts = [render_prompt(instructions.correct, row.query) for row in rows]
-    lengths = [len(ids) for ids in policy.token_ids(prompts)]
-    number = sum(length > policy.max_input_tokens for length in lengths)
-    if number and policy.overlong == "refuse":
-        raise UserError(
-            f"task {task.name}: {number} of {len(rows)} prompts are over model.max_input_tokens="
-            f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; "
-            "raise it, or set model.overlong=cut"
-        )
+    texts = (instructions.correct, instructions.wrong, *instructions.others)
+    number = 0
+    for task in tasks:
+        rows = (*task.train, *task.validation, *task.test)
+        lengths = [
+            max(len(ids) for ids in policy.token_ids([render_prompt(text, row.query) for text in texts]))
+            for row in rows
+        ]
+        long = sum(length > policy.max_input_tokens for length in lengths)
+        if long and overlong == "refuse":
+            raise UserError(
+                f"task {task.name}: {long} of {len(rows)} prompts are over model.max_input_tokens="
+                f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; "
+                "raise it, or set model.overlong=cut"
+            )
+        number += long
     return number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: it is truncated, holds pickled code, or is no checkpoint of this project.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the protocol of a pickle that is refused anyway
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes the reader fail in any way
         raise UserError(
             f"{path} is no readable checkpoint (truncated, or a pickle that would run code): "
             "give the last.ckpt of a run of this project"
@@ -44,8 +46,10 @@ def check_resume(config: Config) -> Path:
     _, path = find_checkpoint(str(config.resume))
     checkpoint = read_checkpoint(path)
     saved, now = checkpoint["hir"]["config"], to_dict(config)
-    for section in FIXED:
-        key = _difference(saved.get(section), now[section], section)
+    sections = [(saved.get(name), now[name], name) for name in FIXED]
+    tasks = [config["evaluation"]["tasks"] for config in (saved, now)]
+    for before, after, name in [*sections, (*tasks, "evaluation.tasks")]:
+        key = _difference(before, after, name)
         if key:
             raise UserError(
                 f"resume={config.resume}: the checkpoint is from another configuration, {key}; "

@@ -94,7 +94,7 @@ class InstructionConfig:
 
 @dataclass
 class LoraConfig:
-    """Low-rank adapters through peft (pip install 'hir[lora]')."""
+    """Low-rank adapters through peft (pip install peft)."""
 
     r: int = 0
     """Rank; 0 trains all weights."""
@@ -146,7 +146,7 @@ class ModelConfig:
     """The policy."""
 
     name: str = "tiny"
-    """tiny builds the embedded model; anything else is a label for model.path."""
+    """tiny builds the embedded model, unless model.path is set; any other name is a label."""
     path: str | None = None
     """Folder made by save_pretrained or name on the Hugging Face hub, T5 family; null with model=tiny."""
     revision: str | None = None
@@ -288,7 +288,7 @@ class EvaluationConfig:
     every: int = 1
     """Iterations between evaluations on the validation split; the last one is always evaluated."""
     tasks: list[str] = field(default_factory=list)
-    """Further tasks to evaluate on."""
+    """Further tasks to evaluate on; their answers, too, have at most sampling.max_new_tokens."""
     data_dir: str | None = None
     """Folder of their files; null: task.data_dir."""
     batch_size: int = 128
@@ -301,6 +301,7 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         check_at_least(1, "evaluation", every=self.every, batch_size=self.batch_size)
         check_at_least(0, "evaluation", samples_every=self.samples_every)
+        check_at_least(0, "evaluation", num_logged_rollouts=self.num_logged_rollouts)
 
 
 @dataclass

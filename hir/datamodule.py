@@ -50,17 +50,18 @@ class HIRDataModule(LightningDataModule):
         task: rows and judge; only its training queries are sampled, and its judge asked.
         policy: gives tokens their text and rows their tensors.
         method: relabels.
+        instructions: p_correct, under which is sampled.
     """
 
-    def __init__(self, config: Config, task: Task, policy: Seq2SeqPolicy, method: Method) -> None:
+    def __init__(
+        self, config: Config, task: Task, policy: Seq2SeqPolicy, method: Method, instructions: Instructions
+    ) -> None:
         super().__init__()
         self.config = config
         self.task = task
         self.policy = policy
         self.method = method
-        self.instructions = Instructions(
-            config.instructions.correct, config.instructions.wrong, tuple(config.instructions.others)
-        )
+        self.instructions = instructions
         self.buffer = ReplayBuffer(
             config.buffer.window, config.buffer.max_wrong_fraction, config.buffer.deduplicate
         )
@@ -97,23 +98,20 @@ class HIRDataModule(LightningDataModule):
         same buffer and the same plan.
         """
         start = time.perf_counter()
-        rank, world_size = _rank(), _world_size()
         seed = self.config.seed
-        examples = self.queries(iteration)[rank::world_size]
+        examples = shard(self.queries(iteration))
         prompts = [render_prompt(self.instructions.correct, example.query) for example in examples]
         answers = sampler.sample(
             prompts,
             self.config.sampling.num_samples,
-            derive_seed(seed, iteration, rank, "sampling"),
+            derive_seed(seed, iteration, _rank(), "sampling"),
             progress,
         )
-        rollouts = gather(
-            [
-                self._judge(iteration, example, ids)
-                for example, samples in zip(examples, answers, strict=True)
-                for ids in samples
-            ]
-        )
+        judged = [
+            [self._judge(iteration, example, ids) for ids in samples]
+            for example, samples in zip(examples, answers, strict=True)
+        ]
+        rollouts = [rollout for samples in gather(judged) for rollout in samples]
         rows = self.method.relabel(rollouts, generator(seed, iteration, 0, "relabeling"))
         self.buffer.extend(iteration, rows)
         self.replan(iteration)
@@ -153,26 +151,10 @@ class HIRDataModule(LightningDataModule):
         # No workers: a worker process would keep the plan it was started with.
         return DataLoader(
             PlannedRows(self),
-            batch_size=self.rows_per_device(),
+            batch_size=rows_per_device(self.config, _world_size()),
             collate_fn=self.policy.collate,
             num_workers=0,
         )
-
-    def rows_per_device(self) -> int:
-        """Rows a forward pass on one device, so that all devices and accumulated batches make batch_size.
-
-        Raises:
-            UserError: batch_size cannot be shared out evenly.
-        """
-        batch_size = self.config.training.batch_size
-        accumulated = self.config.trainer.get("accumulate_grad_batches") or 1
-        shares = _world_size() * accumulated
-        if batch_size % shares:
-            raise UserError(
-                f"training.batch_size={batch_size} cannot be shared by {_world_size()} devices and "
-                f"{accumulated} accumulated batches; make it a multiple of {shares}"
-            )
-        return batch_size // shares
 
     def state_dict(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict()}
@@ -208,10 +190,25 @@ def shard(rows: Sequence[T]) -> list[T]:
 
 
 def gather(rows: list[T]) -> list[T]:
-    """The rows of all ranks, in the order that ``shard`` took them from."""
-    world_size = _world_size()
-    if world_size == 1:
+    """The rows of all ranks, in the order that ``shard`` dealt them out."""
+    if _world_size() == 1:
         return rows
-    shares: list[list[T]] = [[] for _ in range(world_size)]
+    shares: list[list[T]] = [[] for _ in range(_world_size())]
     dist.all_gather_object(shares, rows)
-    return [row for share in shares for row in share]
+    return [share[i] for i in range(len(shares[0])) for share in shares if i < len(share)]
+
+
+def rows_per_device(config: Config, world_size: int) -> int:
+    """Rows a forward pass on one device, so that all devices and accumulated batches make batch_size.
+
+    Raises:
+        UserError: batch_size cannot be shared out evenly.
+    """
+    batch_size = config.training.batch_size
+    accumulated = config.trainer.get("accumulate_grad_batches", 1)
+    if batch_size % (world_size * accumulated):
+        raise UserError(
+            f"training.batch_size={batch_size} cannot be shared by {world_size} devices and {accumulated} "
+            f"accumulated batches; make it a multiple of {world_size * accumulated}"
+        )
+    return int(batch_size // (world_size * accumulated))

@@ -36,12 +36,20 @@ def evaluate_run(run: str | None, arguments: list[str]) -> dict[str, Any]:
 def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -> dict[str, Any]:
     import torch
 
-    from hir.build import build_policy, load_evaluation_task, without_queries
+    from hir.build import (
+        build_instructions,
+        build_policy,
+        count_overlong,
+        load_evaluation_task,
+        without_queries,
+    )
     from hir.callbacks.evaluation import evaluate
     from hir.checkpoints import load_weights
+    from hir.quiet import quiet_libraries
     from hir.sampling.base import build_sampler
     from hir.tasks.base import load_task
 
+    quiet_libraries()
     # The model is the trained run's, whatever task it is now asked.
     policy, base = build_policy(trained or config)
     if checkpoint:
@@ -50,6 +58,9 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     tasks = [load_task(config.task, config.seed)]
     tasks += [load_evaluation_task(config, name) for name in config.evaluation.tasks]
+    num_overlong = count_overlong(policy, tasks, build_instructions(config), config.model.overlong)
+    if num_overlong:
+        print(f"{num_overlong} prompts are over {config.model.max_input_tokens} tokens and are cut")
     results: dict[str, Any] = {}
     for task in tasks:
         rows = (without_queries(task, base.queries) if base else task).test
@@ -72,6 +83,8 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
     for task, result in results.items():
         table.add_row(

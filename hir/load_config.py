@@ -33,11 +33,17 @@ CONF = ROOT / "conf"
 NULLS = ("None", "null")  # W&B's agent prints a null as None
 
 RESERVED_TRAINER_KEYS = {
+    "barebones": None,
     "callbacks": None,
     "check_val_every_n_epoch": "evaluation.every",
     "default_root_dir": "run_dir",
+    "enable_checkpointing": None,
+    "limit_train_batches": "training.num_updates",
     "logger": "logger",
+    "max_steps": "training.num_updates",
+    "overfit_batches": "task.num_train",
     "reload_dataloaders_every_n_epochs": None,
+    "use_distributed_sampler": None,
     "val_check_interval": "evaluation.every",
 }
 """Trainer arguments that the project sets itself, and the key that stands for each, if there is one."""
@@ -94,6 +100,11 @@ def check_trainer(config: Config) -> None:
     if type(epochs) is not int or epochs < 1:
         rule = "trainer.max_epochs, the number of HIR iterations, must be an integer of at least 1"
         raise ConfigError(f"{rule}, not {epochs!r}")
+    accumulated = config.trainer.get("accumulate_grad_batches", 1)
+    if type(accumulated) is not int or accumulated < 1:
+        raise ConfigError(
+            f"trainer.accumulate_grad_batches must be an integer of at least 1, not {accumulated!r}"
+        )
     precision = config.trainer.get("precision")
     if str(precision) in ("16", "16-mixed", "16-true"):
         raise ConfigError(f"trainer.precision={precision} overflows in T5: use bf16-mixed or 32-true")
@@ -129,6 +140,8 @@ def merge_layers(argv: list[str]) -> Config:
         values.setdefault("run_dir", str(folder))
         file = file or str(folder / "config.yaml")
     base, groups = _read(Path(file) if file else CONF / "config.yaml")
+    if values.get("model.path") and groups.get("model") == "tiny" and not file:
+        groups["model"] = "seq2seq"  # what suits the tiny model suits no other
     overlay: Values = {}
     if experiment:
         overlay, experiment_groups = _read(_group_file("experiment", experiment))
@@ -139,8 +152,9 @@ def merge_layers(argv: list[str]) -> Config:
     if not file:
         return _build([base, *default_groups, *chosen_groups, overlay, values])
     if "task" in chosen:
-        # Difficulty settings of the file's task mean nothing to another one.
-        base = {key: value for key, value in base.items() if not key.startswith("task.settings")}
+        # What makes the file's task means nothing to another one.
+        own = ("task.source", "task.settings", "task.num_train")
+        base = {key: value for key, value in base.items() if not key.startswith(own)}
     return _build([*default_groups, overlay, base, *chosen_groups, values])
 
 

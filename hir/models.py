@@ -91,20 +91,16 @@ class Seq2SeqPolicy(nn.Module):
     Args:
         model: transformers model, float32.
         tokenizer: its tokenizer.
-        max_input_tokens: longest prompt the encoder takes.
-        overlong: "cut" drops tokens from the middle of a longer prompt, so that the instruction at its start
-            and the question with the answer cue at its end stay; "refuse" raises.
+        max_input_tokens: longest prompt the encoder takes. A longer one loses tokens in its middle, so that
+            the instruction at its start and the question with the answer cue at its end stay.
     """
 
-    def __init__(
-        self, model: Any, tokenizer: Any, max_input_tokens: int = 512, overlong: str = "cut"
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int = 512) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
         self.text = TextEscape(tokenizer)
         self.max_input_tokens = max_input_tokens
-        self.overlong = overlong
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
@@ -123,11 +119,7 @@ class Seq2SeqPolicy(nn.Module):
         return ids
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each prompt, end token last, at most ``max_input_tokens``.
-
-        Raises:
-            UserError: a prompt is longer and ``overlong`` is "refuse".
-        """
+        """Tokens of each prompt, end token last, at most ``max_input_tokens``."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._encoded]
         if len(self._encoded) + len(new) > MAX_CACHED_PROMPTS:
             self._encoded.clear()
@@ -139,11 +131,6 @@ class Seq2SeqPolicy(nn.Module):
         excess = len(ids) - self.max_input_tokens
         if excess <= 0:
             return ids
-        if self.overlong == "refuse":
-            raise UserError(
-                f"a prompt of {len(ids)} tokens is over model.max_input_tokens={self.max_input_tokens}; "
-                "raise it, or set model.overlong=cut"
-            )
         head = self.max_input_tokens // 2
         return ids[:head] + ids[head + excess :]
 
@@ -272,7 +259,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         )
     if config.lora.r:
         model = add_lora(model, config.lora)
-    return Seq2SeqPolicy(model, tokenizer, config.max_input_tokens, config.overlong)
+    return Seq2SeqPolicy(model, tokenizer, config.max_input_tokens)
 
 
 @contextmanager
@@ -295,7 +282,7 @@ def add_lora(model: Any, config: LoraConfig) -> Any:
     try:
         import peft
     except ImportError as error:
-        raise UserError("model.lora.r needs peft: pip install 'hir[lora]'") from error
+        raise UserError("model.lora.r needs peft: pip install peft") from error
     settings = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_2_SEQ_LM,
         r=config.r,

@@ -63,6 +63,7 @@ class HIRModule(LightningModule):
             {f"train/{name}": value for name, value in values.items()},
             on_step=False,
             on_epoch=True,
+            logger=False,  # the recorder logs an iteration's row
             batch_size=len(batch["labels"]),
             sync_dist=True,
         )
@@ -74,7 +75,8 @@ class HIRModule(LightningModule):
             [weight for weight in self.policy.parameters() if weight.requires_grad],
             lr=training.lr,
             weight_decay=training.weight_decay,
-            fused=True,
+            # Lightning does not clip gradients of a fused optimizer under mixed precision.
+            fused=str(self.trainer.precision) == "32-true",
         )
         if training.final_lr is None:
             return optimizer

@@ -44,5 +44,7 @@ class Registry(Generic[T]):
         if name not in self.names():
             raise UserError(f"{self.key}={name}: {self.package} holds {', '.join(self.names())}")
         importlib.import_module(f"{self.package}.{name}")
+        if name not in self._entries:
+            raise UserError(f"{self.key}={name}: its file registers nothing under {name!r}")
         entry: T = self._entries[name]
         return entry

@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from hir.cache import cache_dir
 from hir.config import BaseConfig, ModelConfig, SamplingConfig
+from hir.errors import UserError
 from hir.instructions import Instructions, render_prompt
 from hir.losses import label_smoothed_nll
 from hir.models import Seq2SeqPolicy
@@ -118,7 +119,7 @@ def make_base(
     rows = _labelled_rows(sources, model.base.seed)
     definition: dict[str, object] = {
         "base": asdict(model.base),
-        "instruction": instructions.correct,
+        "instructions": [instructions.correct, instructions.wrong],
         "rows": hashlib.sha256("\0".join(r.query + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
         "recipe": [VOCABULARY, NUM_HELD_OUT, BATCH_SIZE, WARMUP, CHECK_EVERY],
         "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
@@ -126,6 +127,12 @@ def make_base(
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "base" / digest
     if not (path / "base.json").is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"the cache {path.parent} cannot be written: {error.strerror}; set HIR_CACHE"
+            ) from error
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
         _pretrain(path, model.base, instructions, rows, definition)
     made = json.loads((path / "base.json").read_text(encoding="utf-8"))
@@ -133,7 +140,7 @@ def make_base(
 
 
 def _labelled_rows(sources: Sequence[GeneratedTask[Any]], seed: int) -> list[Example]:
-    """Pre-training rows of the tasks in turn, NUM_ROWS in all or what they have."""
+    """Pre-training rows of the tasks in turn, NUM_ROWS in all."""
     share = [source.pretraining_rows(seed, NUM_ROWS // len(sources)) for source in sources]
     return [row for turn in zip(*share, strict=True) for row in turn]
 
@@ -151,11 +158,12 @@ def _pretrain(
     texts = [render_prompt(instructions.correct, row.query) for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[instructions.wrong] * (len(texts) // 8)])
     policy = Seq2SeqPolicy(build_model(config, len(tokenizer)), tokenizer)
-    sampler = GenerateSampler(policy, SamplingConfig(max_new_tokens=8), greedy_batch_size=256)
     pairs = [
         TrainingExample(-1, row.query, instructions.correct, policy.encode_answer(row.targets[0]), True)
         for row in train
     ]
+    longest = max(len(pair.output_ids) for pair in pairs)
+    sampler = GenerateSampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0)
     rng = random.Random(derive_seed(config.seed, 0, 0, "tiny pre-training"))
@@ -176,12 +184,16 @@ def _pretrain(
             right = [exact_match(row, policy.decode(a)) for row, a in zip(held_out, answers, strict=True)]
             accuracy = sum(right) / len(right)
     made = {**definition, "accuracy": accuracy, "num_updates": update}
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         folder = Path(scratch) / "base"
         policy.model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "base.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(folder, path)
+        if path.exists() and not (path / "base.json").is_file():
+            shutil.rmtree(path)  # what a broken-off copy or a clean-up left
+        try:
+            os.replace(folder, path)
+        except OSError:
+            # Another process of this run made the same base meanwhile.
+            if not (path / "base.json").is_file():
+                raise

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,8 @@ def test_defaults_are_the_embedded_run():
 @pytest.mark.parametrize("path", GROUP_FILES, ids=str)
 def test_every_file_of_conf_gives_a_valid_config(path):
     group, name = path.parent.name, path.stem
-    config = load_config([f"{group}={name}"])
+    path = ["model.path=some/model"] if name == "seq2seq" else []  # which has none of its own
+    config = load_config([f"{group}={name}", *path])
     assert type(config) is Config
     if group in GROUPS:
         assert getattr(config, group).name == name
@@ -64,10 +66,25 @@ def test_paper_experiment_sets_the_papers_hyperparameters():
 
 
 def test_paper_experiment_leaves_nothing_to_the_tiny_models_defaults():
-    tuned = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"))
-    paper = OmegaConf.to_container(OmegaConf.load(CONF / "experiment/paper.yaml"))
-    for section in ("method", "sampling", "buffer", "training", "trainer"):
-        assert set(tuned.get(section) or {}) <= set(paper[section]), section
+    tuned = OmegaConf.to_container(OmegaConf.load(CONF / "model/tiny.yaml"))["with"]
+    paper = load_config(["experiment=paper"])
+    default = Config()
+    assert paper.training == default.training and paper.buffer == replace(default.buffer, window=0)
+    assert (paper.method.alpha, paper.method.beta, paper.method.epsilon) == (1.0, 0.001, 0.2)
+    assert paper.method.wrong_weight == 1.0 and paper.sampling.max_queries is None
+    assert "gradient_clip_val" in tuned["trainer"] and "gradient_clip_val" not in paper.trainer
+
+
+def test_a_path_alone_takes_no_setting_of_the_tiny_model():
+    config = load_config(["model.path=some/model"])
+    assert (config.model.name, config.model.path) == ("seq2seq", "some/model")
+    assert (config.method, config.training, config.buffer) == (
+        Config().method,
+        Config().training,
+        Config().buffer,
+    )
+    assert config.trainer["precision"] == "bf16-mixed"
+    assert load_config(["model=flan_t5_small", "model.path=some/model"]).model.name == "flan_t5_small"
 
 
 def test_conf_is_found_from_any_folder(tmp_path, monkeypatch):
@@ -205,7 +222,7 @@ def test_no_experiment_may_be_spelled_out():
         ("=3", "'=3' is not key=value: write for example training.lr=1e-4"),
         ("training.batchsize=3", "unknown key training.batchsize: did you mean training.batch_size?"),
         ("model.lora.rr=3", "unknown key model.lora.rr: did you mean model.lora.r?"),
-        ("lr=3", "unknown key lr: did you mean training.lr?"),
+        ("lr=3", "unknown key lr: did you mean model.base.lr or training.lr?"),
         ("taks=x", "unknown key taks: did you mean task?"),
         ("xyzzy=3", "unknown key xyzzy (--help lists the keys)"),
         ("model.lora=8", "model.lora is a section: set one of its keys, such as model.lora.r"),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.command_line import SMALL, run
 
@@ -75,3 +76,20 @@ def test_two_ranks_count_every_evaluation_row_once(
     result = json.loads(done.stdout.splitlines()[-1])["object_counting"]
     assert result["rows"] == 31
     assert result["accuracy"] == summary["test"]["accuracy"]
+
+
+def test_two_ranks_resume_to_the_same_weights(environment: dict[str, str], tmp_path: Path) -> None:
+    """A constant learning rate, so that the shorter run's steps are the longer one's first."""
+    settings = [*SMALL, "trainer.devices=2", "trainer.accelerator=cpu", "training.final_lr=null"]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    for arguments in (
+        [*settings, "trainer.max_epochs=2", f"run_dir={whole}"],
+        [*settings, "trainer.max_epochs=1", f"run_dir={part}"],
+        [f"resume={part}", "trainer.max_epochs=2"],
+    ):
+        done = run(environment, *arguments)
+        assert done.returncode == 0, done.stderr
+    states = [torch.load(folder / "checkpoints/last.ckpt", weights_only=True) for folder in (whole, part)]
+    left, right = (state["state_dict"] for state in states)
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert (whole / "samples.jsonl").read_text() == (part / "samples.jsonl").read_text()

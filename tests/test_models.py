@@ -96,15 +96,8 @@ def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept
     assert policy.token_ids(["right Q: cat dog one two A:"]) == [[5, 3, 7, 8, 9, 10, 4, 1]]
 
 
-def test_refuse_raises_above_the_limit_only(tiny_t5, word_tokenizer) -> None:
-    policy = Seq2SeqPolicy(tiny_t5, word_tokenizer, max_input_tokens=3, overlong="refuse")
-    assert policy.encode(["cat dog"]) == [[7, 8, 1]]
-    with pytest.raises(UserError, match="a prompt of 4 tokens is over model.max_input_tokens=3"):
-        policy.encode(["cat", "cat dog cat"])
-
-
 def test_answers_are_not_cut(tiny_t5, word_tokenizer) -> None:
-    policy = Seq2SeqPolicy(tiny_t5, word_tokenizer, max_input_tokens=2, overlong="refuse")
+    policy = Seq2SeqPolicy(tiny_t5, word_tokenizer, max_input_tokens=2)
     assert policy.encode_answer("one two one") == (9, 10, 9, 1)
 
 
@@ -216,13 +209,13 @@ def load(path: object, **config) -> Seq2SeqPolicy:
 
 
 def test_load_gives_back_what_was_saved(folder: Path, policy: Seq2SeqPolicy) -> None:
-    loaded = load(folder, max_input_tokens=6, overlong="refuse")
+    loaded = load(folder, max_input_tokens=6)
     saved = policy.model.state_dict()
     assert loaded.model.state_dict().keys() == saved.keys()
     assert all(torch.equal(weight, saved[name]) for name, weight in loaded.model.state_dict().items())
     assert loaded.encode(["right Q: dog"]) == [[5, 3, 8, 1]]
     assert (loaded.pad_id, loaded.eos_id, loaded.start_id) == (0, 1, 0)
-    assert (loaded.max_input_tokens, loaded.overlong) == (6, "refuse")
+    assert loaded.max_input_tokens == 6
 
 
 def test_weights_saved_as_bf16_come_as_float32(tmp_path: Path, policy: Seq2SeqPolicy) -> None:

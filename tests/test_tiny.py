@@ -119,7 +119,11 @@ def test_making_it_again_gives_the_same_weights(small: ModelConfig, tmp_path, mo
 
 
 def test_the_base_saw_no_row_of_any_split(small: ModelConfig) -> None:
-    settings = {"max_items": 3, "max_count": 2}  # few enough queries that files of different seeds share many
+    settings = {
+        "max_items": 3,
+        "max_count": 2,
+        "max_answer": 6,
+    }  # few enough queries that files of different seeds share many
     base, _ = make(small, settings)
     assert len(base.queries) == 640 and all(map(is_pretraining, base.queries))
     source = generated_task("object_counting", settings)
@@ -166,7 +170,7 @@ def test_pretraining_stops_at_the_accuracy(small: ModelConfig, monkeypatch: pyte
     # After warm-up, accuracy is measured every CHECK_EVERY updates: any answer right ends it at 4.
     monkeypatch.setattr(tiny, "WARMUP", 2)
     monkeypatch.setattr(tiny, "CHECK_EVERY", 4)
-    easy = {"min_items": 1, "max_items": 2, "max_count": 1, "max_distractors": 0}
+    easy = {"min_items": 1, "max_items": 2, "max_count": 1, "max_answer": 2}
     monkeypatch.setattr(tiny, "NUM_ROWS", 160)
     base, _ = make(replace(small, base=replace(small.base, max_updates=200, lr=1e-2)), easy)
     assert base.num_updates < 200 and base.num_updates % 4 == 0

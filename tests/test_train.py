@@ -149,6 +149,11 @@ def test_killed_run_resumes_to_the_same_weights_and_files(
         (["resume=nowhere"], ["nowhere"]),
         (["method=hri"], ["unknown method 'hri'", "hir"]),
         (["task.num_test=0"], ["task.num_test"]),
+        (["trainer.accelerator=tpuu"], ["trainer.*", "tpuu"]),
+        (["trainer.devices=two"], ["trainer.*", "two"]),
+        (["trainer.accumulate_grad_batches=3"], ["training.batch_size=64", "multiple of 3"]),
+        (["trainer.max_steps=5"], ["trainer.max_steps", "training.num_updates"]),
+        (["model.max_input_tokens=20", "model.overlong=refuse"], ["prompts are over", "20"]),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_leave_nothing(
@@ -196,9 +201,19 @@ def test_truncated_checkpoint_and_pickle_are_refused(
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     done = run(environment, f"resume={broken}", "trainer.max_epochs=5")
     assert done.returncode == 2 and "no readable checkpoint" in done.stderr
+    assert done.stderr.count("\n") == 1
     checkpoint.write_bytes(pickle.dumps({"state_dict": Path("x")}))
     done = run(environment, f"resume={broken}", "trainer.max_epochs=5")
     assert done.returncode == 2 and "no readable checkpoint" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_resume_into_the_folder_of_another_run_is_refused(
+    finished: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "summary.json").write_text("{}")
+    done = run(environment, f"resume={finished}", "trainer.max_epochs=5", f"run_dir={tmp_path}")
+    assert done.returncode == 2 and "holds another run" in done.stderr
 
 
 def test_evaluate_gives_the_test_accuracy_of_the_summary(finished: Path, environment: dict[str, str]) -> None:
@@ -230,6 +245,53 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     )
     assert done.returncode == 2
     assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "other").exists()
+
+
+def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A T5 1.1 shape with a tokenizer of its own, lettered options, the loss in all its parts."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    from hir.tiny import build_tokenizer
+
+    tokenizer = build_tokenizer(["Which is it?\nOptions:\n(A) cat\n(B) dog"])
+    shape = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+        feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+    )  # fmt: skip
+    model = tmp_path / "model"
+    T5ForConditionalGeneration(shape).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    rows = [{"input": f"Which of {i} is it?\nOptions:\n(A) cat\n(B) dog", "target": "(A)"} for i in range(40)]
+    for name in ("pets", "more_pets"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"examples": rows}))
+    folder = tmp_path / "run"
+    done = run(
+        environment,
+        "task=pets",
+        f"task.data_dir={tmp_path}",
+        f"model.path={model}",
+        "trainer.accelerator=cpu",
+        "trainer.devices=1",
+        "trainer.max_epochs=2",
+        "trainer.gradient_clip_val=1.0",
+        "training.num_updates=2",
+        "training.batch_size=8",
+        "method.sub_output=decoder",
+        "method.contrast=set",
+        "instructions.others=[Solve the question somehow.]",
+        "evaluation.tasks=[more_pets]",
+        f"run_dir={folder}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bf16-mixed" in done.stdout and "more_pets (8)" in done.stdout
+    history = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    assert all(0 < float(row["train/contrast"]) < 10 for row in history[1:])
+    done = run(environment, f"run={folder}", "task=more_pets", program="-m hir.evaluate")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["more_pets"]["rows"] == 8
 
 
 def test_default_run_learns_to_count_from_right_and_wrong(

@@ -87,7 +87,7 @@ class ConsoleReport(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.progress:
             number = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            updates = self.run.datamodule.num_updates
+            updates = trainer.num_training_batches  # more than optimizer steps where batches are accumulated
             share = -(-self.run.datamodule.num_queries // trainer.world_size)
             self.progress.reset(self._training, total=updates, description=number)
             self.progress.reset(self._sampling, total=share)

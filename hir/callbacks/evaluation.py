@@ -77,11 +77,13 @@ class BigBenchEvaluation(Callback):
         if finished % self.config.every == 0 or finished == trainer.max_epochs:
             start = time.perf_counter()
             self.results = self._measure(trainer, pl_module)
-            pl_module.log_dict(self.results)
+            pl_module.log_dict(self.results, logger=False)
             self._keep_time(start)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         start = time.perf_counter()
+        if not self.results:  # the run ended early, by trainer.max_time say
+            self.results = self._measure(trainer, pl_module)
         self.test_accuracy = self._accuracy(
             trainer, pl_module, self.task, self.task.test, self.instructions.correct
         )

@@ -14,8 +14,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from hir.cache import atomic_write
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config import Config
+from hir.errors import UserError
 from hir.load_config import save_config
 from hir.module import HIRModule
+
+STARTED = ("config.yaml", "metrics.csv", "samples.jsonl")
+"""Files of a run that has finished no iteration."""
 
 
 class RunRecorder(Callback):
@@ -49,9 +53,12 @@ class RunRecorder(Callback):
         if not resumed:
             self.history.append({"iteration": 0, "samples": 0, "updates": 0, **self.evaluation.base})
         if trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_config(self.config, self.folder / "config.yaml")
-            self._write_tables()
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                save_config(self.config, self.folder / "config.yaml")
+                self._write_tables()
+            except OSError as error:
+                raise UserError(f"run_dir={self.folder} cannot be written: {error.strerror}") from error
         if not resumed:
             self._log(trainer)
 
@@ -109,6 +116,14 @@ class RunRecorder(Callback):
             write_json(self.folder / "summary.json", self.summary())
             plot_learning_curve(self.history, self.config, self.folder / "learning_curve.png")
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        # A run that ends before its first iteration does leaves nothing to go on with, so it leaves nothing.
+        if trainer.is_global_zero and len(self.history) <= 1 and self.folder.is_dir():
+            for name in STARTED:
+                (self.folder / name).unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
     def summary(self) -> dict[str, Any]:
         """The contents of summary.json; accuracies are greedy, under p_correct, on rows never trained on."""
         last = self.history[-1]
@@ -129,7 +144,8 @@ class RunRecorder(Callback):
 
     def latest(self, name: str) -> float:
         """The last value of a metric that is not measured in every iteration."""
-        return next(row[name] for row in reversed(self.history) if name in row)
+        rows = [self.evaluation.results, *reversed(self.history)]
+        return next(row[name] for row in rows if name in row)
 
     def _keep_time(self) -> None:
         now = time.perf_counter()

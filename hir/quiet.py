@@ -1,0 +1,22 @@
+"""Silences what libraries say about choices that the project makes on purpose, and their own bars."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+
+def quiet_libraries() -> None:
+    """Call once at the start of a program; errors still show."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # a worker would keep an old plan of rows
+        ".*Found .* module.* in eval mode.*",  # the module's hook calls train()
+        ".*GPU available but not used.*",  # the tiny model is too small for one
+        ".*isinstance.treespec, LeafSpec.*",  # Lightning's own affair
+    ):
+        warnings.filterwarnings("ignore", message)
