@@ -63,8 +63,8 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     Raises:
         UserError: Lightning refuses one of them.
     """
-    from lightning.pytorch import Trainer
     from lightning.fabric.utilities.exceptions import MisconfigurationException
+    from lightning.pytorch import Trainer
 
     from hir.callbacks.checkpoint import LastCheckpoint
 
@@ -73,6 +73,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has its own bars
         "logger": build_logger(config, folder),
+        "use_distributed_sampler": False,  # the data module shards its rows itself
     }
     try:
         return Trainer(**{"enable_model_summary": False, **config.trainer, **own})

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from hir.buffer import ReplayBuffer
 from hir.config import Config
@@ -148,10 +148,16 @@ class HIRDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
+        rows, world_size = PlannedRows(self), _world_size()
+        # Lightning's own sampler would shuffle, and with it the classes out of their balanced batches.
+        sampler: DistributedSampler[Any] | None = None
+        if world_size > 1:
+            sampler = DistributedSampler(rows, world_size, _rank(), shuffle=False)
         # No workers: a worker process would keep the plan it was started with.
         return DataLoader(
-            PlannedRows(self),
-            batch_size=rows_per_device(self.config, _world_size()),
+            rows,
+            sampler=sampler,
+            batch_size=rows_per_device(self.config, world_size),
             collate_fn=self.policy.collate,
             num_workers=0,
         )
