@@ -77,7 +77,7 @@ class BigBenchEvaluation(Callback):
         if finished % self.config.every == 0 or finished == trainer.max_epochs:
             start = time.perf_counter()
             self.results = self._measure(trainer, pl_module)
-            pl_module.log_dict(self.results, logger=False)
+            pl_module.log_dict(self.results, logger=False, sync_dist=True)
             self._keep_time(start)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
