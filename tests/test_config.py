@@ -295,7 +295,11 @@ def test_values_out_of_range_are_refused_by_name(argument):
     trainer.precision=32-true""".split(),
 )
 def test_values_at_the_edge_are_taken(argument):
-    load_config([argument])
+    key, _, text = argument.partition("=")
+    value = to_dict(load_config([argument]))
+    for part in key.split("."):
+        value = value[part]
+    assert str(value) == text or float(value) == float(text)
 
 
 def test_both_instructions_may_not_be_the_same():
