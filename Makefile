@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast lint format format-check types clean
+.PHONY: help setup train test test-fast bench lint format format-check types clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,10 @@ test: $(INSTALLED) ## Run all tests
 
 test-fast: $(INSTALLED) ## Run the tests that are not marked slow
 	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+bench: $(INSTALLED) ## Measure speed and memory against other implementations
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r benchmarks/requirements.txt
+	@$(PY) -m benchmarks $(ARGS)
 
 lint: $(INSTALLED) ## Look for mistakes with ruff
 	@$(PY) -m ruff check .

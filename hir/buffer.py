@@ -16,8 +16,8 @@ class ReplayBuffer:
 
     Args:
         window: iterations kept, counted back from the newest; 0 keeps all, as the reference code does.
-        max_wrong_fraction: largest share of wrong rows in a batch, so that failures, most rows at first, do
-            not swamp it; fewer come as they come. None trains on rows as they come.
+        max_wrong_fraction: largest share of wrong rows in a pass, and so about the largest in a batch, so
+            that failures, most rows at first, do not swamp it; fewer come as they come. None trains on all.
         deduplicate: drop a row of an iteration that repeats query, instruction and tokens of another.
     """
 
@@ -46,36 +46,38 @@ class ReplayBuffer:
     def plan(self, num_batches: int, batch_size: int, rng: random.Random) -> list[TrainingExample]:
         """Rows of an epoch in training order, ``num_batches * batch_size`` of them.
 
-        Each class is walked in shuffled passes, so no row comes twice before every other came once.
-        Without a correct row the batches hold wrong ones alone, unless none are wanted.
+        They are passes: each holds every right row and as many wrong ones as ``max_wrong_fraction`` allows,
+        taken in turn, so that no row comes twice before every other of its class came once. Within a pass
+        queries are shuffled and the rows of a query stand together, so that a batch encodes it once. Without
+        a right row a pass holds all wrong ones, unless none are wanted.
 
         Raises:
             UserError: there is nothing to train on.
         """
         rows = self.rows()
-        if self.max_wrong_fraction is None:
-            shares = [(rows, batch_size)]
-        else:
-            right, wrong = [r for r in rows if r.correct], [r for r in rows if not r.correct]
-            num_wrong = round(min(self.max_wrong_fraction, len(wrong) / max(1, len(rows))) * batch_size)
-            shares = [(right, batch_size - num_wrong), (wrong, num_wrong)]
-        shares = [(pool, number) for pool, number in shares if pool and number]
-        if len(shares) == 1:
-            shares = [(shares[0][0], batch_size)]
-        if not shares:
+        share = 1.0 if self.max_wrong_fraction is None else self.max_wrong_fraction
+        right, wrong = [r for r in rows if r.correct], [r for r in rows if not r.correct]
+        num_wrong = len(wrong)
+        if right and share < 1:
+            num_wrong = min(num_wrong, round(len(right) * share / (1 - share)))
+        elif not share:
+            num_wrong = 0
+        if not right and not num_wrong:
             raise UserError(
                 f"nothing to train on in iteration {self.newest}: {len(rows)} rows in the buffer, "
-                f"{sum(r.correct for r in rows)} of them correct, "
-                f"buffer.max_wrong_fraction={self.max_wrong_fraction}; "
+                f"{len(right)} of them correct, buffer.max_wrong_fraction={self.max_wrong_fraction}; "
                 "sample more (sampling.num_samples), or start from a model that is sometimes right"
             )
-        walks = [(_passes(pool, rng), number) for pool, number in shares]
+        walk = _passes(wrong, rng)
         plan: list[TrainingExample] = []
-        for _ in range(num_batches):
-            batch = [next(walk) for walk, number in walks for _ in range(number)]
-            rng.shuffle(batch)
-            plan.extend(batch)
-        return plan
+        while len(plan) < num_batches * batch_size:
+            queries: dict[str, list[TrainingExample]] = {}
+            for row in [*right, *(next(walk) for _ in range(num_wrong))]:
+                queries.setdefault(row.query, []).append(row)
+            groups = list(queries.values())
+            rng.shuffle(groups)
+            plan += [row for group in groups for row in group]
+        return plan[: num_batches * batch_size]
 
     def state_dict(self) -> dict[str, Any]:
         """Plain lists and dicts, safe for torch.load(weights_only=True)."""

@@ -156,7 +156,8 @@ class ModelConfig:
     overlong: str = "cut"
     """What happens to a longer prompt: cut (in its middle) or refuse."""
     attention: str | None = None
-    """Attention implementation of transformers, such as eager or sdpa; null: its default."""
+    """Attention implementation of transformers, such as eager or sdpa; null: the project's own for T5, which
+    shares an encoded prompt among its rows, and else transformers' default."""
     dropout: float | None = None
     """Dropout rate in training; null: the checkpoint's own."""
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -207,8 +208,8 @@ class MethodConfig:
 class SamplingConfig:
     """Online sampling."""
 
-    name: str = "generate"
-    """generate: transformers' generate."""
+    name: str = "t5"
+    """t5: the project's own decoder, for the T5 family; generate: transformers' generate, for any model."""
     max_queries: int | None = None
     """Most queries an iteration, over all devices; null: every training query (paper)."""
     num_samples: int = 4
@@ -241,7 +242,8 @@ class BufferConfig:
     window: int = 1
     """Iterations kept; 0 keeps all."""
     max_wrong_fraction: float | None = None
-    """Largest share of wrong rows in a batch, so that failures do not swamp it; null: all as they come."""
+    """Largest share of wrong rows in a pass over the rows, and about the largest in a batch, so that failures
+    do not swamp it; null: all as they come."""
     deduplicate: bool = True
     """Drop repeats of an output to the same query and instruction."""
 
@@ -269,6 +271,8 @@ class TrainingConfig:
     """Learning rate reached linearly at the last step; null: constant."""
     weight_decay: float = 0.0
     """Weight decay of AdamW."""
+    compile: bool = False
+    """torch.compile the forward pass: some 20 s at the start, worth it in long runs on a GPU."""
 
     def __post_init__(self) -> None:
         check_at_least(1, "training", batch_size=self.batch_size)

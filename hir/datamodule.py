@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch.distributed as dist
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Sampler as IndexSampler
 
 from hir.buffer import ReplayBuffer
 from hir.config import Config
@@ -20,7 +21,7 @@ from hir.methods.base import Method
 from hir.models import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample
-from hir.sampling.base import Progress, Sampler
+from hir.sampling.base import Answer, Progress, Sampler
 from hir.tasks.base import Task
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ class HIRDataModule(LightningDataModule):
             progress,
         )
         judged = [
-            [self._judge(iteration, example, ids) for ids in samples]
+            [self._judge(iteration, example, answer) for answer in samples]
             for example, samples in zip(examples, answers, strict=True)
         ]
         rollouts = [rollout for samples in gather(judged) for rollout in samples]
@@ -127,37 +128,41 @@ class HIRDataModule(LightningDataModule):
         rows = self.method.relabel([rollout], random.Random(0))
         return rows[0].instruction if rows else None
 
-    def _judge(self, iteration: int, example: Example, ids: tuple[int, ...]) -> Rollout:
-        output = self.policy.decode(ids)
+    def _judge(self, iteration: int, example: Example, answer: Answer) -> Rollout:
+        output = self.policy.decode(answer.tokens)
         return Rollout(
             iteration=iteration,
             query=example.query,
             instruction=self.instructions.correct,
             output=output,
-            output_ids=ids,
+            output_ids=answer.tokens,
+            log_probs=answer.log_probs,
             correct=self.task.verify(example, output),
             target=example.targets[0],
         )
 
     def replan(self, iteration: int) -> None:
-        """Order the buffer's rows for the iteration's updates; a function of buffer, seed and iteration."""
-        self.plan = self.buffer.plan(
-            self.num_updates,
-            self.config.training.batch_size,
-            generator(self.config.seed, iteration, 0, "training order"),
-        )
+        """Order the buffer's rows for the iteration's updates; a function of buffer, seed and iteration.
+
+        Within an update queries go by length: what a device gets of it is of like length, little padded.
+        """
+        size = self.config.training.batch_size
+        rng = generator(self.config.seed, iteration, 0, "training order")
+        plan = self.buffer.plan(self.num_updates, size, rng)
+        self.plan = [
+            row
+            for start in range(0, len(plan), size)
+            for row in sorted(plan[start : start + size], key=lambda row: (len(row.query), row.query))
+        ]
 
     def train_dataloader(self) -> DataLoader[Any]:
         rows, world_size = PlannedRows(self), _world_size()
-        # Lightning's own sampler would shuffle, and with it the classes out of their balanced batches.
-        sampler: DistributedSampler[Any] | None = None
-        if world_size > 1:
-            sampler = DistributedSampler(rows, world_size, _rank(), shuffle=False)
+        per_device = rows_per_device(self.config, world_size)
         # No workers: a worker process would keep the plan it was started with.
         return DataLoader(
             rows,
-            sampler=sampler,
-            batch_size=rows_per_device(self.config, world_size),
+            sampler=Blocks(len(rows), per_device, _rank(), world_size),
+            batch_size=per_device,
             collate_fn=self.policy.collate,
             num_workers=0,
         )
@@ -180,6 +185,23 @@ class PlannedRows(Dataset[TrainingExample]):
 
     def __getitem__(self, index: int) -> TrainingExample:
         return self.datamodule.plan[index]
+
+
+class Blocks(IndexSampler[int]):
+    """A rank's numbers below ``total``: every world_size-th block of ``size``; neighbours stay together.
+
+    ``total`` is a multiple of ``size * world_size``: every number has one rank, and each rank has as many.
+    """
+
+    def __init__(self, total: int, size: int, rank: int, world_size: int) -> None:
+        self.starts = range(rank * size, total, world_size * size)
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.starts) * self.size
+
+    def __iter__(self) -> Iterator[int]:
+        return (start + i for start in self.starts for i in range(self.size))
 
 
 def _rank() -> int:

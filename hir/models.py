@@ -9,18 +9,21 @@ import html.entities
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.activations import NewGELUActivation
 
+from hir import attention
 from hir.config import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.instructions import render_prompt
@@ -28,6 +31,7 @@ from hir.losses import IGNORE
 from hir.records import TrainingExample
 
 MAX_CACHED_PROMPTS = 20_000
+WORTH_A_CUT = 0.15
 
 
 class TextEscape:
@@ -151,53 +155,115 @@ class Seq2SeqPolicy(nn.Module):
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
-        input_ids = _pad(sequences, self.pad_id)
-        mask = _pad([[1] * len(sequence) for sequence in sequences], 0)
-        return input_ids.to(self.device), mask.to(self.device)
+        return _pad(sequences, self.pad_id).to(self.device), _mask(sequences).to(self.device)
 
-    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Tensor]:
-        """A batch of B rows under K instructions, the rows' own first, on the CPU.
+    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
+        """A batch of B rows under K instructions, the rows' own first, on the CPU; a prompt is in it once.
 
-        ``input_ids`` and ``attention_mask`` (K, B, S), ``decoder_input_ids`` and ``labels`` (B, T),
-        ``weights`` and ``correct`` (B,).
+        ``input_ids``, the P prompts by length, in buckets (P_i, S_i) of like length; ``attention_mask``
+        (P, S); ``prompt_index`` (K, B), which prompt each row reads; ``readers`` (P, most of a prompt), the
+        same the other way round: which of the K * B rows read a prompt, -1 after the last;
+        ``decoder_input_ids`` and ``labels`` (B, T); ``weights`` and ``correct`` (B,).
         """
-        instructions = zip(*((row.instruction, *row.contrast) for row in rows), strict=True)
         prompts = [
             render_prompt(instruction, row.query, row.prompt_suffix)
-            for own_or_other in instructions
-            for instruction, row in zip(own_or_other, rows, strict=True)
+            for instructions in zip(*((row.instruction, *row.contrast) for row in rows), strict=True)
+            for instruction, row in zip(instructions, rows, strict=True)
         ]
-        encoded = self.encode(prompts)
+        readers: dict[str, list[int]] = {prompt: [] for prompt in prompts}
+        for number, prompt in enumerate(prompts):
+            readers[prompt].append(number)
+        ids = dict(zip(readers, self.encode(list(readers)), strict=True))
+        ordered = sorted(readers, key=lambda prompt: len(ids[prompt]))
+        place = {prompt: number for number, prompt in enumerate(ordered)}
+        encoded = [ids[prompt] for prompt in ordered]
         answers = [[*row.prefix_ids, *row.output_ids] for row in rows]
         labels = [[IGNORE] * len(row.prefix_ids) + list(row.output_ids) for row in rows]
-        input_ids = _pad(encoded, self.pad_id)
-        mask = _pad([[1] * len(ids) for ids in encoded], 0)
-        num_rows = len(rows)
         return {
-            "input_ids": input_ids.view(-1, num_rows, input_ids.shape[-1]),
-            "attention_mask": mask.view(-1, num_rows, mask.shape[-1]),
+            "input_ids": [_pad(bucket, self.pad_id) for bucket in buckets(encoded)],
+            "attention_mask": _mask(encoded),
+            "prompt_index": torch.tensor([place[prompt] for prompt in prompts]).view(-1, len(rows)),
+            "readers": _pad([readers[prompt] for prompt in ordered], -1),
             "decoder_input_ids": _pad([[self.start_id, *answer[:-1]] for answer in answers], self.pad_id),
             "labels": _pad(labels, IGNORE),
             "weights": torch.tensor([row.weight for row in rows]),
             "correct": torch.tensor([row.correct for row in rows]),
         }
 
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Logits (K, B, T, V) of the outputs under each instruction, in one forward pass."""
-        num_instructions, num_rows, _ = batch["input_ids"].shape
-        logits: Tensor = self.model(
-            input_ids=batch["input_ids"].flatten(0, 1),
-            attention_mask=batch["attention_mask"].flatten(0, 1),
-            decoder_input_ids=batch["decoder_input_ids"].repeat(num_instructions, 1),
-            use_cache=False,
-        ).logits
+    def forward(self, batch: Mapping[str, Any]) -> Tensor:
+        """Logits (K, B, T, V) of the outputs under each instruction; each prompt is encoded once."""
+        num_instructions, num_rows = batch["prompt_index"].shape
+        mask = batch["attention_mask"]
+        states, masks = [], mask.split([len(bucket) for bucket in batch["input_ids"]])
+        for bucket, bucket_mask in zip(batch["input_ids"], masks, strict=True):
+            length = bucket.shape[1]
+            hidden = self._encode(bucket, bucket_mask[:, :length])
+            states.append(F.pad(hidden, (0, 0, 0, mask.shape[1] - length)))
+        logits = self._decode(
+            torch.cat(states),
+            mask,
+            batch["decoder_input_ids"].repeat(num_instructions, 1),
+            batch["prompt_index"].flatten(),
+            batch["readers"],
+        )
         return logits.view(num_instructions, num_rows, *logits.shape[1:])
+
+    def _encode(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states (P, S, D) of prompts (P, S)."""
+        hidden: Tensor = self.model.get_encoder()(input_ids=input_ids, attention_mask=mask, **self._shared())[
+            0
+        ]
+        return hidden
+
+    def _decode(
+        self, hidden: Tensor, mask: Tensor, decoder_input_ids: Tensor, prompt_index: Tensor, readers: Tensor
+    ) -> Tensor:
+        """Logits (R, T, V) of R decoder rows (R, T), row r under prompt ``prompt_index[r]``."""
+        if not self._shares_prompts:
+            hidden, mask = hidden.index_select(0, prompt_index), mask.index_select(0, prompt_index)
+        logits: Tensor = self.model(
+            encoder_outputs=(hidden,),
+            attention_mask=mask,
+            decoder_input_ids=decoder_input_ids,
+            use_cache=False,
+            **self._shared(attention.PromptReaders(readers, len(prompt_index))),
+        ).logits
+        return logits
+
+    @property
+    def _shares_prompts(self) -> bool:
+        return bool(self.model.config._attn_implementation == attention.NAME)
+
+    def _shared(self, readers: attention.PromptReaders | None = None) -> dict[str, Any]:
+        """The argument that transformers hands down to the project's attention, where that is used."""
+        return {"shared": attention.Shared(readers)} if self._shares_prompts else {}
+
+    def compile_forward(self) -> None:
+        """torch.compile what ``forward`` calls; the model that is sampled from and saved stays as it is."""
+        self._encode = torch.compile(self._encode, dynamic=True)  # type: ignore[method-assign]
+        self._decode = torch.compile(self._decode, dynamic=True)  # type: ignore[method-assign]
+
+
+def buckets(sequences: Sequence[list[int]]) -> list[Sequence[list[int]]]:
+    """Sequences, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens."""
+    number, longest = len(sequences), len(sequences[-1])
+    # A cut at i pads the first i to the length of the last of them.
+    saved, cut = max(((longest - len(sequences[i - 1])) * i, i) for i in range(1, number + 1))
+    if saved < WORTH_A_CUT * number * longest:
+        return [sequences]
+    return [*buckets(sequences[:cut]), *buckets(sequences[cut:])]
 
 
 def _pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
     """Right-padded (B, longest) long tensor."""
     longest = max(len(sequence) for sequence in sequences)
     return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])
+
+
+def _mask(sequences: Sequence[Sequence[int]]) -> Tensor:
+    """(B, longest): 1 at tokens, 0 at padding."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
 
 
 def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
@@ -227,6 +293,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             )
         if config.dropout is not None:
             model_config.dropout_rate = config.dropout
+        shared = attention.NAME if model_config.model_type in attention.FAMILY else None
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         files = tokenizer.vocab_files_names.values()
         if local and not any((Path(path) / name).is_file() for name in files):
@@ -237,7 +304,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
                 path,
                 config=model_config,
                 dtype=torch.float32,
-                attn_implementation=config.attention,
+                attn_implementation=config.attention or shared,
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,  # refused below, in one line
                 output_loading_info=True,
@@ -257,6 +324,10 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             f"model.path={path}: {len(info['missing_keys'])} weights are missing, "
             f"{sorted(info['missing_keys'])[0]} among them; is it a whole sequence-to-sequence checkpoint?"
         )
+    for module in model.modules():
+        if isinstance(getattr(module, "act", None), NewGELUActivation):
+            # FLAN-T5's activation in one kernel; transformers writes it out in eight.
+            module.act = nn.GELU(approximate="tanh")
     if config.lora.r:
         model = add_lora(model, config.lora)
     return Seq2SeqPolicy(model, tokenizer, config.max_input_tokens)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
 from hir.config import Config
@@ -39,6 +40,8 @@ class HIRModule(LightningModule):
         """Told of every prompt answered; the progress bar sets it."""
         self.num_samples = 0
         """Answers sampled so far, over all ranks."""
+        if config.training.compile:
+            policy.compile_forward()
 
     @property
     def datamodule(self) -> HIRDataModule:
@@ -75,8 +78,10 @@ class HIRModule(LightningModule):
             [weight for weight in self.policy.parameters() if weight.requires_grad],
             lr=training.lr,
             weight_decay=training.weight_decay,
-            # Lightning does not clip gradients of a fused optimizer under mixed precision.
-            fused=str(self.trainer.precision) == "32-true",
+            # Lightning refuses to clip gradients of a fused optimizer under mixed precision.
+            fused=not (
+                isinstance(self.trainer.precision_plugin, MixedPrecision) and self.trainer.gradient_clip_val
+            ),
         )
         if training.final_lr is None:
             return optimizer

@@ -35,6 +35,8 @@ class Rollout:
     """The feedback: all that a method which learns from feedback may know of the right answer."""
     target: str
     """An accepted answer, for the log and for supervised baselines alone."""
+    log_probs: tuple[float, ...] = ()
+    """Log-probability of each token under the policy that sampled it, at temperature 1 and without cuts."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from hir.losses import label_smoothed_nll
 from hir.models import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
-from hir.sampling.generate import GenerateSampler
+from hir.sampling.t5 import T5Sampler
 from hir.tasks.base import GeneratedTask, generated_task, generators
 from hir.verifiers import exact_match
 
@@ -163,7 +163,7 @@ def _pretrain(
         for row in train
     ]
     longest = max(len(pair.output_ids) for pair in pairs)
-    sampler = GenerateSampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
+    sampler = T5Sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0)
     rng = random.Random(derive_seed(config.seed, 0, 0, "tiny pre-training"))

@@ -85,20 +85,34 @@ def test_without_deduplicate_repeats_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_right", "num_wrong", "cap", "wrong_a_batch"),
+    ("num_right", "num_wrong", "cap", "wrong_a_pass"),
     [
-        (2, 18, 0.5, 4),  # 90 % are wrong: capped at half of 8
-        (2, 18, 0.25, 2),
-        (15, 5, 0.5, 2),  # 25 % are wrong, fewer than the cap: they come as they come
+        (6, 18, 0.5, 6),  # 75 % are wrong: capped at half, as many as there are right ones
+        (6, 18, 0.25, 2),
+        (15, 5, 0.5, 5),  # 25 % are wrong, fewer than the cap: they come as they come
         (15, 5, 0.0, 0),
         (2, 6, 1.0, 6),  # a cap of 1 caps nothing
+        (2, 6, None, 6),
+        (2, 18, 0.01, 0),  # a fiftieth of a row
     ],
 )
-def test_wrong_rows_of_a_batch_are_the_cap_or_their_share(
-    num_right: int, num_wrong: int, cap: float, wrong_a_batch: int
+def test_a_pass_holds_every_right_row_and_wrong_ones_up_to_the_cap(
+    num_right: int, num_wrong: int, cap: float | None, wrong_a_pass: int
 ) -> None:
-    plan = buffer_of(rows(num_right, num_wrong), cap).plan(5, 8, random.Random(0))
-    assert wrong_counts(plan, 8) == [wrong_a_batch] * 5
+    content = rows(num_right, num_wrong)
+    size = num_right + wrong_a_pass
+    plan = buffer_of(content, cap).plan(5, size, random.Random(0))
+    assert wrong_counts(plan, size) == [wrong_a_pass] * 5
+    for start in range(0, len(plan), size):
+        one_pass = plan[start : start + size]
+        assert {r for r in one_pass if r.correct} == set(content[:num_right])
+
+
+def test_batches_that_are_no_pass_have_about_the_caps_share() -> None:
+    plan = buffer_of(rows(300, 700), 0.25).plan(20, 50, random.Random(0))
+    shares = [number / 50 for number in wrong_counts(plan, 50)]
+    assert len(plan) == 1000 and sum(shares) / 20 == pytest.approx(0.25, abs=0.01)
+    assert 0.1 <= min(shares) and max(shares) <= 0.4
 
 
 def test_without_a_cap_rows_come_as_they_are() -> None:
@@ -134,31 +148,40 @@ def test_nothing_to_train_on_is_an_error(
     assert said in str(error.value) and "sampling.num_samples" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("cap", "pool", "batches_a_pass"),
-    [
-        (0.5, rows(4, 6)[:4], 2),  # 4 right rows, 2 a batch
-        (0.5, rows(4, 6)[4:], 3),  # 6 wrong rows, 2 a batch
-        (None, rows(4, 6)[:8], 2),  # 8 rows, 4 a batch
-    ],
-)
-def test_no_row_comes_twice_before_each_of_its_class_came_once(
-    cap: float | None, pool: list[TrainingExample], batches_a_pass: int
-) -> None:
-    buffer = buffer_of(pool if cap is None else rows(4, 6), cap)
-    plan = buffer.plan(12, 4, random.Random(0))
-    for start in range(0, len(plan), 4 * batches_a_pass):
-        one_pass = plan[start : start + 4 * batches_a_pass]
-        assert sorted(r.query for r in one_pass if r in pool) == sorted(r.query for r in pool)
+@pytest.mark.parametrize("cap", [0.5, 0.25, 0.4, None])
+def test_no_row_comes_twice_before_each_of_its_class_came_once(cap: float | None) -> None:
+    plan = buffer_of(rows(4, 7), cap).plan(20, 7, random.Random(0))
+    for correct, number in ((True, 4), (False, 7)):
+        of_class = [r.query for r in plan if r.correct == correct]
+        if cap is None or correct:  # a pass holds all of the class
+            starts = range(0, len(of_class) - number + 1, number)
+            assert all(len(set(of_class[start : start + number])) == number for start in starts)
+        counts = Counter(of_class)
+        # One apart while the wrong ones' walk is under way, one more where the plan ends within a pass.
+        assert len(counts) == number and max(counts.values()) - min(counts.values()) <= 2
 
 
-def test_passes_and_batches_are_shuffled() -> None:
+def test_rows_of_a_query_stand_together_within_a_pass() -> None:
+    content = [
+        replace(row(number, correct=number % 3 == answer), output_ids=(answer + 2, 1))
+        for answer in range(3)
+        for number in range(20)
+    ]  # 3 answers to each of 20 queries, far from each other in the buffer
+    plan = buffer_of(content).plan(2, 60, random.Random(0))
+    for one_pass in (plan[:60], plan[60:]):
+        queries = [r.query for r in one_pass]
+        changes = sum(left != right for left, right in zip(queries, queries[1:], strict=False))
+        assert changes == 19 and Counter(queries) == {f"query {number}": 3 for number in range(20)}
+
+
+def test_passes_are_shuffled() -> None:
     content = rows(40, 40)
-    plan = buffer_of(content, 0.5).plan(10, 16, random.Random(0))
+    plan = buffer_of(content, 0.5).plan(10, 80, random.Random(0))
+    assert plan[:80] != content and plan[:80] != plan[80:160]
     right = [r for r in plan if r.correct]
-    assert right[:40] != content[:40] and right[:40] != right[40:]
-    # The classes are mixed within a batch, not one after the other.
-    assert any(not r.correct for r in plan[:8]) and any(r.correct for r in plan[8:16])
+    assert right[:40] != content[:40] and right[:40] != right[40:80]
+    # The classes are mixed, not one after the other.
+    assert any(not r.correct for r in plan[:8]) and any(r.correct for r in plan[72:80])
 
 
 def test_the_plan_is_a_function_of_the_generator() -> None:

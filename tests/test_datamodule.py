@@ -8,9 +8,43 @@ from pathlib import Path
 import pytest
 import torch
 
+from hir.datamodule import Blocks
 from tests.command_line import SMALL, run
 
-pytestmark = pytest.mark.slow
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("world_size", "accumulated", "rank", "numbers"),
+    [
+        (1, 1, 0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
+        (2, 1, 0, [0, 1, 2, 3, 8, 9, 10, 11]),
+        (2, 1, 1, [4, 5, 6, 7, 12, 13, 14, 15]),
+        (2, 2, 0, [0, 1, 4, 5, 8, 9, 12, 13]),  # two batches of 2 an update
+        (2, 2, 1, [2, 3, 6, 7, 10, 11, 14, 15]),
+    ],
+)
+def test_a_rank_gets_a_block_of_each_batch(
+    world_size: int, accumulated: int, rank: int, numbers: list[int]
+) -> None:
+    """2 updates of 8 rows."""
+    blocks = Blocks(16, 8 // (world_size * accumulated), rank, world_size)
+    assert list(blocks) == numbers and len(blocks) == len(numbers)
+    assert list(blocks) == numbers  # epoch after epoch
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+@pytest.mark.parametrize("accumulated", [1, 2, 4])
+def test_every_row_has_one_rank(world_size: int, accumulated: int) -> None:
+    size = 3
+    update = size * world_size * accumulated
+    shares = [list(Blocks(5 * update, size, rank, world_size)) for rank in range(world_size)]
+    assert {len(share) for share in shares} == {5 * update // world_size}
+    assert sorted(number for share in shares for number in share) == list(range(5 * update))
+    for share in shares:  # a rank's part of an update is of that update
+        for step in range(5):
+            part = share[step * size * accumulated : (step + 1) * size * accumulated]
+            assert {number // update for number in part} == {step}
 
 
 def probe(environment: dict[str, str], folder: Path, *arguments: str) -> list[dict]:
@@ -35,6 +69,7 @@ def two_ranks(environment: dict[str, str], tmp_path_factory: pytest.TempPathFact
     return ranks
 
 
+@slow
 @pytest.mark.parametrize("ranks", ["one_rank", "two_ranks"])
 def test_rows_trained_in_an_epoch_were_sampled_in_it(ranks: str, request: pytest.FixtureRequest) -> None:
     for rank in request.getfixturevalue(ranks):
@@ -47,23 +82,29 @@ def test_rows_trained_in_an_epoch_were_sampled_in_it(ranks: str, request: pytest
             assert {query for _, _, query in epoch["rows"]} <= set(epoch["queries"])
 
 
+@slow
 def test_iterations_ask_different_queries_until_all_were_asked(one_rank: list[dict]) -> None:
     epochs = one_rank[0]["epochs"][1:]
     asked = [query for epoch in epochs for query in epoch["queries"]]
     assert len(asked) == 3 * 32 and len(set(asked)) == 96  # 200 training queries: no query comes again yet
 
 
+@slow
 def test_two_ranks_hold_one_buffer_and_train_disjoint_shards_of_one_plan(two_ranks: list[dict]) -> None:
     assert len(two_ranks) == 2
     assert two_ranks[0]["weights"] == two_ranks[1]["weights"]
     for first, second in zip(*(rank["epochs"][1:] for rank in two_ranks), strict=True):
         assert first["buffer"] == second["buffer"]
-        # 3 updates of 16 rows, half of each batch on either rank.
+        # 3 updates of 16 rows, half of each on either rank: neighbours, so that a query's rows stay together.
         left, right = ([index for index, _, _ in rank["rows"]] for rank in (first, second))
-        assert left == list(range(0, 48, 2))
-        assert right == list(range(1, 48, 2))
+        assert left == [*range(0, 8), *range(16, 24), *range(32, 40)]
+        assert right == [*range(8, 16), *range(24, 32), *range(40, 48)]
+        lengths = [len(query) for _, _, query in sorted([*first["rows"], *second["rows"]])]
+        for start in (0, 16, 32):  # within an update by length
+            assert lengths[start : start + 16] == sorted(lengths[start : start + 16])
 
 
+@slow
 def test_two_ranks_count_every_evaluation_row_once(
     two_ranks: list[dict], environment: dict[str, str]
 ) -> None:
@@ -78,6 +119,7 @@ def test_two_ranks_count_every_evaluation_row_once(
     assert result["accuracy"] == summary["test"]["accuracy"]
 
 
+@slow
 def test_two_ranks_resume_to_the_same_weights(environment: dict[str, str], tmp_path: Path) -> None:
     """A constant learning rate, so that the shorter run's steps are the longer one's first."""
     settings = [*SMALL, "trainer.devices=2", "trainer.accelerator=cpu", "training.final_lr=null"]

@@ -9,11 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GPT2Config, PreTrainedTokenizerFast
+from transformers import GPT2Config, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers.activations import ACT2FN
 
+from hir import attention
 from hir.config import LoraConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
-from hir.models import Seq2SeqPolicy, TextEscape, load_policy
+from hir.models import Seq2SeqPolicy, TextEscape, buckets, load_policy
 from hir.records import TrainingExample
 from hir.sampling.generate import GenerateSampler
 
@@ -138,12 +140,13 @@ ROWS = [
 
 def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
+    assert [bucket.tolist() for bucket in batch.pop("input_ids")] == [
+        [[5, 3, 7, 4, 1, 0], [6, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1], [5, 3, 8, 8, 4, 1]]
+    ]
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
-        "input_ids": [
-            [[5, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1]],  # under the rows' own instructions
-            [[6, 3, 7, 4, 1, 0], [5, 3, 8, 8, 4, 1]],  # under the others
-        ],
-        "attention_mask": [[[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]] * 2,
+        "attention_mask": [[1, 1, 1, 1, 1, 0]] * 2 + [[1, 1, 1, 1, 1, 1]] * 2,
+        "prompt_index": [[0, 2], [1, 3]],  # under the rows' own instructions, under the others
+        "readers": [[0], [2], [1], [3]],
         "decoder_input_ids": [[0, 9, 0, 0], [0, 10, 9, 7]],  # start token, prefix, answer but for its last
         "labels": [[9, 1, -100, -100], [-100, 9, 7, 1]],
         "weights": [1.0, 0.5],
@@ -152,18 +155,55 @@ def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
     assert batch["weights"].dtype == torch.float32 and batch["correct"].dtype == torch.bool
 
 
+def test_collate_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
+    right = TrainingExample(0, "cat", "right", (10, 1), correct=True, contrast=("wrong",))
+    wrong = TrainingExample(0, "cat", "wrong", (9, 1), correct=False, contrast=("right",))
+    other = TrainingExample(0, "dog", "right", (9, 1), correct=True, contrast=("wrong",))
+    batch = policy.collate([right, wrong, other, right])
+    (input_ids,) = batch["input_ids"]
+    assert input_ids.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1], [5, 3, 8, 4, 1], [6, 3, 8, 4, 1]]
+    assert batch["prompt_index"].tolist() == [[0, 1, 2, 0], [1, 0, 3, 1]]  # own instruction, then the other
+    assert batch["readers"].tolist() == [[0, 3, 5], [1, 4, 7], [2, -1, -1], [6, -1, -1]]
+    suffixed = replace(other, prompt_suffix="two")
+    assert len(policy.collate([other, suffixed])["readers"]) == 4  # another prompt to the same query
+
+
+def test_collate_puts_prompts_of_other_length_in_another_bucket(policy: Seq2SeqPolicy) -> None:
+    long = replace(ROWS[0], query="cat dog cat dog cat")
+    first, second = policy.collate([long, ROWS[0]])["input_ids"]
+    assert first.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
+    assert second.tolist() == [[5, 3, 7, 8, 7, 8, 7, 4, 1], [6, 3, 7, 8, 7, 8, 7, 4, 1]]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "cut"),
+    [
+        ([5], [[5]]),
+        ([5, 5, 5], [[5, 5, 5]]),
+        ([8, 9, 10], [[8, 9, 10]]),  # 2 of 30 tokens are saved at most
+        ([5, 5, 10], [[5, 5], [10]]),  # 10 of 30
+        ([4, 5, 5, 9, 10], [[4, 5, 5], [9, 10]]),  # 15 of 50; further cuts would save 1 of 15 and 1 of 20
+        ([1, 1, 5, 5, 20, 20], [[1, 1], [5, 5], [20, 20]]),
+    ],
+)
+def test_buckets(lengths: list[int], cut: list[list[int]]) -> None:
+    sequences = [[7] * length for length in lengths]
+    assert [[len(sequence) for sequence in bucket] for bucket in buckets(sequences)] == cut
+
+
 def test_collate_without_contrast_and_with_a_prompt_suffix(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate([replace(ROWS[0], contrast=(), prompt_suffix="two one")])
-    assert batch["input_ids"].tolist() == [[[5, 3, 7, 4, 10, 9, 1]]]
+    assert [bucket.tolist() for bucket in batch["input_ids"]] == [[[5, 3, 7, 4, 10, 9, 1]]]
+    assert batch["prompt_index"].tolist() == [[0]]
     assert batch["labels"].tolist() == [[9, 1]]
 
 
 def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
     policy.max_input_tokens = 4
-    assert policy.collate(ROWS)["input_ids"].tolist() == [
-        [[5, 3, 4, 1], [6, 3, 4, 1]],
-        [[6, 3, 4, 1], [5, 3, 4, 1]],
-    ]
+    batch = policy.collate(ROWS)
+    (input_ids,) = batch["input_ids"]
+    assert input_ids.tolist() == [[5, 3, 4, 1], [6, 3, 4, 1], [6, 3, 4, 1], [5, 3, 4, 1]]
+    assert batch["prompt_index"].tolist() == [[0, 1], [2, 3]]  # two queries still, though they look alike now
 
 
 def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
@@ -233,6 +273,33 @@ def test_dropout_overrides_the_checkpoint(folder: Path) -> None:
 
     assert rates(load(folder)) == {0.0}
     assert rates(load(folder, dropout=0.25)) == {0.25}
+
+
+def test_t5_shares_prompts_unless_another_attention_is_asked_for(folder: Path) -> None:
+    batch = load(folder).collate(ROWS)
+    logits = []
+    for asked, used in ((None, attention.NAME), ("eager", "eager"), ("sdpa", "sdpa")):
+        policy = load(folder, attention=asked).double()
+        assert policy.model.config._attn_implementation == used
+        logits.append(policy(batch))
+    for other in logits[1:]:
+        torch.testing.assert_close(other, logits[0], rtol=1e-6, atol=1e-6)
+
+
+def test_flan_t5s_activation_becomes_one_kernel_and_stays_in_the_config(
+    tmp_path: Path, word_tokenizer
+) -> None:
+    config = T5Config(vocab_size=11, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+                      feed_forward_proj="gated-gelu", decoder_start_token_id=0)  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    policy = load(tmp_path)
+    written_out = ACT2FN[config.dense_act_fn]
+    assert config.dense_act_fn == policy.model.config.dense_act_fn == "gelu_new"
+    activations = [module.act for module in policy.modules() if hasattr(module, "act")]
+    assert [type(activation) for activation in activations] == [torch.nn.GELU] * 2
+    numbers = torch.linspace(-6, 6, 101, dtype=torch.float64)
+    torch.testing.assert_close(activations[0](numbers), written_out(numbers), rtol=1e-12, atol=1e-12)
 
 
 def edit_config(folder: Path, **changes: object) -> None:

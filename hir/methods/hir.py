@@ -11,9 +11,10 @@ from hir.config import MethodConfig
 from hir.instructions import Instructions
 from hir.losses import (
     contrastive_instruction_loss,
-    label_smoothed_nll,
-    sequence_log_prob,
-    token_entropy,
+    mean_entropy,
+    mean_log_prob,
+    smoothed_nll,
+    token_log_probs,
 )
 from hir.methods.base import Batch, Decode, Policy, register
 from hir.records import Rollout, TrainingExample
@@ -70,15 +71,15 @@ class HIR:
         return (), output_ids[start:end], self.decode(output_ids[:start])
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = policy(batch)  # (K, B, T, V)
+        log_probs = token_log_probs(policy(batch))  # (K, B, T, V)
         labels = batch["labels"]  # (B, T)
-        supervise = label_smoothed_nll(logits[0], labels, self.config.epsilon, batch["weights"])
-        entropy = token_entropy(logits[0], labels)
+        supervise = smoothed_nll(log_probs[0], labels, self.config.epsilon, batch["weights"])
+        entropy = mean_entropy(log_probs[0], labels)
         loss = supervise - self.config.beta * entropy
         terms = {"supervise": supervise.detach(), "entropy": entropy.detach()}
-        if len(logits) > 1:
-            log_probs = sequence_log_prob(logits.flatten(0, 1), labels.repeat(len(logits), 1))
-            contrast = contrastive_instruction_loss(log_probs.view(len(logits), -1), self.config.epsilon)
+        if len(log_probs) > 1:
+            of_outputs = mean_log_prob(log_probs.flatten(0, 1), labels.repeat(len(log_probs), 1))
+            contrast = contrastive_instruction_loss(of_outputs.view(len(log_probs), -1), self.config.epsilon)
             loss = loss + self.config.alpha * contrast
             terms["contrast"] = contrast.detach()
         return loss, terms

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hir.config import SamplingConfig
 from hir.registry import Registry
 
 Progress = Callable[[int], None]
 """Called with the number of prompts just answered."""
+
+
+class Answer(NamedTuple):
+    """One sampled answer."""
+
+    tokens: tuple[int, ...]
+    """The end token included if it came, without start token and padding."""
+    log_probs: tuple[float, ...]
+    """Log-probability of each token under the policy as it is, at temperature 1 and without cuts."""
+
+
+def make_answer(policy: Any, tokens: Sequence[int], log_probs: Sequence[float]) -> Answer:
+    """The answer in a row of sampled tokens, up to its end; padding is dropped with its log-probability."""
+    length = tokens.index(policy.eos_id) + 1 if policy.eos_id in tokens else len(tokens)
+    kept = [pair for pair in zip(tokens[:length], log_probs, strict=False) if pair[0] != policy.pad_id]
+    return Answer(tuple(token for token, _ in kept), tuple(value for _, value in kept))
 
 
 class Sampler(Protocol):
@@ -25,16 +41,15 @@ class Sampler(Protocol):
 
     def sample(
         self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None
-    ) -> list[list[tuple[int, ...]]]:
+    ) -> list[list[Answer]]:
         """``num_samples`` answers a prompt, in the prompts' order.
 
-        An answer is its tokens, the end token included if it came, without start token and padding.
         The same weights, prompts and seed give the same answers.
         """
         ...
 
     def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
-        """The answer of likeliest tokens for each prompt."""
+        """The tokens of the likeliest answer, token by token, for each prompt."""
         ...
 
 

@@ -1,0 +1,117 @@
+"""CTranslate2 as a peer, refreshed from live weights in memory, the fastest way found.
+
+Its T5 converter wants a checkpoint on disk, loads it and looks for equal weights. Here its loader reads the
+live modules instead, nothing is compared, and the model's file is written to memory, from where the library
+loads it. transformers 5 holds ``tie_word_embeddings`` true for every T5, which the loader takes for "scale
+the outputs": the scale is taken out again where the head is untied.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import ctranslate2
+import torch
+from ctranslate2.converters.transformers import T5Loader
+from ctranslate2.specs import model_spec
+
+from benchmarks.models import MAX_NEW_TOKENS, TOP_K
+from hir.models import Seq2SeqPolicy
+
+
+class CTranslate2Sampler:
+    """Samples tokens by CTranslate2.
+
+    Args:
+        policy: transformers' T5 with an untied head.
+        inter_threads: batches at a time.
+        intra_threads: threads of a batch.
+        compute_type: float32, or bfloat16 on a GPU.
+    """
+
+    def __init__(
+        self, policy: Seq2SeqPolicy, inter_threads: int, intra_threads: int, compute_type: str = "float32"
+    ) -> None:
+        self.policy = policy
+        self.inter_threads, self.intra_threads = inter_threads, intra_threads
+        self.compute_type = compute_type
+        self.words = list(policy.tokenizer.convert_ids_to_tokens(range(policy.model.config.vocab_size)))
+        config = {
+            "bos_token": "<pad>",
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+            "decoder_start_token": "<pad>",
+            "add_source_bos": False,
+            "add_source_eos": False,
+            "layer_norm_epsilon": policy.model.config.layer_norm_epsilon,
+        }
+        self.files: dict[str, Any] = {
+            "config.json": json.dumps(config).encode(),
+            "shared_vocabulary.json": json.dumps(self.words).encode(),
+        }
+        self.refresh()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over the policy's weights as they are now."""
+        model = self.policy.model
+        spec = T5Loader().get_model_spec(model)
+        if not getattr(model.config, "scale_decoder_outputs", False):
+            spec.decoder.scale_outputs = model_spec.OPTIONAL
+        model_spec.LayerSpec.validate(spec)
+        files = {**self.files, "model.bin": serialized(spec)}
+        self.translator = ctranslate2.Translator(
+            "memory",
+            device=self.policy.device.type,
+            compute_type=self.compute_type,
+            inter_threads=self.inter_threads,
+            intra_threads=self.intra_threads,
+            files=files,
+        )
+
+    def tokenize(self, prompts: Sequence[str]) -> list[list[str]]:
+        """Tokens as text, the end token included."""
+        return [[self.words[i] for i in ids] for ids in self.policy.encode(prompts)]
+
+    def sample(self, source: list[list[str]], num_samples: int, top_k: int = TOP_K) -> list[list[list[str]]]:
+        """``num_samples`` answers a prompt, the end token included."""
+        results = self.translator.translate_batch(
+            source,
+            max_batch_size=math.ceil(len(source) / self.inter_threads),
+            beam_size=1,
+            num_hypotheses=num_samples,
+            sampling_topk=top_k,
+            sampling_temperature=1,
+            min_decoding_length=0,
+            max_decoding_length=MAX_NEW_TOKENS,
+            max_input_length=0,
+            return_end_token=True,
+        )
+        return [result.hypotheses for result in results]
+
+
+def serialized(spec: Any) -> bytes:
+    """The model's file as the library writes it, in memory."""
+    file = io.BytesIO()
+
+    def string(text: str) -> None:
+        file.write(struct.pack("H", len(text) + 1) + text.encode() + b"\0")
+
+    variables = spec.variables(ordered=True)
+    file.write(struct.pack("I", model_spec.CURRENT_BINARY_VERSION))
+    string(spec.name)
+    file.write(struct.pack("II", spec.revision, len(variables)))
+    for name, value in variables:
+        string(name)
+        file.write(struct.pack("B", len(value.shape)))
+        file.write(struct.pack(f"{len(value.shape)}I", *value.shape))
+        file.write(struct.pack("B", model_spec._dtype_to_type_id(value.dtype)))
+        file.write(struct.pack("I", value.num_bytes()))
+        file.write(value.to_bytes())
+    file.write(struct.pack("I", 0))  # no aliases
+    return file.getvalue()

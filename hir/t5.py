@@ -1,0 +1,299 @@
+"""T5 without gradients: its weights laid out for sampling, an encoder pass and a decode step.
+
+Departs from transformers' modules in layout alone: query, key and value are one product, and so are the two
+halves of a gated feed-forward layer; the norms' weights are multiplied into the products that follow them;
+the keys and values of an encoded query serve all of its samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from hir.errors import UserError
+
+FAMILY = ("t5", "mt5", "umt5")
+Layer = dict[str, Tensor]
+
+
+@dataclass
+class Queries:
+    """P encoded queries: their cross-attention keys and values (P, H, S, D) a layer, and where padding is."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mask: Tensor
+    """(P, 1, 1, S): 0 at tokens, float32's lowest number at padding."""
+
+    def tensors(self) -> list[Tensor]:
+        return [*self.keys, *self.values, self.mask]
+
+    def take(self, chosen: Tensor) -> Queries:
+        """The chosen ones alone."""
+        keys, values = ([part[chosen] for part in parts] for parts in (self.keys, self.values))
+        return Queries(keys, values, self.mask[chosen])
+
+
+@dataclass
+class Rows:
+    """R partial answers: their self-attention keys and values, and the query that each belongs to."""
+
+    cache: list[Tensor]
+    """(2, capacity, H, T, D) a layer: keys and values; the first R rows are in use."""
+    slot: Tensor | None = None
+    """(R,) place of a row in the grid of P x ``width`` places, where the rows of a query lie side by side;
+    None: the rows fill it one after another."""
+    width: int = 1
+
+    def follow(self, parents: Tensor, length: int) -> Tensor:
+        """The places (R',) of the rows that go on from ``parents`` (R',), ascending: now the first R' places.
+
+        A row stays where it is if it can; few are copied, ``length`` positions of each.
+        """
+        first = torch.ones_like(parents, dtype=torch.bool)
+        torch.ne(parents[1:], parents[:-1], out=first[1:])
+        stays = first & (parents < len(parents))
+        place = parents.clone()
+        if not stays.all():
+            free = torch.ones_like(first)
+            free[parents[stays]] = False
+            place[~stays] = free.nonzero().squeeze(1)
+            source, target = parents[~stays], place[~stays]
+            for layer in self.cache:
+                layer[:, target, :, :length] = layer[:, source, :, :length]
+        return place
+
+
+class T5Weights:
+    """The weights of a T5-family model in the layout and number format of sampling, and the model they make.
+
+    Args:
+        model: transformers model of the T5 family, with or without adapters; ``refresh`` reads it.
+        max_new_tokens: positions of the decoder.
+
+    Raises:
+        UserError: another kind of model.
+    """
+
+    def __init__(self, model: Any, max_new_tokens: int) -> None:
+        config = model.config
+        if config.model_type not in FAMILY:
+            raise UserError(
+                f"sampling=t5 decodes {', '.join(FAMILY)} models, not {config.model_type}: "
+                "set sampling=generate"
+            )
+        self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.dtype = torch.float32
+        """Format of the products; sums, norms and softmax are float32, as under autocast."""
+        self.heads: int = config.num_heads
+        self.eps: float = config.layer_norm_epsilon
+        self.gated: bool = config.is_gated_act
+        # transformers' gelu_new is five operations.
+        gelu_new = config.dense_act_fn in ("gelu_new", "gelu_pytorch_tanh")
+        self.act: Callable[[Tensor], Tensor] = (
+            partial(F.gelu, approximate="tanh") if gelu_new else ACT2FN[config.dense_act_fn]
+        )
+        self.device: torch.device = self.model.device
+        self.max_distance: int = config.relative_attention_max_distance
+        self.encoder: list[Layer] = [{} for _ in self.model.encoder.block]
+        self.decoder: list[Layer] = [{} for _ in self.model.decoder.block]
+        self.ends: Layer = {}
+        """Embedding and head."""
+        self.positions = max_new_tokens
+
+    @torch.no_grad()
+    def refresh(self, dtype: torch.dtype) -> bool:
+        """Read the live weights, into the same memory as before; True if that could not be."""
+        moved = (dtype, self.model.device) != (self.dtype, self.device) or not self.ends
+        if moved:
+            for layer in (self.ends, *self.encoder, *self.decoder):
+                layer.clear()
+            self.dtype, self.device = dtype, self.model.device
+        with gathered(self.model):
+            for layer, name, weight in self._layout():
+                if name in layer:
+                    layer[name].copy_(weight)
+                else:
+                    dtype = torch.float32 if name == "bias" else self.dtype
+                    layer[name] = weight.to(dtype, copy=True, memory_format=torch.contiguous_format)
+        return moved
+
+    def _layout(self) -> Iterator[tuple[Layer, str, Tensor]]:
+        model, layers = self.model, [*self.encoder, *self.decoder]
+        yield self.ends, "embedding", model.shared.weight
+        for layer, block in zip(layers, [*model.encoder.block, *model.decoder.block], strict=True):
+            attention, norm = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight
+            yield layer, "qkv", _stacked(attention.q, attention.k, attention.v) * norm
+            yield layer, "o", effective_weight(attention.o)
+            if attention.has_relative_attention_bias:
+                # For the distances -span to span; all beyond are in one bucket with the last.
+                span = self.max_distance
+                bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)[
+                    0, :, 0
+                ]  # (H, 2 span + 1)
+                yield layer, "bias", bias if layer in self.encoder else self._causal(bias)
+            dense, norm = block.layer[-1].DenseReluDense, block.layer[-1].layer_norm.weight
+            inner = (dense.wi_0, dense.wi_1) if self.gated else (dense.wi,)
+            yield layer, "wi", _stacked(*inner) * norm
+            yield layer, "wo", effective_weight(dense.wo)
+        encoder_norm = model.encoder.final_layer_norm.weight
+        for layer, block in zip(self.decoder, model.decoder.block, strict=True):
+            cross = block.layer[1].EncDecAttention
+            yield layer, "cross_q", effective_weight(cross.q) * block.layer[1].layer_norm.weight
+            yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
+            yield layer, "cross_o", effective_weight(cross.o)
+        scale = model.config.d_model**-0.5 if model.config.scale_decoder_outputs else 1.0
+        yield (
+            self.ends,
+            "head",
+            effective_weight(model.lm_head) * model.decoder.final_layer_norm.weight * scale,
+        )
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Queries:
+        """Encode P queries of S tokens, padding included, both (P, S)."""
+        mask = torch.where(attention_mask[:, None, None] > 0, 0.0, torch.finfo(torch.float32).min)
+        position = torch.arange(input_ids.shape[1], device=input_ids.device)
+        distance = (position[None] - position[:, None]).clamp(-self.max_distance, self.max_distance)
+        hidden = F.embedding(input_ids.flatten(), self.ends["embedding"]).float()  # (P * S, d)
+        bias = mask
+        for layer in self.encoder:
+            if "bias" in layer:
+                bias = layer["bias"][:, distance + self.max_distance] + mask  # (P, H, S, S)
+            q, k, v = self._heads(F.linear(self._norm(hidden), layer["qkv"]), input_ids.shape, 3)
+            self._add(hidden, self._attend(q, k, v, bias), layer["o"])
+            self._feed_forward(hidden, layer)
+        hidden = self._norm(hidden)
+        cross = [
+            self._heads(F.linear(hidden, layer["cross_kv"]), input_ids.shape, 2) for layer in self.decoder
+        ]
+        return Queries([k.contiguous() for k, _ in cross], [v.contiguous() for _, v in cross], mask)
+
+    def no_queries(self, number: int, length: int) -> Queries:
+        """Room for that many queries of that length."""
+        inner = self.decoder[0]["o"].shape[1]
+        shape = (number, self.heads, length, inner // self.heads)
+        keys, values = (
+            [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.decoder] for _ in "kv"
+        )
+        return Queries(keys, values, torch.zeros(number, 1, 1, length, device=self.device))
+
+    def rows(self, capacity: int) -> Rows:
+        """Room for that many rows, of which each is at first the only one of its query."""
+        inner = self.decoder[0]["o"].shape[1]
+        shape = (2, capacity, self.heads, self.positions, inner // self.heads)
+        return Rows([torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.decoder])
+
+    def decode(self, tokens: Tensor, at: slice | Tensor, length: int, rows: Rows, queries: Queries) -> Tensor:
+        """One decode step: logits (R, V), float32, of the tokens that follow ``tokens`` (R,).
+
+        Args:
+            tokens: the newest token of each row.
+            at: their position, one for all: a slice, or a tensor (1,) where the host must not know it.
+            length: number of positions looked at, more than ``at``; those after ``at`` are masked.
+            rows: gets the step's keys and values.
+            queries: what the rows' slots point to.
+        """
+        hidden = F.embedding(tokens, self.ends["embedding"]).float()
+        num_rows, bias = len(tokens), hidden
+        for i, layer in enumerate(self.decoder):
+            if "bias" in layer:
+                bias = layer["bias"][at, :, None, :length]  # (1, H, 1, L)
+            new = (
+                F.linear(self._norm(hidden), layer["qkv"])
+                .view(num_rows, 3, self.heads, 1, -1)
+                .transpose(0, 1)
+            )
+            cache = rows.cache[i][:, :num_rows]
+            cache[:, :, :, at] = new[1:]
+            keys, values = cache[:, :, :, :length].unbind()
+            self._add(hidden, self._attend(new[0], keys, values, bias), layer["o"])
+            q = F.linear(self._norm(hidden), layer["cross_q"])
+            self._add(hidden, self._cross(q, i, rows, queries), layer["cross_o"])
+            self._feed_forward(hidden, layer)
+        return F.linear(self._norm(hidden), self.ends["head"]).float()
+
+    def _cross(self, q: Tensor, i: int, rows: Rows, queries: Queries) -> Tensor:
+        """Attention (R, I) to the input, whose keys and values the rows of a query share; q is (R, I)."""
+        num_queries = len(queries.mask)
+        if rows.slot is not None:
+            q = q.new_zeros(num_queries * rows.width, q.shape[1]).index_copy_(0, rows.slot, q)
+        (grid,) = self._heads(q, (num_queries, rows.width), 1)
+        out = self._attend(grid, queries.keys[i], queries.values[i], queries.mask)
+        return out if rows.slot is None else out[rows.slot]
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        """Attention without scale, (B * L, I) from heads (B, H, L, D) and (B, H, S, D)."""
+        scores = (q @ k.transpose(-1, -2)).float().add_(bias)
+        out = (scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2)
+        return out.reshape(q.shape[0] * q.shape[2], -1)
+
+    def _heads(self, x: Tensor, shape: Sequence[int], parts: int) -> tuple[Tensor, ...]:
+        """(B * L, parts * I) -> that many (B, H, L, D), with (B, L) the shape."""
+        return x.view(*shape, parts, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+
+    def _feed_forward(self, hidden: Tensor, layer: Layer) -> None:
+        """Adds a feed-forward layer's output to ``hidden``, in place."""
+        inner = F.linear(self._norm(hidden), layer["wi"])
+        if self.gated:
+            gate, inner = inner.chunk(2, -1)
+            inner = self.act(gate) * inner
+        else:
+            inner = self.act(inner)
+        self._add(hidden, inner, layer["wo"])
+
+    def _add(self, hidden: Tensor, x: Tensor, weight: Tensor) -> None:
+        """Adds a product to ``hidden``, in place."""
+        if weight.dtype == hidden.dtype:
+            hidden.addmm_(x, weight.t())
+        else:
+            hidden += F.linear(x, weight)
+
+    def _norm(self, hidden: Tensor) -> Tensor:
+        return F.rms_norm(hidden, hidden.shape[-1:], None, self.eps).to(self.dtype)
+
+    def _causal(self, bias: Tensor) -> Tensor:
+        """(T, H, T) bias at a position to the positions up to it, the lowest number after it."""
+        position = torch.arange(self.positions, device=bias.device)
+        distance = position[None] - position[:, None]
+        by_position = bias[:, distance.clamp(min=-self.max_distance) + self.max_distance]
+        by_position = by_position.masked_fill(distance > 0, torch.finfo(torch.float32).min)
+        return by_position.transpose(0, 1)
+
+
+def effective_weight(linear: Any) -> Tensor:
+    """A linear layer's weight (out, in), its low-rank adapters (peft) added."""
+    if not hasattr(linear, "get_delta_weight"):
+        weight: Tensor = linear.weight
+        return weight
+    weight = linear.get_base_layer().weight
+    if linear.merged or linear.disable_adapters:
+        return weight
+    for adapter in linear.active_adapters:
+        weight = weight + linear.get_delta_weight(adapter)
+    return weight
+
+
+def _stacked(*linears: Any) -> Tensor:
+    return torch.cat([effective_weight(linear) for linear in linears])
+
+
+@contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """Within it a model that is sharded over devices has its full weights; any other is as it was."""
+    with ExitStack() as stack:
+        fsdp = torch.distributed.fsdp if torch.distributed.is_available() else None
+        if fsdp and any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
+            stack.enter_context(fsdp.FullyShardedDataParallel.summon_full_params(model, writeback=False))
+        elif any(hasattr(weight, "ds_id") for weight in model.parameters()):
+            import deepspeed  # type: ignore[import-not-found]
+
+            stack.enter_context(deepspeed.zero.GatheredParameters(list(model.parameters())))
+        yield
