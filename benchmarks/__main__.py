@@ -10,7 +10,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-SECTIONS = ("sampling", "training", "iteration", "startup")
+SECTIONS = ("sampling", "training", "iteration", "startup", "memory")
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     from rich.console import Console
 
     from benchmarks import iteration, memory, sampling, startup, training
-    from benchmarks.measure import Row, as_json, print_table
+    from benchmarks.measure import REST, Row, as_json, print_table
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -57,9 +57,11 @@ def main() -> None:
     }
     console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
     console.print(
-        f"Measured in turn, {repeats} repeats after warm-up. hir and peer: medians. ratio: median of the "
-        "repeats' peer / hir, above 1 is in our favour; spread: least..largest."
+        f"In turn, {repeats} repeats after warm-up, each call after {REST} s of rest. hir and peer: "
+        "medians. ratio: median of the repeats' peer / hir, above 1 is in our favour; spread: least..largest."
     )
+    if not sampling.HAS_CTRANSLATE2:
+        console.print("CTranslate2 is not installed: its rows are left out (benchmarks/requirements.txt)")
     rows: list[Row] = []
     started = time.perf_counter()
     for section in SECTIONS:
@@ -71,14 +73,23 @@ def main() -> None:
             found = training.run(sizes, device, repeats, quick)
         elif section == "iteration":
             found = iteration.run(sizes[-1:], device, min(repeats, 3), quick, options.sampler)
+        elif section == "startup":
+            found = startup.run(1 if quick else 2)
         else:
-            found = startup.run(1 if quick else 3)
-        if section in memory.WORKS and not quick:
-            found += memory.run(section, sizes[-1], device, options.sampler)
+            found = memory.run(sizes[-1], device, quick, options.sampler)
         print_table(console, section, found)
         rows += found
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": machine, "rows": as_json(rows)}, indent=1) + "\n")
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({"machine": machine, "rows": as_json(rows)}, indent=1) + "\n")
+    barred = [row for row in rows if row.met is not None]
+    below = [
+        f"  {row.section}, {row.case}, {row.against}: {row.ratio:.2f}, bar {row.bar}"
+        for row in barred
+        if not row.met
+    ]
+    if barred:
+        console.print(f"{len(barred) - len(below)} of {len(barred)} bars met", *(["below:"] if below else []))
+        console.print("\n".join(below))
     console.print(f"{time.perf_counter() - started:.0f} s; results in {options.json}")
 
 

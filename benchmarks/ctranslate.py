@@ -1,26 +1,34 @@
-"""CTranslate2 as a peer, refreshed from live weights in memory, the fastest way found.
+"""CTranslate2 as a peer, refreshed from live weights in two ways.
 
-Its T5 converter wants a checkpoint on disk, loads it and looks for equal weights. Here its loader reads the
-live modules instead, nothing is compared, and the model's file is written to memory, from where the library
-loads it. transformers 5 holds ``tie_word_embeddings`` true for every T5, which the loader takes for "scale
-the outputs": the scale is taken out again where the head is untied.
+``convert`` is the documented one: its converter wants a checkpoint on disk, loads it and looks for equal
+weights. ``refresh`` is the fastest found: the converter's loader reads the live modules, nothing is compared,
+and the model's file is written to memory, from where the library loads it.
+
+transformers 5 holds ``tie_word_embeddings`` true for every T5, which the loader takes for "scale the
+outputs". Where the head is untied that divides the logits by d_model ** 0.5: ``refresh`` takes the scale out
+again, and after ``convert`` a temperature of d_model ** -0.5 undoes it.
 """
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
 import struct
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-import ctranslate2
+import ctranslate2  # type: ignore[import-untyped]
 import torch
-from ctranslate2.converters.transformers import T5Loader
-from ctranslate2.specs import model_spec
+from ctranslate2.converters.transformers import (  # type: ignore[import-untyped]
+    T5Loader,
+    TransformersConverter,
+)
+from ctranslate2.specs import model_spec  # type: ignore[import-untyped]
 
-from benchmarks.models import MAX_NEW_TOKENS, TOP_K
+from benchmarks.models import MAX_NEW_TOKENS, TOP_K, memory_folder
 from hir.models import Seq2SeqPolicy
 
 
@@ -54,31 +62,49 @@ class CTranslate2Sampler:
             "config.json": json.dumps(config).encode(),
             "shared_vocabulary.json": json.dumps(self.words).encode(),
         }
+        self.folder = tempfile.TemporaryDirectory(dir=memory_folder())
+        tokenizer = copy.deepcopy(policy.tokenizer)
+        tokenizer.unk_token = tokenizer.unk_token or tokenizer.pad_token  # the library wants one
+        tokenizer.save_pretrained(self.folder.name)
+        self.scaled = bool(getattr(policy.model.config, "scale_decoder_outputs", False))
         self.refresh()
+
+    def convert(self) -> float:
+        """Take over the policy's weights in the documented way; the temperature that then stands for 1."""
+        model = self.policy.model
+        model.save_pretrained(self.folder.name)
+        self._load(TransformersConverter(self.folder.name).convert(f"{self.folder.name}/out", force=True))
+        return 1.0 if self.scaled else float(model.config.d_model**-0.5)
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over the policy's weights as they are now."""
         model = self.policy.model
+        if self.policy.device.type != "cpu":
+            model = copy.deepcopy(model).cpu()  # the library reads tensors by their address on the host
         spec = T5Loader().get_model_spec(model)
-        if not getattr(model.config, "scale_decoder_outputs", False):
+        if not self.scaled:
             spec.decoder.scale_outputs = model_spec.OPTIONAL
         model_spec.LayerSpec.validate(spec)
-        files = {**self.files, "model.bin": serialized(spec)}
+        self._load("memory", files={**self.files, "model.bin": serialized(spec)})
+
+    def _load(self, path: str, **options: Any) -> None:
         self.translator = ctranslate2.Translator(
-            "memory",
+            path,
             device=self.policy.device.type,
             compute_type=self.compute_type,
             inter_threads=self.inter_threads,
             intra_threads=self.intra_threads,
-            files=files,
+            **options,
         )
 
     def tokenize(self, prompts: Sequence[str]) -> list[list[str]]:
         """Tokens as text, the end token included."""
         return [[self.words[i] for i in ids] for ids in self.policy.encode(prompts)]
 
-    def sample(self, source: list[list[str]], num_samples: int, top_k: int = TOP_K) -> list[list[list[str]]]:
+    def sample(
+        self, source: list[list[str]], num_samples: int, top_k: int = TOP_K, temperature: float = 1.0
+    ) -> list[list[list[str]]]:
         """``num_samples`` answers a prompt, the end token included."""
         results = self.translator.translate_batch(
             source,
@@ -86,7 +112,7 @@ class CTranslate2Sampler:
             beam_size=1,
             num_hypotheses=num_samples,
             sampling_topk=top_k,
-            sampling_temperature=1,
+            sampling_temperature=temperature,
             min_decoding_length=0,
             max_decoding_length=MAX_NEW_TOKENS,
             max_input_length=0,

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import reference
 from benchmarks.measure import OURS, Row, compared, interleave
-from benchmarks.models import INSTRUCTIONS, MAX_NEW_TOKENS, SHAPES, TOP_K, copy_of, make_pair, texts
+from benchmarks.models import INSTRUCTIONS, MAX_NEW_TOKENS, SHAPES, TOP_K, autocast, copy_of, make_pair, texts
 from benchmarks.training import METHOD, Stepper
 from hir.config import BufferConfig, Config, SamplingConfig, TrainingConfig
 from hir.datamodule import HIRDataModule
@@ -56,7 +56,8 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
 
     def iterate() -> None:
         policy.load_state_dict(start)  # every repeat samples answers of the same lengths
-        data.regenerate(ours, 0)
+        with autocast(device):
+            data.regenerate(ours, 0)
         policy.train()
         size = config.training.batch_size
         for number in range(data.num_updates):
@@ -68,16 +69,18 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
 
     def draw() -> None:
         # Weights that training has not moved: answers of the same lengths as ours.
-        reference.sample(pair.plain, [prompt for prompt in prompts for _ in range(SAMPLES)])
+        with autocast(device):
+            reference.sample(pair.plain, [prompt for prompt in prompts for _ in range(SAMPLES)])
 
     def learn() -> None:
         peer.policy.train()
         for number in range(steps):
             peer.three_forwards(plan[number * BATCH : (number + 1) * BATCH])
 
-    iterate()
+    with autocast(device):
+        data.regenerate(ours, 0)
     plan += data.plan
-    times, threads = interleave({OURS: iterate, "sampling": draw, "training": learn}, repeats)
+    times, threads = interleave({OURS: iterate, "sampling": draw, "training": learn}, repeats, warm_up=1)
     scale = queries / len(prompts), data.num_updates / steps
     theirs = [a * scale[0] + b * scale[1] for a, b in zip(times["sampling"], times["training"], strict=True)]
     return compared(

@@ -14,6 +14,9 @@ from rich.table import Table
 
 OURS = "hir"
 Run = Callable[[], object]
+REST = 0.05
+"""Seconds before each call: threads spin for a while after their library's work, and must not slow the next
+one's. To forbid the spinning (OMP_WAIT_POLICY=PASSIVE) would halve torch's speed, ours and generate's."""
 THREADS = torch.get_num_threads()
 """Read once, and set before each call: CTranslate2 changes torch's number when it loads a model."""
 
@@ -39,6 +42,11 @@ class Row:
     """What the ratio should reach, on 2 CPU cores."""
     note: str = ""
 
+    @property
+    def met(self) -> bool | None:
+        """Whether the ratio reaches the bar; None without one."""
+        return None if self.bar is None or self.ratio is None else self.ratio >= self.bar
+
 
 def synchronize() -> None:
     """Wait for what was asked of the GPU."""
@@ -46,9 +54,10 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def seconds(run: Run) -> float:
-    """Wall clock of one call."""
+def seconds(run: Run, rest: float = 0.0) -> float:
+    """Wall clock of one call, after a rest."""
     synchronize()
+    time.sleep(rest)
     start = time.perf_counter()
     run()
     synchronize()
@@ -60,15 +69,17 @@ def best_threads(run: Run) -> int:
     times = {}
     for threads in sorted({1, THREADS}):
         tries = []
-        for _ in range(3):
+        for _ in range(2):
             torch.set_num_threads(threads)
-            tries.append(seconds(run))
-        times[threads] = min(tries[1:])
+            tries.append(seconds(run, REST))
+        times[threads] = tries[1]
     torch.set_num_threads(THREADS)
     return min(times, key=lambda threads: times[threads])
 
 
-def interleave(runs: Mapping[str, Run], repeats: int) -> tuple[dict[str, list[float]], dict[str, int]]:
+def interleave(
+    runs: Mapping[str, Run], repeats: int, warm_up: int = 2
+) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds of each call by name, taken in turn A, B, ..., A, B, ..., and torch threads by name.
 
     Our own code runs with torch's default number of threads, as a user has it; a peer with 1 or with all,
@@ -78,7 +89,8 @@ def interleave(runs: Mapping[str, Run], repeats: int) -> tuple[dict[str, list[fl
     for name, run in runs.items():
         torch.set_num_threads(THREADS)
         if name.startswith(OURS):
-            run(), run()  # warm-up
+            for _ in range(warm_up):
+                run()
             threads[name] = THREADS
         else:
             threads[name] = best_threads(run)
@@ -86,7 +98,7 @@ def interleave(runs: Mapping[str, Run], repeats: int) -> tuple[dict[str, list[fl
     for _ in range(repeats):
         for name, run in runs.items():
             torch.set_num_threads(threads[name])
-            times[name].append(seconds(run))
+            times[name].append(seconds(run, REST))
     torch.set_num_threads(THREADS)
     return times, threads
 
@@ -130,8 +142,7 @@ def print_table(console: Console, section: str, rows: Sequence[Row]) -> None:
         right = name in ("hir", "peer", "ratio", "spread", "bar")
         table.add_column(name, justify="right" if right else "left", no_wrap=right)
     for row in rows:
-        missed = row.bar is not None and row.ratio is not None and row.ratio < row.bar
-        colour = "red" if missed else "green" if row.bar is not None else "none"
+        colour = {True: "green", False: "red", None: "none"}[row.met]
         table.add_row(
             row.case,
             row.against,
@@ -140,7 +151,7 @@ def print_table(console: Console, section: str, rows: Sequence[Row]) -> None:
             _number(row.theirs),
             f"[{colour}]{row.ratio:.2f}[/]" if row.ratio is not None else "",
             f"{_number(row.spread[0])}..{_number(row.spread[1])}" if row.spread else "",
-            _number(row.bar),
+            _number(row.bar) + ("  BELOW" if row.met is False else ""),
             row.note,
         )
     console.print(table)
@@ -151,4 +162,5 @@ def _number(value: float | None) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    return [asdict(row) for row in rows]
+    """The rows for a file."""
+    return [{**asdict(row), "met": row.met} for row in rows]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.measure import OURS, Row, compared
 
+SECTION = "memory"
 ROOT = Path(__file__).resolve().parent.parent
 WORKS = {
     "sampling": ("hir-sampling", ("generate", "ctranslate2")),
@@ -16,46 +17,62 @@ WORKS = {
 }
 
 
-def run(section: str, size: str, device: str, sampler: str) -> list[Row]:
+def run(size: str, device: str, quick: bool, sampler: str) -> list[Row]:
     """MiB above what imports take, the model included: at its peak."""
-    own, peers = WORKS[section]
-    label = f"{size}: peak memory, " + ("64 x 4, input 64" if section == "sampling" else "64 rows, input 256")
-    ours = measure(own, size, device, sampler)
     rows = []
-    for peer in peers:
-        theirs = measure(peer, size, device, sampler)
-        if ours and theirs:
-            rows.append(
-                compared(section, label, peer, [ours], [theirs], "MiB", note="model included, one run")
-            )
+    for work, (own, peers) in WORKS.items():
+        if quick and work == "sampling":
+            continue
+        label = f"{size}, {work}: " + ("64 x 4, input 64" if work == "sampling" else "64 rows, input 256")
+        ours = measure(own, size, device, sampler)
+        for peer in peers[: 1 if quick else None]:
+            if peer == "ctranslate2" and not find_spec("ctranslate2"):
+                continue
+            theirs = measure(peer, size, device, sampler)
+            note = "peak above the imports, two copies of the weights included; one run"
+            rows.append(compared(SECTION, label, peer, [ours], [theirs], "MiB", note=note))
     return rows
 
 
-def measure(work: str, size: str, device: str, sampler: str) -> float | None:
-    """MiB that the work takes in a process of its own; None where it cannot run."""
+def measure(work: str, size: str, device: str, sampler: str) -> float:
+    """MiB that the work takes in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.memory", work, size, device, sampler]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[1:])} failed: {done.stderr[-500:]}")
+    return float(done.stdout.split()[-1])
+
+
+def peak_memory() -> float:
+    """MiB of this process at most so far (Linux); ru_maxrss would count its parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main(work: str, size: str, device: str, sampler: str) -> None:
     import torch
 
     from benchmarks import sampling, training
-    from benchmarks.models import SHAPES, make_pair, prompts
+    from benchmarks.models import INSTRUCTIONS, SHAPES, autocast, make_pair, prompts
     from hir.methods.base import build_method
 
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if work == "ctranslate2":
+        from benchmarks.ctranslate import CTranslate2Sampler
+
+    base = peak_memory() if device == "cpu" else 0.0
     pair = make_pair(SHAPES[size], device)
-    if work in ("hir-sampling", "generate", "ctranslate2"):
-        texts = prompts(pair.shape, 64, 64)
-        if work == "ctranslate2":
-            peer = sampling.CTranslate2Sampler(pair.plain, 1, torch.get_num_threads())
-            peer.sample(peer.tokenize(texts), 4)
-        else:
-            pair.sampler(sampler if work.startswith(OURS) else "generate").sample(texts, 4, 0)
+    texts = prompts(pair.shape, 64, 64)
+    if work == "ctranslate2":
+        peer = CTranslate2Sampler(pair.plain, 1, torch.get_num_threads())
+        peer.sample(peer.tokenize(texts), 4)
+    elif work in ("hir-sampling", "generate"):
+        with autocast(device):
+            if work == "generate":
+                sampling.generate(pair, texts, 4)
+            else:
+                pair.sampler(sampler).sample(texts, 4, 0)
     else:
-        method = build_method(training.METHOD, training.INSTRUCTIONS, pair.policy.decode)
+        method = build_method(training.METHOD, INSTRUCTIONS, pair.policy.decode)
         ours = work.startswith(OURS)
         stepper = training.Stepper(pair.policy if ours else pair.plain, method, device)
         rows = training.training_rows(pair.shape, 16, 4, 256, 8)
@@ -63,7 +80,7 @@ def main(work: str, size: str, device: str, sampler: str) -> None:
         for _ in range(2):
             steps.get(work, stepper.step)(rows)
     if device == "cpu":
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024)
+        print(peak_memory() - base)
     else:
         print(torch.cuda.max_memory_allocated() / 2**20)
 

@@ -84,16 +84,14 @@ class Pair:
         for policy in (self.policy, self.plain):
             policy.model.lm_head.weight[policy.eos_id] = row.to(policy.model.lm_head.weight)
 
-    def sampler(self, name: str, temperature: float = 1.0) -> Sampler:
-        """The project's sampler of that name; transformers' generate runs its own modules."""
-        config = SamplingConfig(
-            name=name, temperature=temperature, top_k=TOP_K, max_new_tokens=MAX_NEW_TOKENS, batch_size=64
-        )
-        return build_sampler(self.plain if name == "generate" else self.policy, config, 64)
+    def sampler(self, name: str) -> Sampler:
+        """The project's sampler of that name."""
+        config = SamplingConfig(name=name, top_k=TOP_K, max_new_tokens=MAX_NEW_TOKENS, batch_size=64)
+        return build_sampler(self.policy, config, 64)
 
 
-def make_pair(shape: Shape, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Pair:
-    """Random weights, loaded by the project as it loads any checkpoint."""
+def make_pair(shape: Shape, device: str = "cpu", plain_dtype: torch.dtype = torch.float32) -> Pair:
+    """Random weights, loaded by the project as it loads any checkpoint; the policy's stay float32."""
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.manual_seed(1)
         model = T5ForConditionalGeneration(t5_config(shape))
@@ -106,7 +104,7 @@ def make_pair(shape: Shape, device: str = "cpu", dtype: torch.dtype = torch.floa
         tokenizer.save_pretrained(folder)
         policy = load_policy(ModelConfig(name=shape.name, path=folder, dropout=0.0))
     plain = Seq2SeqPolicy(model, tokenizer)
-    pair = Pair(shape, policy.to(device, dtype), plain.to(device, dtype))
+    pair = Pair(shape, policy.to(device), plain.to(device, plain_dtype))
     find_stop_row(pair)
     pair.real_stops()
     return pair
@@ -128,6 +126,11 @@ def t5_config(shape: Shape) -> T5Config:
         eos_token_id=1,
         decoder_start_token_id=0,  # type: ignore[call-arg]
     )
+
+
+def autocast(device: str) -> torch.autocast:
+    """bfloat16 on a GPU, as the project trains and samples there; nothing on a CPU."""
+    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu")
 
 
 def memory_folder() -> str | None:

@@ -46,7 +46,8 @@ def measure_device(device: str, dtype: torch.dtype) -> Device:
         for _ in range(calls):
             torch.mm(a, b)
 
-    copy(), multiply()
+    copy()
+    multiply()
     copying = statistics.median(seconds(copy) for _ in range(5)) / calls
     multiplying = statistics.median(seconds(multiply) for _ in range(5)) / calls
     return Device(2 * 4 * source.numel() / copying, 2 * size**3 / multiplying)

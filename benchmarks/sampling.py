@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import torch
+from transformers import T5ForConditionalGeneration
 
 from benchmarks import reference
 from benchmarks.measure import OURS, THREADS, Row, alone, compared, interleave, seconds
@@ -15,27 +17,33 @@ from benchmarks.models import (
     SHAPES,
     TOP_K,
     Pair,
+    autocast,
+    copy_of,
     make_pair,
     mean_length,
     prompts,
     share_distinct,
 )
 from benchmarks.roofline import measure_device, sampling_bound
+from benchmarks.training import Stepper
+from hir.build import build_run
+from hir.instructions import render_prompt
+from hir.load_config import load_config
+from hir.models import Seq2SeqPolicy
 
-try:
-    from benchmarks.ctranslate import CTranslate2Sampler
-except ImportError:  # not installed: its rows are left out
-    CTranslate2Sampler = None  # type: ignore[assignment, misc]
-
+HAS_CTRANSLATE2 = find_spec("ctranslate2") is not None
+"""Without it its rows are left out."""
 SECTION = "sampling"
 CASES = {
-    # queries, samples, input length: bars against generate, CTranslate2 with and without its refresh
-    (64, 4, 64): (3.0, 1.2, None),
-    (32, 8, 256): (3.0, 1.2, None),
-    (16, 4, 64): (None, None, 1.0),
+    # queries, samples, input length: bars against generate and CTranslate2
+    (64, 4, 64): (3.0, 1.2),
+    (32, 8, 256): (3.0, 1.2),
+    (16, 4, 64): (None, 1.0),
 }
 LOOPED = 48
 """Samples that a batch-1 loop draws in a repeat; its time is scaled to all."""
+ITERATIONS = 3
+"""Of HIR, before the policy in training is sampled from."""
 
 
 def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) -> list[Row]:
@@ -47,95 +55,139 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) 
         if device != "cpu":
             rows += device_rows(pair, device, dtype, repeats, sampler, (64, 8, 256))
             continue
-        cases = [(64, 4, 64)] if name == "tiny" else list(CASES)
-        for case in cases:
-            rows += case_rows(pair, case, repeats, quick, sampler, bars=name == "d128")
+        for case in [(64, 4, 64)] if name == "tiny" else CASES:
+            queries, samples, length = case
+            rows += case_rows(
+                pair,
+                f"{name}: {queries} x {samples}, input {length}",
+                prompts(pair.shape, queries, length),
+                samples,
+                repeats,
+                sampler,
+                loop=0 if case != (64, 4, 64) else 8 if name == "tiny" else LOOPED,
+                bars=CASES[case] if name == "d128" else (None, None),
+            )
         if not quick:
             rows += device_rows(pair, device, dtype, repeats, sampler, (64, 4, 64), compiled=False)
+    if device == "cpu":
+        rows += task_rows("word_sorting", repeats, quick, sampler)
+    return rows
+
+
+def task_rows(task: str, repeats: int, quick: bool, sampler: str) -> list[Row]:
+    """The tiny model on a task's own prompts, as it comes and in training: real answers, much alike."""
+    config = load_config([f"task={task}", f"sampling.name={sampler}", "sampling.max_queries=256"])
+    run = build_run(config)
+    policy, data = run.module.policy, run.datamodule
+    if run.base is None:
+        raise RuntimeError("the default model is the tiny one")
+    queries = [render_prompt(data.instructions.correct, example.query) for example in data.task.train[:64]]
+    learner = Stepper(policy, run.module.method, "cpu")
+    rows = []
+    for iterations in (0,) if quick else (0, ITERATIONS):
+        for iteration in range(iterations):
+            data.regenerate(run.module.sampler, iteration)
+            policy.train()
+            size = config.training.batch_size
+            for start in range(0, len(data.plan), size):
+                learner.step(data.plan[start : start + size])
+        model = T5ForConditionalGeneration.from_pretrained(run.base.path)
+        model.load_state_dict(policy.model.state_dict())
+        pair = Pair(SHAPES["tiny"], copy_of(policy), Seq2SeqPolicy(model, policy.tokenizer))
+        label = f"{task}, tiny after {iterations} iterations: 64 x 4"
+        rows += case_rows(pair, label, queries, 4, repeats, sampler)
     return rows
 
 
 def case_rows(
-    pair: Pair, case: tuple[int, int, int], repeats: int, quick: bool, sampler: str, bars: bool
+    pair: Pair,
+    label: str,
+    texts: list[str],
+    samples: int,
+    repeats: int,
+    sampler: str,
+    loop: int = 0,
+    bars: tuple[float | None, float | None] = (None, None),
 ) -> list[Row]:
-    """One size of work on a CPU, answers of real lengths."""
-    queries, samples, length = case
-    texts = prompts(pair.shape, queries, length)
+    """One size of work on a CPU, answers of real lengths; ``loop`` samples by a batch-1 loop."""
     seeds, drawn = itertools.count(), dict[str, list[Any]]()
 
     def note(name: str, answers: Any) -> None:
         drawn.setdefault(name, []).extend(answers)
 
-    ours, generate = pair.sampler(sampler), pair.sampler("generate")
+    ours = pair.sampler(sampler)
     runs: dict[str, Callable[[], object]] = {
         OURS: lambda: note(OURS, ours.sample(texts, samples, next(seeds))),
-        "generate": lambda: note("generate", generate.sample(texts, samples, next(seeds))),
+        "generate, batched": lambda: note("generate, batched", generate(pair, texts, samples)),
     }
     threads_of = ""
-    if CTranslate2Sampler:
+    if HAS_CTRANSLATE2:
         peer, threads_of = tuned_peer(pair, texts, samples)
         source = peer.tokenize(texts)
-        runs["CTranslate2, refresh included"] = lambda: (peer.refresh(), peer.sample(source, samples))
-        runs["CTranslate2, no refresh"] = lambda: note("CTranslate2", peer.sample(source, samples))
-    loops = case == (64, 4, 64)
-    looped = min(LOOPED, 8 if quick else LOOPED)
-    if loops:
-        cycle = [texts[i % queries] for i in range(looped)]
-        runs["batch-1 loop"] = lambda: note("batch-1 loop", reference.sample(pair.plain, cycle))
-        grouped = texts[: max(1, looped // samples)]
+
+        def converted() -> None:
+            temperature = peer.convert()
+            note("CTranslate2, its own converter", peer.sample(source, samples, temperature=temperature))
+
+        def refreshed() -> None:
+            peer.refresh()
+            note("CTranslate2, lean refresh", peer.sample(source, samples))
+
+        runs["CTranslate2, its own converter"] = converted
+        runs["CTranslate2, lean refresh"] = refreshed
+        runs["CTranslate2, no refresh"] = lambda: note(
+            "CTranslate2, no refresh", peer.sample(source, samples)
+        )
+    if loop:
+        cycle = [texts[i % len(texts)] for i in range(loop)]
+        grouped = texts[: loop // samples]
+        runs["batch-1 loop"] = lambda: reference.sample(pair.plain, cycle)
         runs["batch-1 loop, n a call"] = lambda: reference.sample(pair.plain, grouped, samples)
     times, threads = interleave(runs, repeats)
 
-    label = f"{pair.shape.name}: {queries} x {samples}, input {length}"
-    lengths = {name: mean_length(answers) for name, answers in drawn.items()}
-    with_generate, with_refresh, without = CASES[case] if bars else (None, None, None)
-    rows = [
-        compared(
-            SECTION,
-            label,
-            "generate, batched",
-            times[OURS],
-            times["generate"],
-            bar=with_generate,
-            note=f"torch threads {threads['generate']}; mean length hir {lengths[OURS]:.1f}, generate "
-            f"{lengths['generate']:.1f}; distinct answers {share_distinct(drawn[OURS]):.2f}",
-        )
-    ]
-    for name, bar in (("CTranslate2, refresh included", with_refresh), ("CTranslate2, no refresh", without)):
-        if name in times:
-            text = f"{threads_of}; mean length {lengths['CTranslate2']:.1f}"
-            rows.append(compared(SECTION, label, name, times[OURS], times[name], bar=bar, note=text))
-    if loops:
-        total = queries * samples
-        for name, number, bar in (
-            ("batch-1 loop", looped, 30.0),
-            ("batch-1 loop, n a call", samples * max(1, looped // samples), None),
-        ):
+    rows = []
+    for name in runs:
+        if name in (OURS, "batch-1 loop", "batch-1 loop, n a call"):
+            continue
+        text = f"tokens an answer {mean_length(drawn[name]):.1f}, hir {mean_length(drawn[OURS]):.1f}; "
+        if name.startswith("CTranslate2"):
+            text += threads_of
+        else:
+            text += f"torch threads {threads[name]}; distinct answers {share_distinct(drawn[OURS]):.2f}"
+        bar = bars[name.startswith("CTranslate2")]
+        rows.append(compared(SECTION, label, name, times[OURS], times[name], bar=bar, note=text))
+    if loop:
+        total = len(texts) * samples
+        for name, bar in (("batch-1 loop", 30.0), ("batch-1 loop, n a call", None)):
             a = [1000 * t / total for t in times[OURS]]
-            b = [1000 * t / number for t in times[name]]
-            text = f"per sample; the loop was timed on {number} samples, threads {threads[name]}"
-            rows.append(compared(SECTION, label, name, a, b, unit="ms", bar=bar if bars else None, note=text))
+            b = [1000 * t / loop for t in times[name]]
+            text = f"per sample; the loop was timed on {loop} samples, torch threads {threads[name]}"
+            bar = bar if bars[0] else None
+            rows.append(compared(SECTION, label, name, a, b, unit="ms", bar=bar, note=text))
     return rows
 
 
 def tuned_peer(pair: Pair, texts: list[str], samples: int) -> tuple[Any, str]:
     """CTranslate2 with the threads that suit it on this work: all on one batch, or a batch each."""
-    threads = THREADS
+    from benchmarks.ctranslate import CTranslate2Sampler
+
     best: tuple[float, Any, str] | None = None
-    for inter, intra in sorted({(1, threads), (threads, 1)}):
+    for inter, intra in sorted({(1, THREADS), (THREADS, 1)}):
         peer = CTranslate2Sampler(pair.plain, inter, intra)
         source = peer.tokenize(texts)
         peer.sample(source, samples)
         time = min(seconds(lambda: peer.sample(source, samples)) for _ in range(3))  # noqa: B023
         if best is None or time < best[0]:
             best = (time, peer, f"{inter} batch(es) x {intra} thread(s)")
-    assert best
+    if best is None:
+        raise RuntimeError("no number of threads")
     # Both must have the same model: without chance they give the same answers, but for rounding.
-    source = best[1].tokenize(texts[:16])
-    greedy = [tuple(map(best[1].words.index, answer[0])) for answer in best[1].sample(source, 1, top_k=1)]
-    same = sum(a == b for a, b in zip(greedy, pair.sampler("generate").greedy(texts[:16]), strict=True))
-    assert same >= 12, f"CTranslate2 gives {same} of 16 greedy answers as transformers does"
-    return best[1], best[2]
+    peer, own = best[1], pair.sampler("generate").greedy(texts[:16])
+    answers = peer.sample(peer.tokenize(texts[:16]), 1, top_k=1)
+    same = sum(a == tuple(map(peer.words.index, b[0])) for a, b in zip(own, answers, strict=True))
+    if same < 12:
+        raise RuntimeError(f"CTranslate2 gives {same} of 16 greedy answers as transformers does")
+    return peer, best[2]
 
 
 def device_rows(
@@ -151,20 +203,28 @@ def device_rows(
     queries, samples, length = case
     texts = prompts(pair.shape, queries, length)
     pair.forced_length()
-    ours, generate = pair.sampler(sampler), pair.sampler("generate")
-    seeds = itertools.count()
+    ours, seeds = pair.sampler(sampler), itertools.count()
+
+    def sample() -> list[Any]:
+        with autocast(device):
+            return list(ours.sample(texts, samples, next(seeds)))
+
     runs: dict[str, Callable[[], object]] = {
-        OURS: lambda: ours.sample(texts, samples, next(seeds)),
-        "generate, dynamic cache": lambda: generate.sample(texts, samples, next(seeds)),
+        OURS: sample,
+        "generate, dynamic cache": lambda: generate(pair, texts, samples),
     }
-    if compiled:
-        runs["generate, static cache, compiled"] = lambda: static_generate(pair, texts, samples)
-    if CTranslate2Sampler and device != "cpu" and cuda_peer():
+    if compiled:  # transformers compiles the decode step for a static cache on a GPU by itself
+        runs["generate, static cache, compiled"] = lambda: generate(
+            pair, texts, samples, cache_implementation="static"
+        )
+    if HAS_CTRANSLATE2 and device != "cpu" and cuda_peer():
+        from benchmarks.ctranslate import CTranslate2Sampler
+
         peer = CTranslate2Sampler(pair.plain, 1, 0, "bfloat16")
         source = peer.tokenize(texts)
-        runs["CTranslate2, refresh included"] = lambda: (peer.refresh(), peer.sample(source, samples))
+        runs["CTranslate2, lean refresh"] = lambda: (peer.refresh(), peer.sample(source, samples))
         runs["CTranslate2, no refresh"] = lambda: peer.sample(source, samples)
-    forced = mean_length(ours.sample(texts, samples, 0))
+    forced = mean_length(sample())
     times, _ = interleave(runs, repeats)
     pair.real_stops()
     label = f"{pair.shape.name}: {queries} x {samples}, input {length}, forced length"
@@ -172,7 +232,6 @@ def device_rows(
     rows = [
         compared(SECTION, label, name, times[OURS], t, note=text) for name, t in times.items() if name != OURS
     ]
-    torch.set_num_threads(THREADS)
     can = measure_device(device, dtype)
     bound = sampling_bound(pair.shape, can, queries, samples, length, MAX_NEW_TOKENS, dtype.itemsize)
     text = f"bound {bound:.3g} s at {can.bandwidth / 1e9:.3g} GB/s, {can.peak / 1e12:.3g} TFLOP/s, measured"
@@ -182,23 +241,25 @@ def device_rows(
 
 def cuda_peer() -> bool:
     """Whether CTranslate2 finds a GPU here."""
-    import ctranslate2
+    import ctranslate2  # type: ignore[import-untyped]
 
     return bool(ctranslate2.get_cuda_device_count())
 
 
 @torch.no_grad()
-def static_generate(pair: Pair, texts: list[str], samples: int) -> Any:
-    """generate with a static cache; transformers compiles the decode step for it on a GPU by itself."""
+def generate(pair: Pair, texts: list[str], samples: int, **options: Any) -> list[list[tuple[int, ...]]]:
+    """transformers' generate on all texts at once; unlike the project's samplers it keeps no probability."""
     policy = pair.plain
     policy.model.eval()
     input_ids, mask = policy.pad(policy.encode(texts))
-    return policy.model.generate(
+    output = policy.model.generate(
         input_ids=input_ids,
         attention_mask=mask,
         do_sample=True,
         top_k=TOP_K,
         num_return_sequences=samples,
         max_new_tokens=MAX_NEW_TOKENS,
-        cache_implementation="static",
-    ).tolist()
+        **options,
+    )
+    answers = [policy.strip(tokens) for tokens in output[:, 1:].tolist()]
+    return [answers[start : start + samples] for start in range(0, len(answers), samples)]

@@ -10,7 +10,7 @@ from lightning.fabric.utilities import move_data_to_device
 
 from benchmarks import reference
 from benchmarks.measure import OURS, Row, alone, compared, interleave
-from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, copy_of, make_pair, texts
+from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_of, make_pair, texts
 from benchmarks.roofline import measure_device, training_flops
 from hir.config import MethodConfig
 from hir.instructions import render_prompt
@@ -98,12 +98,11 @@ class Stepper:
 
     def _learn(self, loss: Any, rows: Sequence[TrainingExample], fused: bool) -> None:
         if fused not in self._optimizers:
-            options = {"fused": True} if fused else {}
             self._optimizers[fused] = torch.optim.AdamW(
-                self.policy.parameters(), lr=LR, weight_decay=0.0, **options
+                self.policy.parameters(), lr=LR, weight_decay=0.0, fused=fused or None
             )
         optimizer = self._optimizers[fused]
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
+        with autocast(self.device):
             value = loss(rows)
         optimizer.zero_grad()
         value.backward()

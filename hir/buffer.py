@@ -18,13 +18,17 @@ class ReplayBuffer:
         window: iterations kept, counted back from the newest; 0 keeps all, as the reference code does.
         max_wrong_fraction: largest share of wrong rows in a pass, and so about the largest in a batch, so
             that failures, most rows at first, do not swamp it; fewer come as they come. None trains on all.
+        group: rows of a query stand together in training order, so that a batch encodes its prompts once.
         deduplicate: drop a row of an iteration that repeats query, instruction and tokens of another.
     """
 
-    def __init__(self, window: int, max_wrong_fraction: float | None, deduplicate: bool) -> None:
+    def __init__(
+        self, window: int, max_wrong_fraction: float | None, deduplicate: bool, group: bool = True
+    ) -> None:
         self.window = window
         self.max_wrong_fraction = max_wrong_fraction
         self.deduplicate = deduplicate
+        self.group = group
         self.iterations: dict[int, list[TrainingExample]] = {}
 
     @property
@@ -48,8 +52,8 @@ class ReplayBuffer:
 
         They are passes: each holds every right row and as many wrong ones as ``max_wrong_fraction`` allows,
         taken in turn, so that no row comes twice before every other of its class came once. Within a pass
-        queries are shuffled and the rows of a query stand together, so that a batch encodes it once. Without
-        a right row a pass holds all wrong ones, unless none are wanted.
+        queries are shuffled, with their rows together, or all rows are. Without a right row a pass holds all
+        wrong ones, unless none are wanted.
 
         Raises:
             UserError: there is nothing to train on.
@@ -71,9 +75,9 @@ class ReplayBuffer:
         walk = _passes(wrong, rng)
         plan: list[TrainingExample] = []
         while len(plan) < num_batches * batch_size:
-            queries: dict[str, list[TrainingExample]] = {}
-            for row in [*right, *(next(walk) for _ in range(num_wrong))]:
-                queries.setdefault(row.query, []).append(row)
+            queries: dict[str | int, list[TrainingExample]] = {}
+            for number, row in enumerate([*right, *(next(walk) for _ in range(num_wrong))]):
+                queries.setdefault(row.query if self.group else number, []).append(row)
             groups = list(queries.values())
             rng.shuffle(groups)
             plan += [row for group in groups for row in group]

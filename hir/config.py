@@ -246,6 +246,8 @@ class BufferConfig:
     do not swamp it; null: all as they come."""
     deduplicate: bool = True
     """Drop repeats of an output to the same query and instruction."""
+    group: bool = True
+    """Train on the rows of a query together: the more there are, the fewer prompts are encoded."""
 
     def __post_init__(self) -> None:
         check_at_least(0, "buffer", window=self.window)
@@ -272,7 +274,7 @@ class TrainingConfig:
     weight_decay: float = 0.0
     """Weight decay of AdamW."""
     compile: bool = False
-    """torch.compile the forward pass: some 20 s at the start, worth it in long runs on a GPU."""
+    """torch.compile the forward pass: about a minute at the start, worth it in long runs on a GPU."""
 
     def __post_init__(self) -> None:
         check_at_least(1, "training", batch_size=self.batch_size)

@@ -64,7 +64,10 @@ class HIRDataModule(LightningDataModule):
         self.method = method
         self.instructions = instructions
         self.buffer = ReplayBuffer(
-            config.buffer.window, config.buffer.max_wrong_fraction, config.buffer.deduplicate
+            config.buffer.window,
+            config.buffer.max_wrong_fraction,
+            config.buffer.deduplicate,
+            config.buffer.group,
         )
         self.plan: list[TrainingExample] = []
         self.num_queries = min(config.sampling.max_queries or len(task.train), len(task.train))

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.activations import NewGELUActivation
+from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hir import attention
 from hir.config import LoraConfig, ModelConfig
@@ -146,13 +147,6 @@ class Seq2SeqPolicy(nn.Module):
         """Tokens that a perfect policy would have sampled for ``text``, end token last."""
         return tuple(self.token_ids([text])[0])
 
-    def strip(self, tokens: Sequence[int]) -> tuple[int, ...]:
-        """Sampled tokens up to the end token, which stays if it came; padding, sampled or not, is dropped."""
-        tokens = list(tokens)
-        if self.eos_id in tokens:
-            tokens = tokens[: tokens.index(self.eos_id) + 1]
-        return tuple(token for token in tokens if token != self.pad_id)
-
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
         return _pad(sequences, self.pad_id).to(self.device), _mask(sequences).to(self.device)
@@ -244,6 +238,40 @@ class Seq2SeqPolicy(nn.Module):
         self._decode = torch.compile(self._decode, dynamic=True)  # type: ignore[method-assign]
 
 
+class RMSNorm(T5LayerNorm):
+    """T5's norm, the same numbers, with a backward pass of its own: fewer passes through memory."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        normed: Tensor = _RMSNorm.apply(hidden, self.weight, self.variance_epsilon)
+        return normed
+
+
+class _RMSNorm(torch.autograd.Function):
+    """y = x w / rms(x). With u = x / rms(x) and h = g w: dx = (h - u mean(h u)) / rms(x), dw = sum(g u)."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        given, dtype = hidden.dtype, torch.promote_types(hidden.dtype, torch.float32)
+        hidden = hidden.to(dtype)
+        scale = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).square_()
+        scale = scale.div_(hidden.shape[-1]).add_(epsilon).rsqrt_()
+        unit = hidden * scale
+        ctx.save_for_backward(unit, scale, weight)
+        ctx.dtype = given
+        half = weight.dtype in (torch.float16, torch.bfloat16)
+        normed: Tensor = (unit * weight).to(weight.dtype if half else dtype)
+        return normed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        unit, scale, weight = ctx.saved_tensors
+        inner = gradient * weight
+        along = (inner * unit).mean(-1, keepdim=True)
+        of_hidden = inner.addcmul_(unit, along, value=-1).mul_(scale)
+        of_weight = (gradient * unit).flatten(0, -2).sum(0)
+        return of_hidden.to(ctx.dtype), of_weight.to(weight.dtype), None
+
+
 def buckets(sequences: Sequence[list[int]]) -> list[Sequence[list[int]]]:
     """Sequences, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens."""
     number, longest = len(sequences), len(sequences[-1])
@@ -328,6 +356,8 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         if isinstance(getattr(module, "act", None), NewGELUActivation):
             # FLAN-T5's activation in one kernel; transformers writes it out in eight.
             module.act = nn.GELU(approximate="tanh")
+        elif type(module) is T5LayerNorm:
+            module.__class__ = RMSNorm
     if config.lora.r:
         model = add_lora(model, config.lora)
     return Seq2SeqPolicy(model, tokenizer, config.max_input_tokens)

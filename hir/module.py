@@ -47,6 +47,9 @@ class HIRModule(LightningModule):
     def datamodule(self) -> HIRDataModule:
         return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
 
+    def on_fit_start(self) -> None:
+        self.sampler.root = self.trainer.strategy.model
+
     def on_train_epoch_start(self) -> None:
         iteration = self.current_epoch
         # Hooks run outside the precision plugin's autocast.

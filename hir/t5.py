@@ -94,7 +94,8 @@ class T5Weights:
         self.dtype = torch.float32
         """Format of the products; sums, norms and softmax are float32, as under autocast."""
         self.heads: int = config.num_heads
-        self.eps: float = config.layer_norm_epsilon
+        self.floor = torch.tensor((config.d_model * config.layer_norm_epsilon) ** 0.5)
+        """What keeps the norm of a vector from zero."""
         self.gated: bool = config.is_gated_act
         # transformers' gelu_new is five operations.
         gelu_new = config.dense_act_fn in ("gelu_new", "gelu_pytorch_tanh")
@@ -110,15 +111,21 @@ class T5Weights:
         self.positions = max_new_tokens
 
     @torch.no_grad()
-    def refresh(self, dtype: torch.dtype) -> bool:
-        """Read the live weights, into the same memory as before; True if that could not be."""
+    def refresh(self, dtype: torch.dtype, root: nn.Module | None = None) -> bool:
+        """Read the live weights, into the same memory as before; True if that could not be.
+
+        Args:
+            dtype: see ``self.dtype``.
+            root: the module that holds them, where a strategy shards them; None: the model.
+        """
         moved = (dtype, self.model.device) != (self.dtype, self.device) or not self.ends
         if moved:
             for layer in (self.ends, *self.encoder, *self.decoder):
                 layer.clear()
             self.dtype, self.device = dtype, self.model.device
-        with gathered(self.model):
+        with gathered(root or self.model):
             for layer, name, weight in self._layout():
+                weight = weight.t() if name not in ("embedding", "bias") else weight
                 if name in layer:
                     layer[name].copy_(weight)
                 else:
@@ -128,34 +135,29 @@ class T5Weights:
 
     def _layout(self) -> Iterator[tuple[Layer, str, Tensor]]:
         model, layers = self.model, [*self.encoder, *self.decoder]
+        gain = model.config.d_model**0.5  # of a vector of length 1 to one of mean square 1
         yield self.ends, "embedding", model.shared.weight
         for layer, block in zip(layers, [*model.encoder.block, *model.decoder.block], strict=True):
-            attention, norm = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight
+            attention, norm = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight * gain
             yield layer, "qkv", _stacked(attention.q, attention.k, attention.v) * norm
             yield layer, "o", effective_weight(attention.o)
             if attention.has_relative_attention_bias:
                 # For the distances -span to span; all beyond are in one bucket with the last.
                 span = self.max_distance
-                bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)[
-                    0, :, 0
-                ]  # (H, 2 span + 1)
-                yield layer, "bias", bias if layer in self.encoder else self._causal(bias)
-            dense, norm = block.layer[-1].DenseReluDense, block.layer[-1].layer_norm.weight
-            inner = (dense.wi_0, dense.wi_1) if self.gated else (dense.wi,)
-            yield layer, "wi", _stacked(*inner) * norm
+                bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)
+                bias = bias[0, :, 0]  # (H, 2 span + 1)
+                yield layer, "bias", self._causal(bias) if attention.is_decoder else bias
+            dense, norm = block.layer[-1].DenseReluDense, block.layer[-1].layer_norm.weight * gain
+            yield layer, "wi", _stacked(*((dense.wi_0, dense.wi_1) if self.gated else (dense.wi,))) * norm
             yield layer, "wo", effective_weight(dense.wo)
-        encoder_norm = model.encoder.final_layer_norm.weight
+        encoder_norm = model.encoder.final_layer_norm.weight * gain
         for layer, block in zip(self.decoder, model.decoder.block, strict=True):
-            cross = block.layer[1].EncDecAttention
-            yield layer, "cross_q", effective_weight(cross.q) * block.layer[1].layer_norm.weight
+            cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
+            yield layer, "cross_q", effective_weight(cross.q) * norm
             yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
             yield layer, "cross_o", effective_weight(cross.o)
-        scale = model.config.d_model**-0.5 if model.config.scale_decoder_outputs else 1.0
-        yield (
-            self.ends,
-            "head",
-            effective_weight(model.lm_head) * model.decoder.final_layer_norm.weight * scale,
-        )
+        norm = model.decoder.final_layer_norm.weight * gain
+        yield self.ends, "head", effective_weight(model.lm_head) * norm * output_scale(model.config)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Queries:
         """Encode P queries of S tokens, padding included, both (P, S)."""
@@ -167,18 +169,16 @@ class T5Weights:
         for layer in self.encoder:
             if "bias" in layer:
                 bias = layer["bias"][:, distance + self.max_distance] + mask  # (P, H, S, S)
-            q, k, v = self._heads(F.linear(self._norm(hidden), layer["qkv"]), input_ids.shape, 3)
+            q, k, v = self._heads(self._norm(hidden).mm(layer["qkv"]), input_ids.shape, 3)
             self._add(hidden, self._attend(q, k, v, bias), layer["o"])
             self._feed_forward(hidden, layer)
         hidden = self._norm(hidden)
-        cross = [
-            self._heads(F.linear(hidden, layer["cross_kv"]), input_ids.shape, 2) for layer in self.decoder
-        ]
+        cross = [self._heads(hidden.mm(layer["cross_kv"]), input_ids.shape, 2) for layer in self.decoder]
         return Queries([k.contiguous() for k, _ in cross], [v.contiguous() for _, v in cross], mask)
 
     def no_queries(self, number: int, length: int) -> Queries:
         """Room for that many queries of that length."""
-        inner = self.decoder[0]["o"].shape[1]
+        inner = self.decoder[0]["o"].shape[0]
         shape = (number, self.heads, length, inner // self.heads)
         keys, values = (
             [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.decoder] for _ in "kv"
@@ -187,9 +187,9 @@ class T5Weights:
 
     def rows(self, capacity: int) -> Rows:
         """Room for that many rows, of which each is at first the only one of its query."""
-        inner = self.decoder[0]["o"].shape[1]
+        inner = self.decoder[0]["o"].shape[0]
         shape = (2, capacity, self.heads, self.positions, inner // self.heads)
-        return Rows([torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.decoder])
+        return Rows([torch.empty(shape, dtype=self.dtype, device=self.device) for _ in self.decoder])
 
     def decode(self, tokens: Tensor, at: slice | Tensor, length: int, rows: Rows, queries: Queries) -> Tensor:
         """One decode step: logits (R, V), float32, of the tokens that follow ``tokens`` (R,).
@@ -206,19 +206,15 @@ class T5Weights:
         for i, layer in enumerate(self.decoder):
             if "bias" in layer:
                 bias = layer["bias"][at, :, None, :length]  # (1, H, 1, L)
-            new = (
-                F.linear(self._norm(hidden), layer["qkv"])
-                .view(num_rows, 3, self.heads, 1, -1)
-                .transpose(0, 1)
-            )
+            new = self._norm(hidden).mm(layer["qkv"]).view(num_rows, 3, self.heads, 1, -1).transpose(0, 1)
             cache = rows.cache[i][:, :num_rows]
             cache[:, :, :, at] = new[1:]
             keys, values = cache[:, :, :, :length].unbind()
             self._add(hidden, self._attend(new[0], keys, values, bias), layer["o"])
-            q = F.linear(self._norm(hidden), layer["cross_q"])
+            q = self._norm(hidden).mm(layer["cross_q"])
             self._add(hidden, self._cross(q, i, rows, queries), layer["cross_o"])
             self._feed_forward(hidden, layer)
-        return F.linear(self._norm(hidden), self.ends["head"]).float()
+        return self._norm(hidden).mm(self.ends["head"]).float()
 
     def _cross(self, q: Tensor, i: int, rows: Rows, queries: Queries) -> Tensor:
         """Attention (R, I) to the input, whose keys and values the rows of a query share; q is (R, I)."""
@@ -231,9 +227,10 @@ class T5Weights:
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """Attention without scale, (B * L, I) from heads (B, H, L, D) and (B, H, S, D)."""
-        scores = (q @ k.transpose(-1, -2)).float().add_(bias)
-        out = (scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2)
-        return out.reshape(q.shape[0] * q.shape[2], -1)
+        scores = q.flatten(0, 1).bmm(k.flatten(0, 1).transpose(1, 2)).float()
+        weights = scores.view(*q.shape[:3], -1).add_(bias).softmax(-1).to(v.dtype)
+        out = weights.flatten(0, 1).bmm(v.flatten(0, 1)).view(q.shape)
+        return out.transpose(1, 2).reshape(q.shape[0] * q.shape[2], -1)
 
     def _heads(self, x: Tensor, shape: Sequence[int], parts: int) -> tuple[Tensor, ...]:
         """(B * L, parts * I) -> that many (B, H, L, D), with (B, L) the shape."""
@@ -241,7 +238,7 @@ class T5Weights:
 
     def _feed_forward(self, hidden: Tensor, layer: Layer) -> None:
         """Adds a feed-forward layer's output to ``hidden``, in place."""
-        inner = F.linear(self._norm(hidden), layer["wi"])
+        inner = self._norm(hidden).mm(layer["wi"])
         if self.gated:
             gate, inner = inner.chunk(2, -1)
             inner = self.act(gate) * inner
@@ -252,20 +249,32 @@ class T5Weights:
     def _add(self, hidden: Tensor, x: Tensor, weight: Tensor) -> None:
         """Adds a product to ``hidden``, in place."""
         if weight.dtype == hidden.dtype:
-            hidden.addmm_(x, weight.t())
+            hidden.addmm_(x, weight)
         else:
-            hidden += F.linear(x, weight)
+            hidden += x.mm(weight)
 
     def _norm(self, hidden: Tensor) -> Tensor:
-        return F.rms_norm(hidden, hidden.shape[-1:], None, self.eps).to(self.dtype)
+        """Root mean square norm; its weight and sqrt(d) are in the products that follow."""
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+        return hidden.div(torch.hypot(length, self.floor)).to(self.dtype)
 
     def _causal(self, bias: Tensor) -> Tensor:
         """(T, H, T) bias at a position to the positions up to it, the lowest number after it."""
         position = torch.arange(self.positions, device=bias.device)
         distance = position[None] - position[:, None]
-        by_position = bias[:, distance.clamp(min=-self.max_distance) + self.max_distance]
+        by_position = bias[:, distance.clamp(-self.max_distance, 0) + self.max_distance]
         by_position = by_position.masked_fill(distance > 0, torch.finfo(torch.float32).min)
         return by_position.transpose(0, 1)
+
+
+def output_scale(config: Any) -> float:
+    """What the decoder's output is multiplied by before the head: in transformers each family has its way."""
+    scaled = {
+        "t5": getattr(config, "scale_decoder_outputs", config.tie_word_embeddings),
+        "mt5": False,
+        "umt5": config.tie_word_embeddings,
+    }
+    return float(config.d_model**-0.5) if scaled[config.model_type] else 1.0
 
 
 def effective_weight(linear: Any) -> Tensor:
@@ -292,8 +301,9 @@ def gathered(model: nn.Module) -> Iterator[None]:
         fsdp = torch.distributed.fsdp if torch.distributed.is_available() else None
         if fsdp and any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
             stack.enter_context(fsdp.FullyShardedDataParallel.summon_full_params(model, writeback=False))
-        elif any(hasattr(weight, "ds_id") for weight in model.parameters()):
-            import deepspeed  # type: ignore[import-not-found]
-
-            stack.enter_context(deepspeed.zero.GatheredParameters(list(model.parameters())))
+        if any(hasattr(weight, "ds_id") for weight in model.parameters()):
+            raise UserError(
+                "sampling=t5 cannot read weights that DeepSpeed stage 3 has sharded: "
+                "set trainer.strategy=fsdp, deepspeed_stage_2 or ddp"
+            )
         yield

@@ -108,22 +108,6 @@ def test_decode_drops_special_tokens_and_outer_spaces(policy: Seq2SeqPolicy) -> 
     assert policy.decode(()) == ""
 
 
-@pytest.mark.parametrize(
-    ("tokens", "answer"),
-    [
-        ([9, 10, 1, 0, 0], (9, 10, 1)),
-        ([9, 1, 7, 1], (9, 1)),
-        ([9, 10, 7], (9, 10, 7)),  # never ended
-        ([1, 0], (1,)),
-        ([0, 9, 0, 10], (9, 10)),  # sampled padding is no answer,
-        ([9, 0, 10, 1], (9, 10, 1)),  # with or without an end
-        ([0, 0], ()),
-    ],
-)
-def test_strip(policy: Seq2SeqPolicy, tokens: list[int], answer: tuple[int, ...]) -> None:
-    assert policy.strip(tokens) == answer
-
-
 def test_pad(policy: Seq2SeqPolicy) -> None:
     input_ids, mask = policy.pad([[7, 1], [7, 8, 9, 1]])
     assert input_ids.tolist() == [[7, 1, 0, 0], [7, 8, 9, 1]]
@@ -459,3 +443,34 @@ def test_untied_output_head_stays_untied(tiny_t5, word_tokenizer, tmp_path):
     loaded = load_policy(ModelConfig(name="folder", path=str(tmp_path))).model
     assert torch.equal(loaded.lm_head.weight, weights["lm_head.weight"])
     assert torch.equal(loaded.shared.weight, weights["shared.weight"])
+
+
+def test_norm_of_its_own_equals_transformers_forward_and_backward() -> None:
+    from transformers.models.t5.modeling_t5 import T5LayerNorm
+
+    from hir.models import RMSNorm
+
+    torch.manual_seed(0)
+    hidden = torch.randn(3, 4, 8, dtype=torch.float64, requires_grad=True)
+    own, theirs = RMSNorm(8, eps=1e-2).double(), T5LayerNorm(8, eps=1e-2).double()
+    with torch.no_grad():
+        own.weight.copy_(torch.randn(8))
+        theirs.weight.copy_(own.weight)
+    assert torch.autograd.gradcheck(own, hidden)
+    torch.testing.assert_close(own(hidden), theirs(hidden), atol=1e-6, rtol=1e-6)  # theirs squares in float32
+    single = hidden.detach().float().requires_grad_()
+    gradients = [
+        torch.autograd.grad(norm.float()(single).square().sum(), [single, norm.weight])
+        for norm in (own, theirs)
+    ]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_loaded_t5_has_that_norm_and_saves_the_same_weights(tmp_path: Path, tiny_t5, word_tokenizer) -> None:
+    from hir.models import RMSNorm
+
+    tiny_t5.save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    loaded = load_policy(ModelConfig(path=str(tmp_path))).model
+    assert any(isinstance(module, RMSNorm) for module in loaded.modules())
+    assert loaded.state_dict().keys() == tiny_t5.state_dict().keys()

@@ -37,6 +37,10 @@ class Sampler(Protocol):
         greedy_batch_size: prompts a forward pass in ``greedy``.
     """
 
+    root: Any
+    """The module that holds the policy's weights: the policy's model, or what a strategy that shards them put
+    around it."""
+
     def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None: ...
 
     def sample(

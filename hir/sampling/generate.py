@@ -28,6 +28,7 @@ class GenerateSampler:
         self.policy = policy
         self.config = config
         self.greedy_batch_size = greedy_batch_size
+        self.root: Any = policy.model  # unused: generate reads weights where they are
 
     def sample(
         self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,8 @@ from hir.t5 import Queries, T5Weights
 T = TypeVar("T")
 MAX_WORKERS = 4
 """Batches side by side on a CPU; more would wait for Python's lock."""
-MIN_QUERIES = 16
-"""Queries a batch below which another worker brings nothing."""
+MIN_TOKENS = 4096
+"""Prompt tokens that keep a worker busy; with fewer another one brings nothing."""
 DROP = 0.1
 """Ended answers leave the batch when they are this share of it; dropping them has a price of its own."""
 CHECK_EVERY = 8
@@ -53,6 +53,7 @@ class T5Sampler:
         self.config = config
         self.greedy_batch_size = greedy_batch_size
         self.weights = T5Weights(policy.model, config.max_new_tokens)
+        self.root: Any = policy.model
         self._batches: dict[tuple[int, int, int, bool], FixedBatch] = {}
 
     def sample(
@@ -75,7 +76,7 @@ class T5Sampler:
         progress: Progress | None,
     ) -> list[list[Answer]]:
         device = self.policy.device
-        if self.weights.refresh(sampling_dtype(device)):
+        if self.weights.refresh(sampling_dtype(device), self.root):
             self._batches.clear()
         encoded = self.policy.encode(prompts)
         # Prompts of like length share a batch, so little of it is padding.
@@ -92,8 +93,8 @@ class T5Sampler:
                 answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
             return len(chosen)
 
-        side_by_side = in_threads if device.type == "cpu" else in_turn
-        for number in side_by_side(decode, order, batch_size):
+        workers = sum(map(len, encoded)) // MIN_TOKENS if device.type == "cpu" else 1
+        for number in in_batches(decode, order, batch_size, workers):
             if progress:
                 progress(number)
         return answers
@@ -213,6 +214,8 @@ class FixedBatch:
         self.queries = weights.no_queries(num_queries, length)
         device, num_answers = self.queries.mask.device, num_queries * num_samples
         self.rows = weights.rows(num_answers)
+        for layer in self.rows.cache:
+            layer.zero_()  # a step reads masked positions too, where nothing may be no number
         self.rows.width = num_samples
         self.row_of = torch.arange(num_answers, device=device)
         self.newest = torch.full_like(self.row_of, policy.start_id)
@@ -357,24 +360,21 @@ def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
     return index.clamp(max=weights.shape[1] - 1)
 
 
-def in_turn(work: Callable[[list[int]], T], items: list[int], batch_size: int) -> Iterator[T]:
-    """What ``work`` makes of the items, in batches of at most that size, in order."""
-    for i in range(0, len(items), batch_size):
-        yield work(items[i : i + batch_size])
+def in_batches(
+    work: Callable[[list[int]], T], items: list[int], batch_size: int, workers: int
+) -> Iterator[T]:
+    """What ``work`` makes of the items, in batches of at most that size, in order.
 
-
-def in_threads(work: Callable[[list[int]], T], items: list[int], batch_size: int) -> Iterator[T]:
-    """The same, a few batches side by side, each on its share of torch's threads.
-
-    A decode step is made of many small products: on a CPU this beats all threads on one batch.
+    Up to ``workers`` batches run side by side, each on its share of torch's threads: a decode step is made of
+    many small products, and on a CPU this beats all threads on one batch.
     """
     threads = torch.get_num_threads()
-    workers = max(1, min(threads, MAX_WORKERS, len(items) // MIN_QUERIES))
-    batch_size = min(batch_size, -(-len(items) // workers) or 1)
-    if workers == 1:
-        yield from in_turn(work, items, batch_size)
-        return
+    workers = max(1, min(workers, threads, MAX_WORKERS))
+    batch_size = max(1, min(batch_size, -(-len(items) // workers)))
     batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+    if workers == 1:
+        yield from map(work, batches)
+        return
     # Set by each thread for itself, and here because some libraries know one number for all.
     share = threads // workers
     torch.set_num_threads(share)

@@ -1,0 +1,158 @@
+"""Small random models of each T5 family, and what transformers says about their answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import Tensor, nn
+from transformers import (
+    MT5Config,
+    MT5ForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
+)
+
+from hir.config import LoraConfig
+from hir.models import Seq2SeqPolicy, add_lora
+
+START = 2
+FAMILIES = ("t5", "flan", "byt5", "mt5", "umt5", "lora")
+SIZES: dict[str, dict[str, Any]] = {
+    # heads * d_kv is never d_model.
+    "t5": {"vocab_size": 64, "d_model": 24, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 3,
+           "num_heads": 2, "feed_forward_proj": "relu"},
+    "flan": {"vocab_size": 96, "d_model": 32, "d_kv": 6, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 4,
+             "num_heads": 3, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "byt5": {"vocab_size": 70, "d_model": 20, "d_kv": 8, "d_ff": 30, "num_layers": 3, "num_decoder_layers": 4,
+             "num_heads": 3, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False,
+             "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20},
+    "mt5": {"vocab_size": 80, "d_model": 28, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 3,
+            "num_heads": 2},
+    "umt5": {"vocab_size": 80, "d_model": 24, "d_kv": 10, "d_ff": 36, "num_layers": 2,
+             "num_decoder_layers": 3, "num_heads": 3},
+}  # fmt: skip
+SIZES["lora"] = SIZES["flan"]
+CLASSES: dict[str, tuple[Any, Any]] = {
+    "mt5": (MT5Config, MT5ForConditionalGeneration),
+    "umt5": (UMT5Config, UMT5ForConditionalGeneration),
+}
+
+
+def number_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
+    """A text is the numbers of its tokens; 1 ends it."""
+    tokenizer = Tokenizer(models.WordLevel({str(i): i for i in range(vocab_size)}))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A 1", special_tokens=[("1", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="0", eos_token="1")
+
+
+def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -> Seq2SeqPolicy:
+    """A random policy in training mode, with dropout, as a run has it; its forward uses eager attention.
+
+    Padding is never sampled: dimension 0 is the same for all tokens at all layers, and weighs against it.
+
+    Args:
+        family: one of FAMILIES.
+        seed: of the weights.
+        spread: standard deviation of weights, times the square root of their inputs' number, and about that
+            of the logits. With 1.5 the models magnify rounding, transformers' as ours, to 1e-4 in the logits.
+        sizes: settings of the model's configuration.
+    """
+    config_class, model_class = CLASSES.get(family, (T5Config, T5ForConditionalGeneration))
+    settings = {"dropout_rate": 0.1, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": START}
+    config = config_class(**{**SIZES[family], **settings, **sizes})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = model_class(config)
+        if family in ("flan", "byt5", "lora", "umt5"):
+            model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))  # a head of its own
+        if family == "lora":
+            target_modules = ["q", "v", "o", "wi_0", "wo", "lm_head"]
+            model = add_lora(model, LoraConfig(r=3, alpha=6, target_modules=target_modules))
+        for name, weight in model.named_parameters():
+            if weight.dim() == 1:  # a norm's
+                nn.init.normal_(weight, 1.0, 0.3)
+            elif "relative_attention_bias" in name:
+                nn.init.normal_(weight, std=1.0)
+            elif "lora_" in name:
+                nn.init.normal_(weight, std=0.2)
+            elif "shared" in name and family != "mt5":
+                nn.init.normal_(weight, std=spread)
+            elif "lm_head" in name and family == "umt5":  # whose output is scaled, as T5 1.0's is
+                nn.init.normal_(weight, std=spread)
+            else:
+                nn.init.normal_(weight, std=spread * weight.shape[1] ** -0.5)
+                if family in ("t5", "mt5") and name.endswith(("o.weight", "wo.weight")):
+                    weight.data *= 3  # or tokens would repeat themselves, as head and embedding are one
+        for name, weight in model.named_parameters():
+            if name.endswith("norm.weight"):
+                weight.data[0] = 1
+            elif any(part in name for part in (".o.", ".wo.")) and "lora_A" not in name:
+                weight.data[0] = 0  # no layer adds to dimension 0
+        for weight in (model.get_input_embeddings().weight, model.get_output_embeddings().weight):
+            weight.data[1] *= 1.3  # the end comes a little more often
+            weight.data[:, 0] = 1
+        weight.data[0] = 0
+        weight.data[0, 0] = -10_000
+    return Seq2SeqPolicy(model, number_tokenizer(config.vocab_size)).train()
+
+
+def weigh_end(policy: Seq2SeqPolicy, weight: float) -> None:
+    """Make answers end more (above 1) or less often; the model must have a head of its own."""
+    policy.model.lm_head.weight.data[1, 0] = weight
+
+
+def make_prompts(policy: Seq2SeqPolicy, lengths: Sequence[int], seed: int = 0) -> list[str]:
+    """Random prompts of so many tokens, the end token included."""
+    rng, vocab_size = random.Random(seed), policy.model.config.vocab_size
+    return [" ".join(str(rng.randrange(3, vocab_size)) for _ in range(length - 1)) for length in lengths]
+
+
+@torch.no_grad()
+def generated(policy: Seq2SeqPolicy, prompt: str, max_new_tokens: int) -> tuple[int, ...]:
+    """The likeliest tokens by transformers' generate: no batch, no padding, no mask, no cache.
+
+    transformers 5.23 makes the cache for as many layers as the encoder has, which is too few here.
+    """
+    was_training = policy.training
+    policy.eval()
+    output = policy.model.generate(
+        input_ids=torch.tensor(policy.encode([prompt])),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        use_cache=False,
+    )
+    policy.train(was_training)
+    return tuple(token for token in output[0, 1:].tolist() if token != 0)
+
+
+@torch.no_grad()
+def logits_of(policy: Seq2SeqPolicy, prompt: str, answers: Sequence[Sequence[int]]) -> Tensor:
+    """Logits (answers, T, V) of a teacher-forced forward; a prompt's answers are padded behind their end."""
+    was_training = policy.training
+    policy.eval()
+    longest = max(len(answer) for answer in answers)
+    inputs = [[policy.start_id, *answer, *[0] * (longest - len(answer))][:longest] for answer in answers]
+    logits: Tensor = policy.model(
+        input_ids=torch.tensor(policy.encode([prompt])).expand(len(answers), -1),
+        decoder_input_ids=torch.tensor(inputs),
+    ).logits.float()
+    policy.train(was_training)
+    return logits
+
+
+def log_probs_of(
+    policy: Seq2SeqPolicy, prompt: str, answers: Sequence[tuple[int, ...]]
+) -> list[tuple[float, ...]]:
+    """Log-probability of every token of the answers to a prompt, by a teacher-forced forward."""
+    log_probs = logits_of(policy, prompt, answers).log_softmax(-1)
+    return [
+        tuple(log_probs[row, range(len(answer)), list(answer)].tolist()) for row, answer in enumerate(answers)
+    ]
