@@ -171,6 +171,11 @@ def tokens_of(answer: Any) -> tuple[int, ...]:
     return tuple(getattr(answer, "tokens", answer))
 
 
+def ended(policy: Seq2SeqPolicy, tokens: list[int]) -> tuple[int, ...]:
+    """Sampled tokens up to the end token."""
+    return tuple(tokens[: tokens.index(policy.eos_id) + 1] if policy.eos_id in tokens else tokens)
+
+
 def share_distinct(answers: Sequence[Sequence[Any]]) -> float:
     """Different answers by all answers, query by query: what begins alike can be computed once."""
     return sum(len({tokens_of(a) for a in samples}) for samples in answers) / sum(map(len, answers))

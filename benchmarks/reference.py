@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchmarks.models import MAX_NEW_TOKENS, TOP_K
+from benchmarks.models import MAX_NEW_TOKENS, TOP_K, ended
 from hir.config import MethodConfig
 from hir.instructions import render_prompt
 from hir.losses import label_smoothed_nll, sequence_log_prob, token_entropy
@@ -34,7 +34,7 @@ def sample(
             num_return_sequences=num_samples,
             max_new_tokens=MAX_NEW_TOKENS,
         )
-        answers.append([policy.strip(tokens) for tokens in output[:, 1:].tolist()])
+        answers.append([ended(policy, tokens) for tokens in output[:, 1:].tolist()])
     return answers
 
 

@@ -19,6 +19,7 @@ from benchmarks.models import (
     Pair,
     autocast,
     copy_of,
+    ended,
     make_pair,
     mean_length,
     prompts,
@@ -261,5 +262,5 @@ def generate(pair: Pair, texts: list[str], samples: int, **options: Any) -> list
         max_new_tokens=MAX_NEW_TOKENS,
         **options,
     )
-    answers = [policy.strip(tokens) for tokens in output[:, 1:].tolist()]
+    answers = [ended(policy, tokens) for tokens in output[:, 1:].tolist()]
     return [answers[start : start + samples] for start in range(0, len(answers), samples)]

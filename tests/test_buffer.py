@@ -174,6 +174,19 @@ def test_rows_of_a_query_stand_together_within_a_pass() -> None:
         assert changes == 19 and Counter(queries) == {f"query {number}": 3 for number in range(20)}
 
 
+def test_ungrouped_rows_of_a_query_stand_anywhere_in_a_pass() -> None:
+    content = [
+        replace(row(number), output_ids=(answer + 2, 1)) for answer in range(3) for number in range(20)
+    ]
+    buffer = ReplayBuffer(window=1, max_wrong_fraction=None, deduplicate=True, group=False)
+    buffer.extend(0, content)
+    plan = buffer.plan(2, 60, random.Random(0))
+    for one_pass in (plan[:60], plan[60:]):
+        assert sorted(one_pass, key=content.index) == content
+        changes = sum(a.query != b.query for a, b in zip(one_pass, one_pass[1:], strict=False))
+        assert changes > 45  # 19 if grouped, 57 expected of a random order
+
+
 def test_passes_are_shuffled() -> None:
     content = rows(40, 40)
     plan = buffer_of(content, 0.5).plan(10, 80, random.Random(0))

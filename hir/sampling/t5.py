@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -87,7 +88,7 @@ class T5Sampler:
         def decode(chosen: list[int]) -> int:
             input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
             numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
-            answer = self._answer_in_fixed_batches if device.type == "cuda" else self._answer
+            answer = self._answer if device.type == "cpu" else self._answer_in_fixed_batches
             tokens, log_probs = answer(input_ids, attention_mask, num_samples, numbers)
             for row, (ids, values) in enumerate(zip(tokens.tolist(), log_probs.tolist(), strict=True)):
                 answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
@@ -243,7 +244,7 @@ class FixedBatch:
             self._step(positions)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=graph_memory()):
             self._step(positions)
         self.at.zero_()
         return graph
@@ -305,6 +306,12 @@ class FixedBatch:
     def going(self, number: int) -> Tensor:
         """Which of the first queries have an answer without an end; the host waits for it."""
         return (~self.ended).view(-1, self.num_samples)[:number].any(1).nonzero().squeeze(1)
+
+
+@cache
+def graph_memory() -> Any:
+    """Memory for what happens within a step, one for all graphs: nothing in it outlives the step."""
+    return torch.cuda.graph_pool_handle()
 
 
 def size_of(number: int) -> int:
