@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import subprocess
@@ -90,8 +91,10 @@ def test_requirements_pin_a_version_in_range(python: str) -> None:
 def test_imported_packages_are_required() -> None:
     distributions = {"yaml": "pyyaml"}
     required = set(pins("3.10"))
-    own = {"hir", "train", "tests", *sys.stdlib_module_names, "tomllib"}
-    for path in (*ROOT.glob("hir/**/*.py"), ROOT / "train.py", *ROOT.glob("tests/**/*.py")):
+    peers = {line.split("==")[0] for line in (ROOT / "benchmarks/requirements.txt").read_text().split()}
+    own = {"hir", "train", "tests", "benchmarks", *sys.stdlib_module_names, "tomllib"}
+    folders = [ROOT.glob(f"{folder}/**/*.py") for folder in ("hir", "tests", "benchmarks")]
+    for path in (ROOT / "train.py", *itertools.chain(*folders)):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -101,7 +104,8 @@ def test_imported_packages_are_required() -> None:
                 continue
             for name in {module.split(".")[0] for module in modules} - own:
                 package = canonicalize_name(distributions.get(name, name))
-                assert package in required, f"{path.relative_to(ROOT)} imports {name}: pin it"
+                also = peers if path.parent.name == "benchmarks" else set()
+                assert package in required | also, f"{path.relative_to(ROOT)} imports {name}: pin it"
 
 
 def test_conda_environment_installs_the_requirements() -> None:
