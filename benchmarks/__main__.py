@@ -88,7 +88,8 @@ def main() -> None:
         if not row.met
     ]
     if barred:
-        console.print(f"{len(barred) - len(below)} of {len(barred)} bars met", *(["below:"] if below else []))
+        tail = "; below their bar:" if below else ""
+        console.print(f"{len(barred) - len(below)} of {len(barred)} bars met{tail}")
         console.print("\n".join(below))
     console.print(f"{time.perf_counter() - started:.0f} s; results in {options.json}")
 
