@@ -126,7 +126,7 @@ def measured(work: Work, repeats: int = 5) -> float:
         sampler, texts = pair.sampler("t5"), prompts(work.shape, work.queries, work.length)
         run = lambda: sampler.sample(texts, work.samples, 0)  # noqa: E731
     else:
-        method = build_method(METHOD, INSTRUCTIONS, pair.policy.decode)
+        method = build_method(METHOD, INSTRUCTIONS, pair.policy)
         stepper = Stepper(copy_of(pair.policy), method, "cpu")
         rows = training_rows(work.shape, work.queries, work.samples, work.length, work.tokens)
         run = lambda: stepper.step(rows)  # noqa: E731

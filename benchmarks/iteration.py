@@ -47,7 +47,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
     rows = tuple(Example(query, ("",)) for query in words)
     task = Task("none", rows, rows[:1], rows[:1], lambda example, output: len(output) % 3 == 0)
     policy = copy_of(pair.policy)
-    method = build_method(METHOD, INSTRUCTIONS, policy.decode)
+    method = build_method(METHOD, INSTRUCTIONS, policy)
     data = HIRDataModule(config, task, policy, method, INSTRUCTIONS)
     ours = build_sampler(policy, sampling, 64)
     stepper = Stepper(policy, method, device)

@@ -72,7 +72,7 @@ def main(work: str, size: str, device: str, sampler: str) -> None:
             else:
                 pair.sampler(sampler).sample(texts, 4, 0)
     else:
-        method = build_method(training.METHOD, INSTRUCTIONS, pair.policy.decode)
+        method = build_method(training.METHOD, INSTRUCTIONS, pair.policy)
         ours = work.startswith(OURS)
         stepper = training.Stepper(pair.policy if ours else pair.plain, method, device)
         rows = training.training_rows(pair.shape, 16, 4, 256, 8)

@@ -38,7 +38,7 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool) -> list[Row]:
 def case_rows(pair: Pair, device: str, length: int, tokens: int, repeats: int, bars: bool) -> list[Row]:
     """One size of batch. All collate in the clock, with the tokens of prompts cached, and step."""
     rows = training_rows(pair.shape, QUERIES, SAMPLES, length, tokens)
-    method = build_method(METHOD, INSTRUCTIONS, pair.policy.decode)
+    method = build_method(METHOD, INSTRUCTIONS, pair.policy)
     ours = Stepper(copy_of(pair.policy), method, device)
     check_equal_loss(ours, Stepper(copy_of(pair.plain), method, device), rows)
     three, plain = (Stepper(copy_of(pair.plain), method, device) for _ in "ab")

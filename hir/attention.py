@@ -1,4 +1,4 @@
-"""Attention for T5 where several rows of the decoder read one encoded prompt.
+"""Attention for T5 where several outputs to a prompt stand in one row of the decoder.
 
 transformers calls a registered function from its own modules, so adapters, sharding by block and gradient
 checkpointing work as with its own attention. Without ``shared``, as in generate, it is plain.
@@ -14,40 +14,11 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-NAME = "shared_prompts"
+from hir.packing import segment_mask
+
+NAME = "packed_outputs"
 FAMILY = ("t5", "mt5")
 """Model types whose attention hands its position bias and further arguments to a registered function."""
-
-
-class PromptReaders:
-    """Which rows of the decoder read which prompt.
-
-    The R rows have places in a grid of P prompts x ``width``, some of them empty. In cross-attention the rows
-    of a prompt are laid side by side as one long query: keys and values exist once a prompt, not once a row.
-    """
-
-    def __init__(self, readers: Tensor, num_rows: int) -> None:
-        """
-        Args:
-            readers: (P, width) number of the row in each place, -1 where it is empty.
-            num_rows: R; each of 0 to R - 1 has one place.
-        """
-        self.width = readers.shape[1]
-        self.places = readers.flatten().argsort()[-num_rows:]
-        """(R,) place of each row; the empty ones sort first."""
-
-    def gather(self, query: Tensor, num_prompts: int) -> Tensor:
-        """(R, H, T, D) -> (P, H, width * T, D), zeros in the empty places."""
-        _, heads, length, size = query.shape
-        grid = query.new_zeros(num_prompts * self.width, length, heads, size)
-        grid = grid.index_copy(0, self.places, query.transpose(1, 2))
-        return grid.view(num_prompts, self.width * length, heads, size).transpose(1, 2)
-
-    def scatter(self, output: Tensor) -> Tensor:
-        """(P, width * T, H, D) -> (R, T, H, D)."""
-        num_prompts, length, heads, size = output.shape
-        rows = output.reshape(num_prompts * self.width, length // self.width, heads, size)
-        return rows.index_select(0, self.places)
 
 
 class Shared:
@@ -56,8 +27,9 @@ class Shared:
     No dataclass: FSDP hands copies of those to the layers.
     """
 
-    def __init__(self, readers: PromptReaders | None = None) -> None:
-        self.readers = readers
+    def __init__(self, segments: Tensor | None = None) -> None:
+        self.segments = segments
+        """(R, T) of a decoder's packs."""
         self.bias: Tensor | None = None
         """Position bias and mask as one tensor, once the first layer has run."""
 
@@ -73,22 +45,19 @@ def attention(
     shared: Shared | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Output (rows, T, H, D) for query (rows, H, T, D) and key and value (rows or prompts, H, S, D).
+    """Output (R, T, H, D) for query (R, H, T, D) and key and value (R, H, S, D).
 
-    ``attention_mask`` is 0 where a token is read and the lowest number elsewhere, (rows or prompts, 1, T, S),
-    or None; ``position_bias`` (1, H, T, S).
+    ``attention_mask`` is 0 where a token is read and the lowest number elsewhere, (R, 1, T, S), or None;
+    ``position_bias`` (1, H, T, S).
     """
     if module.is_decoder and not module.is_causal:  # cross-attention: its position bias is all zeros
-        if shared is None or shared.readers is None:
-            return attend(query, key, value, attention_mask, dropout), None
-        # A prompt's padding is the same for every token that reads it.
-        mask = None if attention_mask is None else attention_mask[:, :, :1]
-        output = attend(shared.readers.gather(query, len(key)), key, value, mask, dropout)
-        return shared.readers.scatter(output), None
+        return attend(query, key, value, attention_mask, dropout), None
     if shared is None:
         return attend(query, key, value, add(position_bias, attention_mask), dropout), None
     # The first layer owns the position bias; gradient checkpointing runs it again, and it puts in a new one.
     if module.has_relative_attention_bias:
+        if shared.segments is not None:
+            attention_mask = segment_mask(shared.segments, query.dtype)
         shared.bias = add(position_bias, attention_mask)
     return attend(query, key, value, shared.bias, dropout), None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from hir.errors import UserError
@@ -16,9 +17,10 @@ class ReplayBuffer:
 
     Args:
         window: iterations kept, counted back from the newest; 0 keeps all, as the reference code does.
-        max_wrong_fraction: largest share of wrong rows in a pass, and so about the largest in a batch, so
-            that failures, most rows at first, do not swamp it; fewer come as they come. None trains on all.
-        group: rows of a query stand together in training order, so that a batch encodes its prompts once.
+        max_wrong_fraction: largest share of wrong rows in a batch, so that failures, most rows at first, do
+            not swamp it; where there are fewer each batch has their share. None takes rows as they come.
+        group: rows of a query, of the same class where classes are balanced, stand together in training
+            order, so that a batch encodes its prompts once.
         deduplicate: drop a row of an iteration that repeats query, instruction and tokens of another.
     """
 
@@ -50,38 +52,41 @@ class ReplayBuffer:
     def plan(self, num_batches: int, batch_size: int, rng: random.Random) -> list[TrainingExample]:
         """Rows of an epoch in training order, ``num_batches * batch_size`` of them.
 
-        They are passes: each holds every right row and as many wrong ones as ``max_wrong_fraction`` allows,
-        taken in turn, so that no row comes twice before every other of its class came once. Within a pass
-        queries are shuffled, with their rows together, or all rows are. Without a right row a pass holds all
-        wrong ones, unless none are wanted.
+        Rows are taken in shuffled passes, so that none comes twice before every other of its class came once.
+        With ``max_wrong_fraction`` right and wrong rows have passes of their own, and each batch has the same
+        share of wrong ones, but for rounding. Without a right row all are wrong, unless none are wanted.
 
         Raises:
             UserError: there is nothing to train on.
         """
-        rows = self.rows()
-        share = 1.0 if self.max_wrong_fraction is None else self.max_wrong_fraction
+        rows, share = self.rows(), self.max_wrong_fraction
         right, wrong = [r for r in rows if r.correct], [r for r in rows if not r.correct]
-        num_wrong = len(wrong)
-        if right and share < 1:
-            num_wrong = min(num_wrong, round(len(right) * share / (1 - share)))
-        elif not share:
-            num_wrong = 0
-        if not right and not num_wrong:
+        if not right and (share == 0 or not wrong):
             raise UserError(
                 f"nothing to train on in iteration {self.newest}: {len(rows)} rows in the buffer, "
                 f"{len(right)} of them correct, buffer.max_wrong_fraction={self.max_wrong_fraction}; "
                 "sample more (sampling.num_samples), or start from a model that is sometimes right"
             )
-        walk = _passes(wrong, rng)
+        if share is None:
+            return list(islice(self._passes(rows, rng), num_batches * batch_size))
+        wrong_a_batch = batch_size * (min(share, len(wrong) / len(rows)) if right else 1)
+        of_right, of_wrong = self._passes(right, rng), self._passes(wrong, rng)
         plan: list[TrainingExample] = []
-        while len(plan) < num_batches * batch_size:
-            queries: dict[str | int, list[TrainingExample]] = {}
-            for number, row in enumerate([*right, *(next(walk) for _ in range(num_wrong))]):
-                queries.setdefault(row.query if self.group else number, []).append(row)
-            groups = list(queries.values())
+        for batch in range(num_batches):
+            num_wrong = int((batch + 1) * wrong_a_batch) - int(batch * wrong_a_batch)
+            plan += [*islice(of_right, batch_size - num_wrong), *islice(of_wrong, num_wrong)]
+        return plan
+
+    def _passes(self, rows: Sequence[TrainingExample], rng: random.Random) -> Iterator[TrainingExample]:
+        """Rows in shuffled passes without end, those of a query together if they are grouped."""
+        queries: dict[str | int, list[TrainingExample]] = {}
+        for number, row in enumerate(rows):
+            queries.setdefault(row.query if self.group else number, []).append(row)
+        groups = list(queries.values())
+        while groups:
             rng.shuffle(groups)
-            plan += [row for group in groups for row in group]
-        return plan[: num_batches * batch_size]
+            for group in groups:
+                yield from group
 
     def state_dict(self) -> dict[str, Any]:
         """Plain lists and dicts, safe for torch.load(weights_only=True)."""
@@ -96,12 +101,3 @@ class ReplayBuffer:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _passes(pool: Sequence[TrainingExample], rng: random.Random) -> Iterator[TrainingExample]:
-    """Rows of the pool in shuffled passes without end."""
-    order: list[TrainingExample] = []
-    while pool:
-        order = list(pool)
-        rng.shuffle(order)
-        yield from order

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import torch
 
 from hir.config import Config
 from hir.datamodule import HIRDataModule
 from hir.errors import UserError
 from hir.instructions import Instructions, render_prompt
-from hir.methods.base import build_method
+from hir.methods.base import METHODS, build_method
 from hir.models import Seq2SeqPolicy, load_policy
 from hir.module import HIRModule
 from hir.records import Example
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
 from hir.tiny import Base, make_base
+
+ON_POLICY = {
+    "buffer.window": 1,
+    "buffer.max_wrong_fraction": None,
+    "buffer.deduplicate": False,
+    "sampling.temperature": 1.0,
+    "sampling.top_k": 0,
+    "sampling.top_p": 1.0,
+}
+"""What a method needs that weighs answers by their probability: all of an iteration's, drawn without cuts."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,7 @@ class Run:
 
 def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     """Everything that a run needs; UserError for whatever of it cannot be had."""
+    check_on_policy(config)
     instructions = build_instructions(config)
     task = load_task(config.task, config.seed)
     further = tuple(load_evaluation_task(config, name) for name in config.evaluation.tasks)
@@ -41,7 +55,7 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     if base:
         task, *rest = (without_queries(t, base.queries) for t in (task, *further))
         further = tuple(rest)
-    method = build_method(config.method, instructions, policy.decode)
+    method = build_method(config.method, instructions, policy)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     return Run(
         module=HIRModule(config, policy, method, sampler),
@@ -50,6 +64,23 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
         evaluation_tasks=further,
         num_overlong=count_overlong(policy, (task, *further), instructions, config.model.overlong),
     )
+
+
+def check_on_policy(config: Config) -> None:
+    """Refuse settings under which an on-policy method would learn from other answers than the policy's own.
+
+    Raises:
+        UserError: the first of them.
+    """
+    if not getattr(METHODS[config.method.name], "on_policy", False):
+        return
+    for key, needed in ON_POLICY.items():
+        section, name = key.split(".")
+        if (value := getattr(getattr(config, section), name)) != needed:
+            raise UserError(
+                f"method={config.method.name} learns from the answers that the policy just gave: set {key}="
+                f"{json.dumps(needed)}, not {json.dumps(value)}"
+            )
 
 
 def build_instructions(config: Config) -> Instructions:
@@ -62,6 +93,7 @@ def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Se
     """The model of ``config.model``; the tiny one is made where it is not cached."""
     if config.model.path is not None:
         return load_policy(config.model), None
+    torch.set_num_threads(1)  # too small to gain from more, and so its numbers depend on no number of cores
     instructions = build_instructions(config)
     base = make_base(config.model, instructions, config.task.name, config.task.settings, say)
     return load_policy(replace(config.model, path=str(base.path))), base

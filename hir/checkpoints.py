@@ -82,7 +82,9 @@ def load_weights(policy: Seq2SeqPolicy, path: Path) -> None:
         UserError: the checkpoint is unreadable or of another model.
     """
     state = read_checkpoint(path)["state_dict"]
-    weights = {name.removeprefix("policy."): weight for name, weight in state.items()}
+    # A method's own weights, such as a value head, are no part of the policy.
+    policy_state = {name: weight for name, weight in state.items() if name.startswith("policy.")}
+    weights = {name.removeprefix("policy."): weight for name, weight in policy_state.items()}
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:

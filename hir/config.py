@@ -157,7 +157,7 @@ class ModelConfig:
     """What happens to a longer prompt: cut (in its middle) or refuse."""
     attention: str | None = None
     """Attention implementation of transformers, such as eager or sdpa; null: the project's own for T5, which
-    shares an encoded prompt among its rows, and else transformers' default."""
+    packs the outputs to a prompt into one row of the decoder, and else transformers' default."""
     dropout: float | None = None
     """Dropout rate in training; null: the checkpoint's own."""
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -176,32 +176,58 @@ class ModelConfig:
 
 @dataclass
 class MethodConfig:
-    """Relabeling and loss (Eq. 4 to 6 of the paper)."""
+    """Relabeling and loss: HIR's (Eq. 4 to 6 of the paper) and those of the methods it is compared with."""
 
     name: str = "hir"
     """File of hir/methods/ that is used."""
     alpha: float = 1.0
-    """Weight of the contrastive instruction loss."""
+    """Weight of the contrastive instruction loss. hir"""
     beta: float = 0.001
-    """Weight of the entropy term."""
+    """Weight of the entropy term. hir, ppo"""
     epsilon: float = 0.2
-    """Label smoothing of the supervised loss and of the contrast."""
+    """Label smoothing of the supervised loss, and of hir's contrast. hir, farl, sft"""
     contrast: str = "negated"
-    """negated: own against the opposite instruction; set: against all of instructions."""
+    """negated: own against the opposite instruction; set: against all of instructions. hir"""
     sub_output: str = "none"
     """Sub-output relabeling: none, decoder (prefix stays in the decoder, as in the paper) or encoder (prefix
-    moves into the prompt, as in the reference code)."""
+    moves into the prompt, as in the reference code). hir"""
     wrong_weight: float = 1.0
-    """Factor of the supervised loss on wrong rows."""
+    """Factor of the supervised loss on wrong rows. hir"""
+    unlikelihood: float = 0.0
+    """Weight of -log(1 - P) of wrong answers under p_correct, a mean over rows; 0 as in the paper. hir"""
+    clip: float = 0.2
+    """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip nor, in ppo, by a
+    value further than clip from the old one. ppo, grpo"""
+    kl: float = 0.0
+    """Weight of the KL divergence from the start weights, a penalty on the reward (ppo) or a term of the loss
+    (grpo); 0 keeps no copy of them. ppo, grpo"""
+    discount: float = 1.0
+    """Discount of rewards, each token. ppo"""
+    gae_lambda: float = 0.95
+    """Lambda of generalized advantage estimation: 0 trusts the values, 1 the rewards alone. ppo"""
+    value_weight: float = 0.1
+    """Weight of the value loss. ppo"""
 
     def __post_init__(self) -> None:
         check_at_least(0, "method", alpha=self.alpha, beta=self.beta, wrong_weight=self.wrong_weight)
+        check_at_least(
+            0, "method", kl=self.kl, value_weight=self.value_weight, unlikelihood=self.unlikelihood
+        )
         check(0 <= self.epsilon < 1, "method.epsilon", "at least 0 and below 1", self.epsilon)
         check(self.contrast in ("negated", "set"), "method.contrast", "negated or set", self.contrast)
         sub_outputs = ("none", "decoder", "encoder")
         check(
             self.sub_output in sub_outputs, "method.sub_output", "none, decoder or encoder", self.sub_output
         )
+        check(
+            not self.unlikelihood or self.sub_output == "none",
+            "method.unlikelihood",
+            "0 with sub-output relabeling (method.sub_output), since a part of a wrong answer may be right",
+            self.unlikelihood,
+        )
+        check(0 < self.clip < 1, "method.clip", "above 0 and below 1", self.clip)
+        check(0 <= self.discount <= 1, "method.discount", "between 0 and 1", self.discount)
+        check(0 <= self.gae_lambda <= 1, "method.gae_lambda", "between 0 and 1", self.gae_lambda)
 
 
 @dataclass
@@ -242,8 +268,7 @@ class BufferConfig:
     window: int = 1
     """Iterations kept; 0 keeps all."""
     max_wrong_fraction: float | None = None
-    """Largest share of wrong rows in a pass over the rows, and about the largest in a batch, so that failures
-    do not swamp it; null: all as they come."""
+    """Largest share of wrong rows in a batch, so that failures do not swamp it; null: all as they come."""
     deduplicate: bool = True
     """Drop repeats of an output to the same query and instruction."""
     group: bool = True

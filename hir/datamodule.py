@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,8 +97,8 @@ class HIRDataModule(LightningDataModule):
     ) -> SamplingReport:
         """Sample, judge and relabel an iteration's answers, and plan its training rows.
 
-        Every rank samples its share of the queries; the answers are gathered, so that every rank holds the
-        same buffer and the same plan.
+        Every rank samples its share of the queries and relabels its answers; the rows are gathered, so that
+        every rank holds the same buffer and the same plan.
         """
         start = time.perf_counter()
         seed = self.config.seed
@@ -115,21 +114,18 @@ class HIRDataModule(LightningDataModule):
             [self._judge(iteration, example, answer) for answer in samples]
             for example, samples in zip(examples, answers, strict=True)
         ]
-        rollouts = [rollout for samples in gather(judged) for rollout in samples]
-        rows = self.method.relabel(rollouts, generator(seed, iteration, 0, "relabeling"))
-        self.buffer.extend(iteration, rows)
+        own = [rollout for samples in judged for rollout in samples]
+        rows = self.method.relabel(own, generator(seed, iteration, _rank(), "relabeling"))
+        self.buffer.extend(iteration, [row for share in gather([rows]) for row in share])
         self.replan(iteration)
+        rollouts = [rollout for samples in gather(judged) for rollout in samples]
         return SamplingReport(
             num_samples=len(rollouts),
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
             fraction_unique=len({(r.query, r.output_ids) for r in rollouts}) / len(rollouts),
             seconds=time.perf_counter() - start,
-            logged=tuple((rollout, self._relabeled(rollout)) for rollout in rollouts[:num_logged]),
+            logged=tuple((rollout, self.method.instruction(rollout)) for rollout in rollouts[:num_logged]),
         )
-
-    def _relabeled(self, rollout: Rollout) -> str | None:
-        rows = self.method.relabel([rollout], random.Random(0))
-        return rows[0].instruction if rows else None
 
     def _judge(self, iteration: int, example: Example, answer: Answer) -> Rollout:
         output = self.policy.decode(answer.tokens)

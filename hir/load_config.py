@@ -5,7 +5,9 @@ Each of these layers beats the ones before it:
     dataclass defaults < conf/config.yaml < group files < experiment file < config=FILE < key=value
 
 `group=name` picks conf/<group>/<name>.yaml, whose keys belong to the section of the same name; what it
-brings along for other sections, say the learning rate that suits a model, stands there under `with:`.
+brings along for other sections, say the learning rate that suits a model, stands there under `with:`, and
+what it brings beside a certain file of another group, say beside a method, under `when:` and `method=ppo:`.
+The latter beats all that stands under `with:`.
 config=FILE stands in for conf/config.yaml and its groups; a group chosen beside it on the command line beats
 the file. resume=RUN implies the run's own config.yaml and run_dir.
 Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On the command line, ${ is text.
@@ -15,8 +17,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Container, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,17 @@ RESERVED_TRAINER_KEYS = {
 
 Values = dict[str, Any]
 """Dotted key to value."""
+
+
+@dataclass(frozen=True)
+class File:
+    """What a file of conf/, or config=FILE, holds."""
+
+    values: Values
+    groups: dict[str, str]
+    """The file of each group that it chooses."""
+    when: dict[str, Values]
+    """group=name to what it brings beside that file."""
 
 
 def load_config(argv: list[str]) -> Config:
@@ -139,23 +152,39 @@ def merge_layers(argv: list[str]) -> Config:
         folder, _ = find_checkpoint(values["resume"])
         values.setdefault("run_dir", str(folder))
         file = file or str(folder / "config.yaml")
-    base, groups = _read(Path(file) if file else CONF / "config.yaml")
+    main = _read(Path(file) if file else CONF / "config.yaml")
+    base, groups = main.values, main.groups
     if values.get("model.path") and groups.get("model") == "tiny" and not file:
         groups["model"] = "seq2seq"  # what suits the tiny model suits no other
     overlay: Values = {}
     if experiment:
-        overlay, experiment_groups = _read(_group_file("experiment", experiment))
-        groups = experiment_groups | groups if file else groups | experiment_groups
+        further = _read(_group_file("experiment", experiment))
+        overlay = further.values
+        groups = further.groups | groups if file else groups | further.groups
     # A group that the command line chooses takes the place of the file's or the experiment's choice.
-    default_groups = [_group_values(group, name) for group, name in groups.items() if group not in chosen]
-    chosen_groups = [_group_values(group, name) for group, name in chosen.items()]
+    files = {group: _group(group, name) for group, name in (groups | chosen).items()}
+    default_groups = [files[group].values for group in groups if group not in chosen]
+    chosen_groups = [files[group].values for group in GROUPS if group in chosen]  # in any order as given
     if not file:
-        return _build([base, *default_groups, *chosen_groups, overlay, values])
+        return _build([base, *default_groups, *chosen_groups, *_beside(files, files), overlay, values])
     if "task" in chosen:
         # What makes the file's task means nothing to another one.
         own = ("task.source", "task.settings", "task.num_train")
         base = {key: value for key, value in base.items() if not key.startswith(own)}
-    return _build([*default_groups, overlay, base, *chosen_groups, values])
+    for group in GROUPS:  # a saved configuration names its files, and holds what they brought
+        if group not in files and (name := base.get(f"{group}.name")) in group_files(group):
+            files[group] = _group(group, name)
+    return _build([*default_groups, overlay, base, *chosen_groups, *_beside(files, chosen), values])
+
+
+def _beside(files: dict[str, File], changed: Container[str]) -> Iterator[Values]:
+    """What the groups' files bring beside each other, where one of the two was chosen anew."""
+    names = {group: file.values[f"{group}.name"] for group, file in files.items()}
+    for group, file in files.items():
+        for condition, values in file.when.items():
+            other, _, name = condition.partition("=")
+            if names.get(other) == name and (group in changed or other in changed):
+                yield values
 
 
 def _parse_arguments(argv: list[str]) -> tuple[dict[str, str], Values]:
@@ -205,8 +234,8 @@ def _escape(value: Any) -> Any:
     return value
 
 
-def _read(path: Path, section: str = "") -> tuple[Values, dict[str, str]]:
-    """Read a file's values, their keys below a section, and the groups that it chooses."""
+def _read(path: Path, section: str = "") -> File:
+    """Read a file, its keys below a section."""
     label = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     if not path.is_file():
         raise ConfigError(f"{label} does not exist or is no file: give the path of a YAML file")
@@ -218,13 +247,24 @@ def _read(path: Path, section: str = "") -> tuple[Values, dict[str, str]]:
         raise ConfigError(f"{label} must hold keys with values, not a list")
     groups = {} if section else tree.pop("groups", None) or {}
     elsewhere = tree.pop("with", None) or {} if section else {}
+    when = tree.pop("when", None) or {} if section else {}
     if not isinstance(groups, dict) or not set(groups) <= set(GROUPS):
         raise ConfigError(f"{label}: groups must choose files for {', '.join(GROUPS)}, not {groups!r}")
+    if not isinstance(when, dict) or not all(_is_condition(key) for key in when):
+        raise ConfigError(f"{label}: keys of when: must be like method=ppo, not {', '.join(map(str, when))}")
     try:
-        values = dict(_flatten(tree, f"{section}." if section else "")) | dict(_flatten(elsewhere))
-        return values, {group: str(groups[group]) for group in groups}
+        return File(
+            dict(_flatten(tree, f"{section}." if section else "")) | dict(_flatten(elsewhere)),
+            {group: str(groups[group]) for group in groups},
+            {condition: dict(_flatten(values or {})) for condition, values in when.items()},
+        )
     except ConfigError as error:
         raise ConfigError(f"{label}: {error}") from error
+
+
+def _is_condition(text: object) -> bool:
+    group, _, name = str(text).partition("=")
+    return group in GROUPS and (group == "task" or name in group_files(group))
 
 
 def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -250,12 +290,13 @@ def _group_file(group: str, name: str) -> Path:
     return CONF / group / f"{name}.yaml"
 
 
-def _group_values(group: str, name: str) -> Values:
-    """Values of a group's file. A task needs no file: any BIG-bench task goes by its name."""
-    values = {f"{group}.name": _escape(name)}
+def _group(group: str, name: str) -> File:
+    """A group's file, its name among the values. A task needs none: any BIG-bench task goes by its name."""
+    named = {f"{group}.name": _escape(name)}
     if group == "task" and name not in group_files(group):
-        return values
-    return values | _read(_group_file(group, name), section=group)[0]  # its `with:` included
+        return File(named, {}, {})
+    file = _read(_group_file(group, name), section=group)
+    return replace(file, values=named | file.values)
 
 
 def _build(layers: list[Values]) -> Config:

@@ -1,8 +1,8 @@
-"""The terms of the HIR loss as pure functions of tensors (Zhang et al. 2023, Eq. 4 to 6).
+"""The terms of the losses as pure functions of tensors (HIR: Zhang et al. 2023, Eq. 4 to 6; PPO, GRPO).
 
-Shapes: B rows, T output positions, V vocabulary, K instructions. ``labels`` hold -100 where nothing is
-trained: padding, and the given prefix under sub-output relabeling. Functions of ``logits`` have a twin of
-``log_probs``, for a loss of several terms that takes the softmax once.
+A batch of B rows has N trained tokens in all. Most functions take those side by side, unpadded: ``labels``
+(N,) are the tokens and ``rows`` (N,) says which row each is of. The last three take padded ``logits``
+(B, T, V) and ``labels`` (B, T), -100 where nothing is trained, as code elsewhere has them.
 """
 
 from __future__ import annotations
@@ -19,49 +19,40 @@ def token_log_probs(logits: Tensor) -> Tensor:
     return logits.to(dtype).log_softmax(-1)
 
 
-def label_smoothed_nll(
-    logits: Tensor, labels: Tensor, epsilon: float, row_weights: Tensor | None = None
+def chosen_log_probs(log_probs: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability of each label, (..., N, V) and (N,) -> (..., N)."""
+    return log_probs.gather(-1, labels.expand(log_probs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+
+
+def row_sums(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
+    """Sum over the tokens of each row, (..., N) -> (..., B)."""
+    return values.new_zeros(*values.shape[:-1], num_rows).index_add(-1, rows, values)
+
+
+def row_means(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
+    """Mean over the tokens of each row, (..., N) -> (..., B); 0 for a row without tokens."""
+    return row_sums(values, rows, num_rows) / rows.bincount(minlength=num_rows).clamp(min=1)
+
+
+def smoothed_nll(
+    log_probs: Tensor, labels: Tensor, epsilon: float, token_weights: Tensor | None = None
 ) -> Tensor:
-    """Label-smoothed token cross entropy, mean over real tokens (L_supervise, Eq. 4).
+    """Label-smoothed token cross entropy, mean over tokens (L_supervise, Eq. 4).
 
     A token costs (1 - epsilon) * -log p(label) + epsilon * mean over the vocabulary of -log p.
 
     Args:
-        logits: (B, T, V).
-        labels: (B, T), -100 where ignored.
+        log_probs: (N, V) token log-probabilities.
+        labels: (N,).
         epsilon: smoothing in [0, 1); the paper uses 0.2.
-        row_weights: (B,) factors of the rows' tokens; None counts every row fully.
+        token_weights: (N,) factors of the tokens; they scale the cost and not the count.
     """
-    return smoothed_nll(token_log_probs(logits), labels, epsilon, row_weights)
-
-
-def smoothed_nll(
-    log_probs: Tensor, labels: Tensor, epsilon: float, row_weights: Tensor | None = None
-) -> Tensor:
-    """``label_smoothed_nll`` of token log-probabilities (B, T, V)."""
-    real = labels != IGNORE
-    nll = -log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    cost = (1 - epsilon) * nll
+    cost = -(1 - epsilon) * chosen_log_probs(log_probs, labels)
     if epsilon:
         cost = cost - epsilon * log_probs.mean(-1)
-    if row_weights is not None:
-        cost = cost * row_weights.unsqueeze(-1)
-    return (cost * real).sum() / real.sum().clamp(min=1)
-
-
-def sequence_log_prob(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean log-probability a real token, (B, T, V) and (B, T) -> (B,).
-
-    Length-normalised as in the reference code, where the paper sums; 0 for a row without real tokens.
-    """
-    return mean_log_prob(token_log_probs(logits), labels)
-
-
-def mean_log_prob(log_probs: Tensor, labels: Tensor) -> Tensor:
-    """``sequence_log_prob`` of token log-probabilities (B, T, V)."""
-    chosen = log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    real = labels != IGNORE
-    return (chosen * real).sum(-1) / real.sum(-1).clamp(min=1)
+    if token_weights is not None:
+        cost = cost * token_weights
+    return cost.sum() / max(1, len(labels))
 
 
 def contrastive_instruction_loss(log_probs: Tensor, epsilon: float) -> Tensor:
@@ -81,13 +72,94 @@ def contrastive_instruction_loss(log_probs: Tensor, epsilon: float) -> Tensor:
     return loss.mean()
 
 
-def token_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean entropy in nats of the token distributions at real positions; L_entropy (Eq. 6) is minus it."""
-    return mean_entropy(token_log_probs(logits), labels)
+def unlikelihood(log_probs: Tensor) -> Tensor:
+    """-log(1 - P) of outputs that must become unlikely, by their log P in whole, elementwise.
+
+    Unlike log P in a contrast, it keeps its gradient where P is near 1, up to 1 - 1e-6. Welleck et al. 2019,
+    arXiv 1908.04319, have it for each token; of a whole output it falls on the tokens that are least certain.
+    """
+    return -torch.log(-torch.expm1(log_probs.clamp(max=-1e-6)))
 
 
-def mean_entropy(log_probs: Tensor, labels: Tensor) -> Tensor:
-    """``token_entropy`` of token log-probabilities (B, T, V)."""
+def mean_entropy(log_probs: Tensor) -> Tensor:
+    """Mean entropy in nats of token distributions (N, V); L_entropy (Eq. 6) is minus it."""
     entropy = -(log_probs.exp() * log_probs).sum(-1)
+    return entropy.sum() / max(1, entropy.numel())
+
+
+def by_row(values: Tensor, rows: Tensor) -> list[tuple[float, ...]]:
+    """The numbers of each row's tokens, from those of all tokens (N,); no row is without."""
+    return [tuple(part.tolist()) for part in values.split(rows.bincount().tolist())]
+
+
+def clipped_policy_loss(log_ratios: Tensor, advantages: Tensor, clip: float) -> Tensor:
+    """PPO's clipped surrogate objective, negated, a token (Schulman et al. 2017, Eq. 7), all (N,).
+
+    -min(r A, clip(r, 1 - clip, 1 + clip) A) with r the policy's probability of a token by that of the policy
+    that sampled it: nothing is gained by moving r further than ``clip`` in the direction that A asks for.
+
+    Args:
+        log_ratios: log r.
+        advantages: A.
+        clip: above 0 and below 1.
+    """
+    ratios = log_ratios.exp()
+    return -torch.minimum(ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages)
+
+
+def fraction_clipped(log_ratios: Tensor, advantages: Tensor, clip: float) -> Tensor:
+    """Share of tokens whose ratio has gone too far for ``clipped_policy_loss`` to have a gradient there."""
+    ratios = log_ratios.exp()
+    too_far = (advantages > 0) & (ratios > 1 + clip) | (advantages < 0) & (ratios < 1 - clip)
+    return too_far.float().mean()
+
+
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
+    """Half the squared error, of the worse of a value and the value held within ``clip`` of the old one.
+
+    As in OpenAI's baselines; the paper has no clipping here. All (N,).
+    """
+    held = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * torch.maximum((values - returns).square(), (held - returns).square())
+
+
+def whiten(values: Tensor) -> Tensor:
+    """The values with mean 0 and standard deviation 1 (the population's); 0 where all are equal."""
+    centred = values - values.mean()
+    return centred / (
+        centred.square().mean().sqrt() + 1e-4
+    )  # what rounding leaves of equal values stays small
+
+
+def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
+    """KL(policy || reference) estimated from one sampled token each: e^d - d - 1 with d = reference - policy.
+
+    Never negative, and unbiased where the policy sampled the token ("k3": Schulman,
+    http://joschu.net/blog/kl-approx.html; Eq. 4 of GRPO's paper, Shao et al. 2024). (N,), (N,) -> (N,).
+    """
+    log_ratios = reference_log_probs - log_probs
+    return log_ratios.exp() - log_ratios - 1
+
+
+def label_smoothed_nll(
+    logits: Tensor, labels: Tensor, epsilon: float, row_weights: Tensor | None = None
+) -> Tensor:
+    """``smoothed_nll`` of padded logits (B, T, V), with factors (B,) of the rows' tokens."""
     real = labels != IGNORE
-    return (entropy * real).sum() / real.sum().clamp(min=1)
+    weights = None if row_weights is None else row_weights.unsqueeze(-1).expand_as(labels)[real]
+    return smoothed_nll(token_log_probs(logits[real]), labels[real], epsilon, weights)
+
+
+def sequence_log_prob(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean log-probability a real token, (B, T, V) and (B, T) -> (B,).
+
+    Length-normalised as in the reference code, where the paper sums; 0 for a row without real tokens.
+    """
+    real = labels != IGNORE
+    chosen = chosen_log_probs(token_log_probs(logits[real]), labels[real])
+    return row_means(chosen, real.nonzero()[:, 0], len(labels))
+
+
+def token_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """``mean_entropy`` at the real positions of padded logits (B, T, V)."""
+    return mean_entropy(token_log_probs(logits[labels != IGNORE]))

@@ -5,11 +5,12 @@ Everything that knows an encoder and a decoder is here and in hir/sampling/; met
 
 from __future__ import annotations
 
+import copy
 import html.entities
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from huggingface_hub.errors import StrictDataclassError
+from lightning.fabric.utilities import move_data_to_device
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -28,11 +30,12 @@ from hir import attention
 from hir.config import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.instructions import render_prompt
-from hir.losses import IGNORE
-from hir.records import TrainingExample
+from hir.methods.base import Batch, Output
+from hir.packing import MAX_PACK, Packs, buckets, pack, padded, token_mask
+from hir.records import TOKEN_VALUES, TrainingExample
 
 MAX_CACHED_PROMPTS = 20_000
-WORTH_A_CUT = 0.15
+SCORED_ROWS = 128
 
 
 class TextEscape:
@@ -115,6 +118,11 @@ class Seq2SeqPolicy(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def hidden_size(self) -> int:
+        """Width D of the decoder's states."""
+        return int(self.model.config.hidden_size)
+
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text, end token last, whatever their number."""
         if not texts:  # which the tokenizer does not take
@@ -149,88 +157,131 @@ class Seq2SeqPolicy(nn.Module):
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
-        return _pad(sequences, self.pad_id).to(self.device), _mask(sequences).to(self.device)
+        return padded(sequences, self.pad_id).to(self.device), token_mask(sequences).to(self.device)
 
     def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
         """A batch of B rows under K instructions, the rows' own first, on the CPU; a prompt is in it once.
 
         ``input_ids``, the P prompts by length, in buckets (P_i, S_i) of like length; ``attention_mask``
-        (P, S); ``prompt_index`` (K, B), which prompt each row reads; ``readers`` (P, most of a prompt), the
-        same the other way round: which of the K * B rows read a prompt, -1 after the last;
-        ``decoder_input_ids`` and ``labels`` (B, T); ``weights`` and ``correct`` (B,).
+        (P, S); ``packs``, what the decoder reads; ``places`` (K, N), where the N trained tokens stand among
+        its states; and what methods read: ``labels`` and ``rows`` (N,), ``weights`` and ``correct`` (B,),
+        and the rows' values a token.
         """
         prompts = [
             render_prompt(instruction, row.query, row.prompt_suffix)
             for instructions in zip(*((row.instruction, *row.contrast) for row in rows), strict=True)
             for instruction, row in zip(instructions, rows, strict=True)
         ]
-        readers: dict[str, list[int]] = {prompt: [] for prompt in prompts}
-        for number, prompt in enumerate(prompts):
-            readers[prompt].append(number)
-        ids = dict(zip(readers, self.encode(list(readers)), strict=True))
-        ordered = sorted(readers, key=lambda prompt: len(ids[prompt]))
-        place = {prompt: number for number, prompt in enumerate(ordered)}
-        encoded = [ids[prompt] for prompt in ordered]
-        answers = [[*row.prefix_ids, *row.output_ids] for row in rows]
-        labels = [[IGNORE] * len(row.prefix_ids) + list(row.output_ids) for row in rows]
+        distinct = list(dict.fromkeys(prompts))
+        ids = dict(zip(distinct, self.encode(distinct), strict=True))
+        distinct.sort(key=lambda prompt: len(ids[prompt]))
+        number = {prompt: i for i, prompt in enumerate(distinct)}
+        encoded = [ids[prompt] for prompt in distinct]
+        inputs = [[self.start_id, *row.prefix_ids, *row.output_ids[:-1]] for row in rows]
+        packs, starts = pack(
+            inputs * (len(prompts) // len(rows)),
+            [number[prompt] for prompt in prompts],
+            self.pad_id,
+            MAX_PACK if self._packs_outputs else 0,
+        )
+        # Where the trained tokens stand in the input of their row.
+        trained = [range(len(row.prefix_ids), len(ids)) for row, ids in zip(rows, inputs, strict=True)]
         return {
-            "input_ids": [_pad(bucket, self.pad_id) for bucket in buckets(encoded)],
-            "attention_mask": _mask(encoded),
-            "prompt_index": torch.tensor([place[prompt] for prompt in prompts]).view(-1, len(rows)),
-            "readers": _pad([readers[prompt] for prompt in ordered], -1),
-            "decoder_input_ids": _pad([[self.start_id, *answer[:-1]] for answer in answers], self.pad_id),
-            "labels": _pad(labels, IGNORE),
+            "input_ids": [padded(bucket, self.pad_id) for bucket in buckets(encoded)],
+            "attention_mask": token_mask(encoded),
+            "packs": packs,
+            "places": torch.tensor(
+                [start + i for n, start in enumerate(starts) for i in trained[n % len(rows)]]
+            ).view(len(prompts) // len(rows), -1),
+            "labels": torch.tensor([token for row in rows for token in row.output_ids]),
+            "rows": torch.tensor([i for i, row in enumerate(rows) for _ in row.output_ids]),
             "weights": torch.tensor([row.weight for row in rows]),
             "correct": torch.tensor([row.correct for row in rows]),
+            **{
+                name: torch.tensor([value for row in rows for value in getattr(row, name)])
+                for name in TOKEN_VALUES
+                if getattr(rows[0], name)
+            },
         }
 
-    def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """Logits (K, B, T, V) of the outputs under each instruction; each prompt is encoded once."""
-        num_instructions, num_rows = batch["prompt_index"].shape
+    def forward(self, batch: Batch) -> Output:
+        """Each prompt is encoded once; logits are made for trained tokens alone."""
         mask = batch["attention_mask"]
         states, masks = [], mask.split([len(bucket) for bucket in batch["input_ids"]])
         for bucket, bucket_mask in zip(batch["input_ids"], masks, strict=True):
             length = bucket.shape[1]
-            hidden = self._encode(bucket, bucket_mask[:, :length])
-            states.append(F.pad(hidden, (0, 0, 0, mask.shape[1] - length)))
-        logits = self._decode(
-            torch.cat(states),
-            mask,
-            batch["decoder_input_ids"].repeat(num_instructions, 1),
-            batch["prompt_index"].flatten(),
-            batch["readers"],
-        )
-        return logits.view(num_instructions, num_rows, *logits.shape[1:])
+            encoded = self._encode(bucket, bucket_mask[:, :length])
+            states.append(F.pad(encoded, (0, 0, 0, mask.shape[1] - length)))
+        prompts = torch.cat(states)
+        decoded = torch.cat([self._decode(prompts, mask, packs).flatten(0, 1) for packs in batch["packs"]])
+        hidden = decoded[batch["places"]]
+        return Output(self._logits(hidden), hidden)
 
     def _encode(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """Hidden states (P, S, D) of prompts (P, S)."""
-        hidden: Tensor = self.model.get_encoder()(input_ids=input_ids, attention_mask=mask, **self._shared())[
-            0
-        ]
+        encoder = self.model.get_encoder()
+        hidden: Tensor = encoder(input_ids=input_ids, attention_mask=mask, **self._shared())[0]
         return hidden
 
-    def _decode(
-        self, hidden: Tensor, mask: Tensor, decoder_input_ids: Tensor, prompt_index: Tensor, readers: Tensor
-    ) -> Tensor:
-        """Logits (R, T, V) of R decoder rows (R, T), row r under prompt ``prompt_index[r]``."""
-        if not self._shares_prompts:
-            hidden, mask = hidden.index_select(0, prompt_index), mask.index_select(0, prompt_index)
-        logits: Tensor = self.model(
-            encoder_outputs=(hidden,),
-            attention_mask=mask,
-            decoder_input_ids=decoder_input_ids,
+    def _decode(self, prompts: Tensor, mask: Tensor, packs: Packs) -> Tensor:
+        """Hidden states (R, T, D) of R packs under prompts (P, S, D)."""
+        hidden: Tensor = self.model.get_decoder()(
+            input_ids=packs.input_ids,
+            encoder_hidden_states=prompts[packs.prompts],
+            encoder_attention_mask=mask[packs.prompts],
             use_cache=False,
-            **self._shared(attention.PromptReaders(readers, len(prompt_index))),
-        ).logits
-        return logits
+            **self._shared(packs.segments),
+        )[0]
+        return hidden
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V), as the model's own forward ends."""
+        config = self.model.config
+        if getattr(config, "scale_decoder_outputs", False):
+            hidden = hidden * config.d_model**-0.5
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
+        bias = getattr(self.model, "final_logits_bias", None)  # BART's
+        return logits if bias is None else logits + bias
 
     @property
-    def _shares_prompts(self) -> bool:
+    def _packs_outputs(self) -> bool:
         return bool(self.model.config._attn_implementation == attention.NAME)
 
-    def _shared(self, readers: attention.PromptReaders | None = None) -> dict[str, Any]:
+    def _shared(self, segments: Tensor | None = None) -> dict[str, Any]:
         """The argument that transformers hands down to the project's attention, where that is used."""
-        return {"shared": attention.Shared(readers)} if self._shares_prompts else {}
+        return {"shared": attention.Shared(segments)} if self._packs_outputs else {}
+
+    def outputs(
+        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
+    ) -> Iterator[tuple[Batch, Output]]:
+        """The rows in batches, on the device, with what the policy, or ``model``, makes of them.
+
+        In their order, in eval mode and without gradients.
+        """
+        training = self.training
+        self.eval()
+        try:
+            for start in range(0, len(rows), SCORED_ROWS):
+                batch = self.collate(rows[start : start + SCORED_ROWS])
+                batch = move_data_to_device(batch, self.device)
+                with torch.no_grad():
+                    output = (model or self)(batch)
+                yield batch, output
+        finally:
+            self.train(training)
+
+    def frozen(self) -> Callable[[Batch], Output]:
+        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
+        if hasattr(self.model, "disable_adapter"):
+
+            def without_adapters(batch: Batch) -> Output:
+                with self.model.disable_adapter():
+                    output: Output = self(batch)
+                return output
+
+            return without_adapters
+        twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()
+        return lambda batch: twin.to(self.device)(batch)
 
     def compile_forward(self) -> None:
         """torch.compile what ``forward`` calls; the model that is sampled from and saved stays as it is."""
@@ -270,28 +321,6 @@ class _RMSNorm(torch.autograd.Function):
         of_hidden = inner.addcmul_(unit, along, value=-1).mul_(scale)
         of_weight = (gradient * unit).flatten(0, -2).sum(0)
         return of_hidden.to(ctx.dtype), of_weight.to(weight.dtype), None
-
-
-def buckets(sequences: Sequence[list[int]]) -> list[Sequence[list[int]]]:
-    """Sequences, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens."""
-    number, longest = len(sequences), len(sequences[-1])
-    # A cut at i pads the first i to the length of the last of them.
-    saved, cut = max(((longest - len(sequences[i - 1])) * i, i) for i in range(1, number + 1))
-    if saved < WORTH_A_CUT * number * longest:
-        return [sequences]
-    return [*buckets(sequences[:cut]), *buckets(sequences[cut:])]
-
-
-def _pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Right-padded (B, longest) long tensor."""
-    longest = max(len(sequence) for sequence in sequences)
-    return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])
-
-
-def _mask(sequences: Sequence[Sequence[int]]) -> Tensor:
-    """(B, longest): 1 at tokens, 0 at padding."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
 
 
 def load_policy(config: ModelConfig) -> Seq2SeqPolicy:

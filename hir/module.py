@@ -12,7 +12,7 @@ from torch import Tensor
 from hir.config import Config
 from hir.datamodule import HIRDataModule, SamplingReport
 from hir.load_config import to_dict
-from hir.methods.base import Method
+from hir.methods.base import Batch, Method
 from hir.models import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.sampling.base import Progress, Sampler
@@ -62,7 +62,7 @@ class HIRModule(LightningModule):
         self.policy.train()
         torch.manual_seed(derive_seed(self.config.seed, iteration, self.global_rank, "training"))
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, terms = self.method.loss(self.policy, batch)
         values = {"loss": loss.detach(), **terms}
         self.log_dict(
@@ -70,7 +70,7 @@ class HIRModule(LightningModule):
             on_step=False,
             on_epoch=True,
             logger=False,  # the recorder logs an iteration's row
-            batch_size=len(batch["labels"]),
+            batch_size=len(batch["weights"]),
             sync_dist=True,
         )
         return loss
@@ -78,7 +78,7 @@ class HIRModule(LightningModule):
     def configure_optimizers(self) -> Any:
         training = self.config.training
         optimizer = torch.optim.AdamW(
-            [weight for weight in self.policy.parameters() if weight.requires_grad],
+            [weight for weight in self.parameters() if weight.requires_grad],
             lr=training.lr,
             weight_decay=training.weight_decay,
             # Lightning refuses to clip gradients of a fused optimizer under mixed precision.

@@ -59,3 +59,27 @@ class TrainingExample:
     """Sub-output relabeling: tokens before ``output_ids`` that the decoder is given and not trained on."""
     prompt_suffix: str = ""
     """Sub-output relabeling: start of the answer that stands at the end of the prompt instead."""
+    log_probs: tuple[float, ...] = ()
+    """Log-probability of each trained token under the policy that sampled it."""
+    reference_log_probs: tuple[float, ...] = ()
+    """The same under the policy that training started from."""
+    advantages: tuple[float, ...] = ()
+    """How much better than expected each trained token turned out."""
+    returns: tuple[float, ...] = ()
+    """What a value function should have said before each trained token."""
+
+    @classmethod
+    def of(cls, rollout: Rollout, instruction: str, **values: tuple[float, ...]) -> TrainingExample:
+        """The row that trains a rollout's whole answer under an instruction, with values of its tokens."""
+        return cls(
+            iteration=rollout.iteration,
+            query=rollout.query,
+            instruction=instruction,
+            output_ids=rollout.output_ids,
+            correct=rollout.correct,
+            **values,  # type: ignore[arg-type]  # names of the fields above
+        )
+
+
+TOKEN_VALUES = ("log_probs", "reference_log_probs", "advantages", "returns")
+"""Fields of a row with a number for each trained token, or none; batches have them by the same names."""

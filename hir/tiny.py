@@ -20,6 +20,7 @@ from typing import Any
 
 import tokenizers
 import torch
+import torch.nn.functional as F
 import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
@@ -28,7 +29,6 @@ from hir.cache import cache_dir
 from hir.config import BaseConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
 from hir.instructions import Instructions, render_prompt
-from hir.losses import label_smoothed_nll
 from hir.models import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
@@ -58,9 +58,12 @@ class Base:
 
 
 def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE: deterministic, and any UTF-8 text round-trips without an unknown token."""
+    """Byte-level BPE: deterministic, and any UTF-8 text round-trips without an unknown token.
+
+    But for a space before it, as T5's own: a word is the same tokens at the start of an answer as in a list.
+    """
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
@@ -121,7 +124,7 @@ def make_base(
         "base": asdict(model.base),
         "instructions": [instructions.correct, instructions.wrong],
         "rows": hashlib.sha256("\0".join(r.query + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
-        "recipe": [VOCABULARY, NUM_HELD_OUT, BATCH_SIZE, WARMUP, CHECK_EVERY],
+        "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, BATCH_SIZE, WARMUP, CHECK_EVERY],
         "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
     }
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
@@ -154,8 +157,9 @@ def _pretrain(
 ) -> None:
     """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole."""
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
-    # The tokenizer sees wordings and no labels; p_wrong is in it so that both instructions cost alike.
+    # p_wrong is in it so that both instructions cost alike.
     texts = [render_prompt(instructions.correct, row.query) for row in train[:4096]]
+    texts += [row.targets[0] for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[instructions.wrong] * (len(texts) // 8)])
     policy = Seq2SeqPolicy(build_model(config, len(tokenizer)), tokenizer)
     pairs = [
@@ -174,7 +178,7 @@ def _pretrain(
         for group in optimizer.param_groups:
             group["lr"] = config.lr * min(1.0, update / WARMUP)
         batch = policy.collate(rng.sample(pairs, BATCH_SIZE))
-        loss = label_smoothed_nll(policy(batch)[0], batch["labels"], epsilon=0.0)
+        loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)

@@ -142,7 +142,7 @@ def gradients(model: Any) -> dict[str, Tensor]:
 def test_loss_and_gradients_equal_those_of_each_row_alone(pair: tuple[Seq2SeqPolicy, Any]) -> None:
     policy, plain = pair
     settings = MethodConfig(alpha=0.7, beta=0.3, epsilon=0.2)
-    loss, _ = HIR(settings, Instructions("right", "wrong"), policy.decode).loss(policy, policy.collate(ROWS))
+    loss, _ = HIR(settings, Instructions("right", "wrong"), policy).loss(policy, policy.collate(ROWS))
     loss.backward()
     expected = loss_row_by_row(plain, policy, ROWS, settings)
     expected.backward()
@@ -181,24 +181,23 @@ def policy(tmp_path: Path, word_tokenizer: Any) -> Seq2SeqPolicy:
 
 
 def test_keys_and_values_of_the_input_are_projected_once_a_prompt(policy: Seq2SeqPolicy) -> None:
-    shapes = []
+    read = []
     for block in policy.model.decoder.block:
         for projection in (block.layer[1].EncDecAttention.k, block.layer[1].EncDecAttention.v):
-            projection.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
+            projection.register_forward_hook(lambda module, inputs, output: read.append(len(output)))
     batch = policy.collate(ROWS)
     policy(batch)
-    assert len(batch["readers"]) == 8
-    assert shapes == [(8, batch["attention_mask"].shape[1], 16)] * 4
+    assert len(batch["attention_mask"]) == 8  # prompts, of 14 outputs
+    assert sum(read) == 8 * 4
 
 
-def test_readers_by_hand() -> None:
-    # Of rows 0 to 4, 1 and 3 read the first prompt, 4 the second, and 0 and 2 the third.
-    readers = attention.PromptReaders(torch.tensor([[1, 3], [4, -1], [0, 2]]), num_rows=5)
-    assert readers.places.tolist() == [4, 0, 5, 1, 2]
-    query = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 1, 2, 1) + torch.tensor([[0.0], [0.5]])
-    grid = readers.gather(query, 3)
-    assert grid.flatten(1).tolist() == [[1, 1.5, 3, 3.5], [4, 4.5, 0, 0], [0, 0.5, 2, 2.5]]
-    assert torch.equal(readers.scatter(grid.transpose(1, 2)), query.transpose(1, 2))
+def test_outputs_of_a_pack_do_not_read_each_other(policy: Seq2SeqPolicy) -> None:
+    rows = [row("cat", True, 9, 10, 1), row("cat", True, 7, 8, 1), row("cat", True, 10, 1)]
+    changed = [rows[0], row("cat", True, 8, 7, 1), rows[2]]
+    first, second = (policy(policy.collate(batch)).logits for batch in (rows, changed))
+    same = policy.collate(rows)["rows"] != 1
+    assert torch.equal(first[:, same], second[:, same])
+    assert (first[:, ~same] - second[:, ~same]).abs().max() > 1e-3
 
 
 def test_generate_is_what_transformers_own_attention_gives(policy: Seq2SeqPolicy) -> None:
@@ -221,25 +220,25 @@ def test_generate_is_what_transformers_own_attention_gives(policy: Seq2SeqPolicy
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable.*:FutureWarning")
 def test_gradient_checkpointing_changes_no_gradient(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
-    policy.train()(batch).square().mean().backward()
+    policy.train()(batch).logits.square().mean().backward()
     expected = {name: gradient.clone() for name, gradient in gradients(policy.model).items()}
     policy.zero_grad()
     policy.model.gradient_checkpointing_enable()
-    policy(batch).square().mean().backward()
+    policy(batch).logits.square().mean().backward()
     for name, gradient in gradients(policy.model).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-9, atol=1e-9)
 
 
 def test_the_checkpoints_dropout_reaches_the_attention(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
-    plain = policy.eval()(batch)
+    plain = policy.eval()(batch).logits
     for module in policy.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         elif hasattr(module, "has_relative_attention_bias"):
             module.dropout = 0.5
-    assert torch.equal(policy(batch), plain)  # not in eval mode
-    assert (policy.train()(batch) - plain).abs().max() > 1e-3
+    assert torch.equal(policy(batch).logits, plain)  # not in eval mode
+    assert (policy.train()(batch).logits - plain).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -279,7 +278,7 @@ def test_compiled_training_takes_the_same_steps(policy: Seq2SeqPolicy) -> None:
         optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
         losses = []
         for batch in batches:
-            loss = policy.train()(batch).log_softmax(-1).square().mean()
+            loss = policy.train()(batch).logits.log_softmax(-1).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -1,9 +1,11 @@
 """hir/config.py, config_keys.py, load_config.py and config_help.py, by loading real files and arguments."""
 
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,33 @@ def test_paper_experiment_leaves_nothing_to_the_tiny_models_defaults():
     assert paper.training == default.training and paper.buffer == replace(default.buffer, window=0)
     assert (paper.method.alpha, paper.method.beta, paper.method.epsilon) == (1.0, 0.001, 0.2)
     assert paper.method.wrong_weight == 1.0 and paper.sampling.max_queries is None
-    assert "gradient_clip_val" in tuned["trainer"] and "gradient_clip_val" not in paper.trainer
+    assert tuned["trainer"]["gradient_clip_val"] and paper.trainer["gradient_clip_val"] is None
+    beside_tiny = load_config(["experiment=paper", "model=tiny"])
+    assert beside_tiny.method == paper.method and beside_tiny.training == paper.training
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "sweep").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_run_of_a_sweep_has_a_configuration(path):
+    sweep = OmegaConf.to_container(OmegaConf.load(path))
+    axes = {
+        name: parameter["values"] if "values" in parameter else [parameter["value"]]
+        for name, parameter in sweep["parameters"].items()
+    }
+    runs = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    configs = [load_config([f"{name}={value}" for name, value in run.items()]) for run in runs]
+    assert len({str(to_dict(config)) for config in configs}) == len(runs) >= 4
+    budgets = {(c.training.passes, c.training.num_updates, c.sampling.num_samples) for c in configs}
+    assert len(budgets) == 1
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "compare").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_variant_of_a_comparison_has_a_configuration(path):
+    variants = OmegaConf.to_container(OmegaConf.load(path))
+    configs = [
+        load_config([f"{key}={value}" for key, value in (settings or {}).items()])
+        for settings in variants.values()
+    ]
+    assert len({str(to_dict(config)) for config in configs}) == len(variants)
 
 
 def test_a_path_alone_takes_no_setting_of_the_tiny_model():
@@ -92,11 +120,75 @@ def test_conf_is_found_from_any_folder(tmp_path, monkeypatch):
     assert load_config(["model=flan_t5_small"]).model.path == "google/flan-t5-small"
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_unlikelihood_and_parts_of_wrong_answers_do_not_go_together(part):
+    with pytest.raises(ConfigError, match="method.unlikelihood must be 0 with sub-output relabeling"):
+        load_config(["method.unlikelihood=0.5", f"method.sub_output={part}"])
+    assert load_config(["method.unlikelihood=0", f"method.sub_output={part}"]).method.sub_output == part
+
+
 # Precedence
 
 
 def test_a_group_choice_beats_the_default_group():
     assert load_config(["task=word_sorting"]).task.name == "word_sorting"
+
+
+@pytest.fixture
+def conf(tmp_path, monkeypatch):
+    """A copy of conf/ that a test may write to."""
+    folder = shutil.copytree(CONF, tmp_path / "conf")
+    monkeypatch.setattr("hir.load_config.CONF", folder)
+    return folder
+
+
+@pytest.fixture
+def beside(conf):
+    """Of two methods, one has a learning rate of its own with the model, and one on that task with it."""
+    (conf / "model/one.yaml").write_text(
+        "path: some/model\nwith: {training: {lr: 0.1}}\n"
+        "when: {method=two: {training: {lr: 0.2, batch_size: 8}}}\n"
+    )
+    (conf / "method/two.yaml").write_text("name: two\nwith: {training: {lr: 0.3, passes: 3}}\n")
+    (conf / "task/three.yaml").write_text("name: three\nwhen: {model=one: {training: {passes: 4}}}\n")
+
+
+def test_what_a_file_brings_beside_another_beats_what_either_brings(beside):
+    def rates(*arguments):
+        config = load_config([*arguments])
+        return config.training.lr, config.training.batch_size, config.training.passes
+
+    assert rates("model=one") == (0.1, 64, 10)
+    assert rates("model=one", "method=two") == (0.2, 8, 3)
+    assert rates("method=two", "model=one") == (0.2, 8, 3)
+    assert rates("model=one", "method=two", "task=three") == (0.2, 8, 4)
+    assert rates("model=one", "task=three") == (0.1, 64, 4)
+    assert rates("model=flan_t5_small", "method=two") == (0.3, 64, 3)
+    assert rates("model=one", "method=two", "training.lr=0.5") == (0.5, 8, 3)
+
+
+@pytest.mark.parametrize("method", ["ppo", "grpo", "none"])
+def test_groups_chosen_in_any_order_give_one_configuration(method):
+    first = load_config(["model=tiny", f"method={method}"])
+    assert first == load_config([f"method={method}", "model=tiny"]) == load_config([f"method={method}"])
+    assert first.buffer.max_wrong_fraction is None
+
+
+def test_what_stands_beside_beats_a_saved_configuration_where_a_side_is_new(beside, tmp_path):
+    save_config(load_config(["model=one", "training.lr=0.7", "training.passes=5"]), tmp_path / "run.yaml")
+    saved = f"config={tmp_path}/run.yaml"
+    assert load_config([saved]).training.lr == 0.7
+    changed = load_config([saved, "method=two"]).training
+    assert (changed.lr, changed.batch_size, changed.passes) == (0.2, 8, 3)
+    again = load_config([saved, "task=three"]).training
+    assert (again.lr, again.passes) == (0.7, 4)
+
+
+@pytest.mark.parametrize("when", ["lr=1: {}", "method=none_such: {}", "method: {}", "- a"])
+def test_a_wrong_condition(conf, when):
+    (conf / "model/one.yaml").write_text(f"path: some/model\nwhen:\n  {when}\n")
+    with pytest.raises(ConfigError, match=r"one\.yaml: keys of when: must be like method=ppo, not "):
+        load_config(["model=one"])
 
 
 def test_a_task_needs_no_file():
@@ -273,7 +365,9 @@ def test_mistakes_are_told_in_one_line(argument, expected):
     model.lora.alpha=0 model.lora.dropout=1 model.base.accuracy=0 model.base.accuracy=1.1 model.base.seed=-1
     model.base.d_model=0 model.base.num_layers=0 model.name=mine method.beta=-1 method.epsilon=1
     method.epsilon=-0.1 method.contrast=all method.sub_output=None method.sub_output=half
-    method.wrong_weight=-1 sampling.max_queries=0 sampling.num_samples=0 sampling.temperature=0
+    method.wrong_weight=-1 method.unlikelihood=-1 method.clip=0 method.clip=1 method.kl=-1 method.discount=2
+    method.gae_lambda=-1 method.value_weight=-1
+    sampling.max_queries=0 sampling.num_samples=0 sampling.temperature=0
     sampling.temperature=inf sampling.top_k=-1 sampling.top_p=0 sampling.top_p=1.1 sampling.max_new_tokens=0
     sampling.batch_size=0 buffer.window=-1 buffer.max_wrong_fraction=1.1 buffer.max_wrong_fraction=-0.1
     training.batch_size=0 training.passes=0 training.num_updates=0 training.lr=0 training.lr=nan

@@ -1,9 +1,22 @@
-from math import log
+from math import log, sqrt
 
 import pytest
 import torch
 
-from hir.losses import contrastive_instruction_loss, label_smoothed_nll, sequence_log_prob, token_entropy
+from hir.losses import (
+    by_row,
+    clipped_policy_loss,
+    clipped_value_loss,
+    contrastive_instruction_loss,
+    fraction_clipped,
+    kl_estimate,
+    label_smoothed_nll,
+    row_sums,
+    sequence_log_prob,
+    token_entropy,
+    unlikelihood,
+    whiten,
+)
 
 LN2 = log(2)
 
@@ -130,11 +143,6 @@ def test_entropy_is_the_mean_over_real_tokens() -> None:
     assert entropy.item() == pytest.approx(1.25 * LN2, abs=1e-6)
 
 
-def contrast_of_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Two instructions of two rows each."""
-    return contrastive_instruction_loss(sequence_log_prob(logits, labels).view(2, 2), 0.2)
-
-
 LOSSES = [
     pytest.param(lambda logits, labels: label_smoothed_nll(logits, labels, 0.2), id="nll"),
     pytest.param(lambda logits, labels: sequence_log_prob(logits, labels).sum(), id="log_prob"),
@@ -167,3 +175,79 @@ def test_gradients_are_finite_at_extreme_logits_and_empty_rows(loss) -> None:
     value.backward()
     assert value.isfinite() and logits.grad.isfinite().all()
     assert (logits.grad[1] == 0).all()
+
+
+def test_numbers_by_row() -> None:
+    values, rows = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 1, 1, 2])
+    assert by_row(values, rows) == [(1,), (2, 3), (4,)]
+
+
+def test_clipped_policy_loss_by_hand() -> None:
+    ratios = [1.5, 1.1, 0.5, 0.9, 1.5, 0.5]
+    advantages = torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0, 2.0])
+    log_ratios = torch.tensor(ratios).log().requires_grad_()
+    loss = clipped_policy_loss(log_ratios, advantages, 0.2)
+    # Clipped where it went with the advantage (first and third), never where it went against it.
+    assert loss.tolist() == pytest.approx([-1.2, -1.1, 0.8, 0.9, 1.5, -1.0])
+    loss.sum().backward()
+    assert log_ratios.grad.tolist() == pytest.approx([0, -1.1, 0, 0.9, 1.5, -1.0])
+    assert fraction_clipped(log_ratios.detach(), advantages, 0.2).item() == pytest.approx(2 / 6)
+
+
+def test_clipped_value_loss_by_hand() -> None:
+    # Around an old value of 1/2, the new one is held in 0.3 .. 0.7; the greater error counts.
+    values = torch.tensor([0.9, 0.6, 0.9, 0.1], requires_grad=True)
+    returns = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    loss = clipped_value_loss(values, torch.full((4,), 0.5), returns, 0.2)
+    assert loss.tolist() == pytest.approx([0.3**2 / 2, 0.4**2 / 2, 0.9**2 / 2, 0.3**2 / 2])
+    loss.sum().backward()
+    assert values.grad.tolist() == pytest.approx([0, -0.4, 0.9, 0])
+
+
+def test_whitened() -> None:
+    assert whiten(torch.tensor([4.0, 4.0, 1.0, 7.0])).tolist() == pytest.approx(
+        [0, 0, -sqrt(2), sqrt(2)], abs=1e-3
+    )
+    assert whiten(torch.full((7,), 0.3)).abs().max() < 1e-2  # rounding is not blown up
+    assert whiten(torch.tensor([0.3])).item() == 0
+
+
+def test_kl_estimate_by_hand() -> None:
+    log_probs, reference = (
+        torch.tensor([1 / 2, 1 / 4, 1 / 2]).log(),
+        torch.tensor([1 / 4, 1 / 2, 1 / 2]).log(),
+    )
+    # e^d - d - 1 with d = -ln 2, ln 2 and 0
+    assert kl_estimate(log_probs, reference).tolist() == pytest.approx([LN2 - 0.5, 1 - LN2, 0], abs=1e-6)
+
+
+def test_kl_estimate_is_unbiased() -> None:
+    policy, reference = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.1, 0.3, 0.6])
+    expected = (policy * (policy / reference).log()).sum()
+    assert (policy * kl_estimate(policy.log(), reference.log())).sum().item() == pytest.approx(
+        expected.item()
+    )
+
+
+def test_unlikelihood_by_hand() -> None:
+    # P = 1/2, 1/8 and 3/4: -log of 1/2, 7/8 and 1/4.
+    costs = unlikelihood(torch.tensor([1 / 2, 1 / 8, 3 / 4]).log())
+    assert costs.tolist() == pytest.approx([LN2, log(8 / 7), 2 * LN2], rel=1e-5)
+
+
+def test_unlikelihood_keeps_its_gradient_where_an_output_is_certain() -> None:
+    # Of logits (a, 0), P = sigmoid(a): -log(1 - P) grows as fast as P, the log of P as 1 - P.
+    for a in (0.0, 5.0, 9.0):
+        logit = torch.tensor(a, dtype=torch.float64, requires_grad=True)
+        unlikelihood(torch.nn.functional.logsigmoid(logit)).backward()
+        assert logit.grad is not None
+        assert logit.grad.item() == pytest.approx(torch.tensor(a, dtype=torch.float64).sigmoid().item())
+    certain = torch.zeros(1, requires_grad=True)
+    cost = unlikelihood(certain)
+    cost.backward()
+    assert cost.isfinite() and certain.grad is not None and certain.grad.isfinite()
+
+
+def test_row_sums() -> None:
+    sums = row_sums(torch.tensor([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]]), torch.tensor([1, 0, 1]), 3)
+    assert sums.tolist() == [[2.0, 5.0, 0.0], [5.0, 10.0, 0.0]]

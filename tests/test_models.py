@@ -15,7 +15,7 @@ from transformers.activations import ACT2FN
 from hir import attention
 from hir.config import LoraConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
-from hir.models import Seq2SeqPolicy, TextEscape, buckets, load_policy
+from hir.models import Seq2SeqPolicy, TextEscape, load_policy
 from hir.records import TrainingExample
 from hir.sampling.generate import GenerateSampler
 
@@ -122,34 +122,66 @@ ROWS = [
 ]
 
 
+def packs_of(batch) -> list[list[list]]:
+    return [[tensor.tolist() for tensor in packs] for packs in batch["packs"]]
+
+
 def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
     assert [bucket.tolist() for bucket in batch.pop("input_ids")] == [
         [[5, 3, 7, 4, 1, 0], [6, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1], [5, 3, 8, 8, 4, 1]]
     ]
+    # Four prompts, each read by one output: a start token, a prefix, and the output but for its last token.
+    assert packs_of(batch) == [
+        [[0, 1], [[0, 9]] * 2, [[1, 1]] * 2],
+        [[2, 3], [[0, 10, 9, 7]] * 2, [[1, 1, 1, 1]] * 2],
+    ]
+    del batch["packs"]
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "attention_mask": [[1, 1, 1, 1, 1, 0]] * 2 + [[1, 1, 1, 1, 1, 1]] * 2,
-        "prompt_index": [[0, 2], [1, 3]],  # under the rows' own instructions, under the others
-        "readers": [[0], [2], [1], [3]],
-        "decoder_input_ids": [[0, 9, 0, 0], [0, 10, 9, 7]],  # start token, prefix, answer but for its last
-        "labels": [[9, 1, -100, -100], [-100, 9, 7, 1]],
+        # The first bucket has places 0 to 3, the second 4 to 11. Rows 0 and 1 under their own instructions,
+        # then under the others. The prefix is not trained.
+        "places": [[0, 1, 5, 6, 7], [2, 3, 9, 10, 11]],
+        "labels": [9, 1, 9, 7, 1],
+        "rows": [0, 0, 1, 1, 1],
         "weights": [1.0, 0.5],
         "correct": [True, False],
     }
     assert batch["weights"].dtype == torch.float32 and batch["correct"].dtype == torch.bool
 
 
-def test_collate_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
+def test_values_of_each_token_stand_beside_the_tokens(policy: Seq2SeqPolicy) -> None:
+    rows = [
+        replace(ROWS[0], advantages=(0.5, -1.0), log_probs=(-1.0, -2.0)),
+        replace(ROWS[1], advantages=(2.0, 0.25, 0.0), log_probs=(-3.0, -4.0, -5.0)),
+    ]
+    batch = policy.collate(rows)
+    assert batch["advantages"].tolist() == [0.5, -1.0, 2.0, 0.25, 0.0]
+    assert batch["log_probs"].tolist() == [-1.0, -2.0, -3.0, -4.0, -5.0]
+    assert "returns" not in batch and "reference_log_probs" not in batch
+
+
+def test_collate_holds_a_prompt_once_however_many_rows_read_it(folder: Path) -> None:
+    policy = load(folder)
     right = TrainingExample(0, "cat", "right", (10, 1), correct=True, contrast=("wrong",))
     wrong = TrainingExample(0, "cat", "wrong", (9, 1), correct=False, contrast=("right",))
     other = TrainingExample(0, "dog", "right", (9, 1), correct=True, contrast=("wrong",))
     batch = policy.collate([right, wrong, other, right])
     (input_ids,) = batch["input_ids"]
     assert input_ids.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1], [5, 3, 8, 4, 1], [6, 3, 8, 4, 1]]
-    assert batch["prompt_index"].tolist() == [[0, 1, 2, 0], [1, 0, 3, 1]]  # own instruction, then the other
-    assert batch["readers"].tolist() == [[0, 3, 5], [1, 4, 7], [2, -1, -1], [6, -1, -1]]
+    # The dog's two prompts are read by one output each, the cat's two by three, in the rows' order.
+    assert packs_of(batch) == [
+        [[2, 3], [[0, 9]] * 2, [[1, 1]] * 2],
+        [[0, 1], [[0, 10, 0, 10, 0, 9], [0, 9, 0, 10, 0, 10]], [[1, 1, 2, 2, 3, 3]] * 2],
+    ]
+    # Own: right rows under "right" at 4 and 6, the wrong one first under "wrong"; then the other way round.
+    assert batch["places"].tolist() == [[4, 5, 10, 11, 0, 1, 6, 7], [12, 13, 8, 9, 2, 3, 14, 15]]
     suffixed = replace(other, prompt_suffix="two")
-    assert len(policy.collate([other, suffixed])["readers"]) == 4  # another prompt to the same query
+    assert len(policy.collate([other, suffixed])["attention_mask"]) == 4  # another prompt to the same query
+    # Attention that knows no packs gets an output a row.
+    assert all(
+        (packs.segments <= 1).all() for packs in load(folder, attention="eager").collate(ROWS)["packs"]
+    )
 
 
 def test_collate_puts_prompts_of_other_length_in_another_bucket(policy: Seq2SeqPolicy) -> None:
@@ -159,27 +191,11 @@ def test_collate_puts_prompts_of_other_length_in_another_bucket(policy: Seq2SeqP
     assert second.tolist() == [[5, 3, 7, 8, 7, 8, 7, 4, 1], [6, 3, 7, 8, 7, 8, 7, 4, 1]]
 
 
-@pytest.mark.parametrize(
-    ("lengths", "cut"),
-    [
-        ([5], [[5]]),
-        ([5, 5, 5], [[5, 5, 5]]),
-        ([8, 9, 10], [[8, 9, 10]]),  # 2 of 30 tokens are saved at most
-        ([5, 5, 10], [[5, 5], [10]]),  # 10 of 30
-        ([4, 5, 5, 9, 10], [[4, 5, 5], [9, 10]]),  # 15 of 50; further cuts would save 1 of 15 and 1 of 20
-        ([1, 1, 5, 5, 20, 20], [[1, 1], [5, 5], [20, 20]]),
-    ],
-)
-def test_buckets(lengths: list[int], cut: list[list[int]]) -> None:
-    sequences = [[7] * length for length in lengths]
-    assert [[len(sequence) for sequence in bucket] for bucket in buckets(sequences)] == cut
-
-
 def test_collate_without_contrast_and_with_a_prompt_suffix(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate([replace(ROWS[0], contrast=(), prompt_suffix="two one")])
     assert [bucket.tolist() for bucket in batch["input_ids"]] == [[[5, 3, 7, 4, 10, 9, 1]]]
-    assert batch["prompt_index"].tolist() == [[0]]
-    assert batch["labels"].tolist() == [[9, 1]]
+    assert packs_of(batch) == [[[0], [[0, 9]], [[1, 1]]]]
+    assert batch["labels"].tolist() == [9, 1]
 
 
 def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
@@ -187,14 +203,16 @@ def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
     (input_ids,) = batch["input_ids"]
     assert input_ids.tolist() == [[5, 3, 4, 1], [6, 3, 4, 1], [6, 3, 4, 1], [5, 3, 4, 1]]
-    assert batch["prompt_index"].tolist() == [[0, 1], [2, 3]]  # two queries still, though they look alike now
+    # Two queries still, though they look alike now.
+    assert [packs.prompts.tolist() for packs in batch["packs"]] == [[0, 2], [1, 3]]
 
 
 def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
     policy.double().eval()  # so that 1e-5 is far above what padding does to rounding
     batch = policy.collate([ROWS[0], replace(ROWS[1], prefix_ids=())])
-    logits = policy(batch)
-    assert logits.shape == (2, 2, 3, policy.model.config.vocab_size)
+    logits, hidden = policy(batch)
+    assert logits.shape == (2, 5, policy.model.config.vocab_size)
+    assert hidden.shape == (2, 5, policy.hidden_size) == (2, 5, 16)
     prompts = [["right Q: cat A:", "wrong Q: dog dog A:"], ["wrong Q: cat A:", "right Q: dog dog A:"]]
     answers = [[9, 1], [9, 7, 1]]
     for instruction in range(2):
@@ -204,16 +222,31 @@ def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
                 input_ids=torch.tensor(policy.encode([prompts[instruction][row]])),
                 labels=torch.tensor([answers[row]]),
             ).logits[0]
-            torch.testing.assert_close(
-                logits[instruction, row, : len(answers[row])], alone, rtol=1e-5, atol=1e-5
-            )
+            own = logits[instruction, batch["rows"] == row]
+            torch.testing.assert_close(own, alone, rtol=1e-5, atol=1e-5)
     assert (logits[0] - logits[1]).abs().max() > 1e-2  # the instruction is read
 
 
 def test_a_given_prefix_conditions_the_decoder_and_nothing_else(policy: Seq2SeqPolicy) -> None:
     policy.double().eval()
     whole = replace(ROWS[1], prefix_ids=(), output_ids=(10, 9, 7, 1))
-    torch.testing.assert_close(policy(policy.collate([ROWS[1]])), policy(policy.collate([whole])))
+    conditioned, plain = (policy(policy.collate([row])).logits for row in (ROWS[1], whole))
+    torch.testing.assert_close(conditioned, plain[:, 1:])
+
+
+def test_outputs_go_through_the_rows_in_order_without_gradients(
+    policy: Seq2SeqPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hir.models.SCORED_ROWS", 2)
+    rows = [ROWS[0], ROWS[1], replace(ROWS[0], output_ids=(10, 1))]
+    modes = []
+    policy.model.encoder.register_forward_hook(lambda *_: modes.append(policy.training))
+    batches = list(policy.train().outputs(rows))
+    assert [batch["labels"].tolist() for batch, _ in batches] == [[9, 1, 9, 7, 1], [10, 1]]
+    assert modes == [False, False] and policy.training
+    for batch, output in batches:
+        assert not output.logits.requires_grad
+        torch.testing.assert_close(output.logits, policy(batch).logits)
 
 
 # Loading
@@ -259,13 +292,13 @@ def test_dropout_overrides_the_checkpoint(folder: Path) -> None:
     assert rates(load(folder, dropout=0.25)) == {0.25}
 
 
-def test_t5_shares_prompts_unless_another_attention_is_asked_for(folder: Path) -> None:
-    batch = load(folder).collate(ROWS)
+def test_t5_packs_outputs_unless_another_attention_is_asked_for(folder: Path) -> None:
+    rows = [*ROWS, replace(ROWS[0], output_ids=(7, 8, 1))]
     logits = []
     for asked, used in ((None, attention.NAME), ("eager", "eager"), ("sdpa", "sdpa")):
         policy = load(folder, attention=asked).double()
         assert policy.model.config._attn_implementation == used
-        logits.append(policy(batch))
+        logits.append(policy(policy.collate(rows)).logits)
     for other in logits[1:]:
         torch.testing.assert_close(other, logits[0], rtol=1e-6, atol=1e-6)
 
@@ -416,13 +449,29 @@ def test_fresh_adapters_change_nothing_and_trained_ones_do(folder: Path) -> None
     pytest.importorskip("peft")
     plain, adapted = load(folder).eval(), load(folder, lora=LoraConfig(r=2)).eval()
     batch = plain.collate(ROWS)
-    torch.testing.assert_close(adapted(batch), plain(batch), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(adapted(batch).logits, plain(batch).logits, rtol=1e-4, atol=1e-4)
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.ones_(weight)
-    assert (adapted(batch) - plain(batch)).abs().max() > 0.1
+    assert (adapted(batch).logits - plain(batch).logits).abs().max() > 0.1
     sampler = GenerateSampler(adapted, SamplingConfig(max_new_tokens=3), greedy_batch_size=2)
     assert len(sampler.greedy(["right cat", "wrong dog dog"])) == 2
+
+
+@pytest.mark.parametrize("lora", [False, True])
+@peft_warning
+def test_the_frozen_policy_stays_where_it_was(folder: Path, lora: bool) -> None:
+    pytest.importorskip("peft")
+    policy = load(folder, lora=LoraConfig(r=2 if lora else 0))
+    frozen, batch = policy.frozen(), policy.collate(ROWS)
+    before = policy(batch).logits
+    with torch.no_grad():
+        for weight in policy.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1)
+    assert (policy(batch).logits - before).abs().max() > 1e-3
+    torch.testing.assert_close(frozen(batch).logits, before)
+    assert not lora or (policy(batch).logits - before).abs().max() > 1e-3  # adapters are on again
 
 
 @peft_warning

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from math import isfinite
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.command_line import ROOT, SMALL, run
 
@@ -68,6 +70,9 @@ def test_metrics_have_a_row_for_the_base_and_each_iteration(finished: Path) -> N
     rows = list(csv.DictReader((finished / "metrics.csv").read_text().splitlines()))
     assert [row["iteration"] for row in rows] == ["0", "1", "2", "3"]
     assert [row["samples"] for row in rows] == ["0", "128", "256", "384"]
+    spent = json.loads((finished / "summary.json").read_text())["seconds"]
+    assert rows[0]["seconds"] == "0"
+    assert float(rows[3]["seconds"]) == pytest.approx(spent["sampling"] + spent["training"], abs=0.02)
     assert float(rows[3]["val/gap"]) == pytest.approx(
         float(rows[3]["val/accuracy"]) - float(rows[3]["val/accuracy_p_wrong"]), abs=1e-5
     )
@@ -186,7 +191,7 @@ def test_finished_run_is_not_resumed_unless_it_gets_more_iterations(
 def test_checkpoint_of_another_config_is_refused(finished: Path, environment: dict[str, str]) -> None:
     done = run(environment, f"resume={finished}", "trainer.max_epochs=5", "method.alpha=0.7")
     assert done.returncode == 2
-    assert "method.alpha is 0.7 here and was 0.1" in done.stderr
+    assert "method.alpha is 0.7 here and was 0.25" in done.stderr
 
 
 def test_truncated_checkpoint_and_pickle_are_refused(
@@ -247,6 +252,51 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     assert done.returncode == 2
     assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("method", ["sft", "farl", "grpo"])
+def test_each_baseline_trains(environment: dict[str, str], tmp_path: Path, method: str) -> None:
+    summary = train(environment, tmp_path / "run", f"method={method}", "trainer.max_epochs=2")
+    assert summary["method"] == method and summary["samples"] == 2 * 32 * 4 and summary["updates"] == 6
+    rows = list(csv.DictReader((tmp_path / "run/metrics.csv").read_text().splitlines()))
+    assert all(isfinite(loss := float(row["train/loss"])) and loss for row in rows[1:])
+
+
+def test_ppo_resumes_with_its_value_head_and_is_evaluated_without(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    settings = ["method=ppo", "method.kl=0.05", "training.final_lr=null"]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    summary = train(environment, whole, *settings, "trainer.max_epochs=2")
+    train(environment, part, *settings, "trainer.max_epochs=1")
+    done = run(environment, f"resume={part}", "trainer.max_epochs=2")
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(whole, part)
+    assert weights(whole)["method.value_head.weight"].any()
+    done = run(environment, f"run={whole}", program="-m hir.evaluate")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])["object_counting"]["accuracy"]
+    assert found == summary["test"]["accuracy"]
+
+
+def test_no_training_leaves_every_weight_on_two_devices(environment: dict[str, str], tmp_path: Path) -> None:
+    devices = ["trainer.devices=2", "trainer.accelerator=cpu"]
+    summary = train(environment, tmp_path / "run", "method=none", *devices, "trainer.max_epochs=2")
+    assert summary["base"]["accuracy"] == summary["test"]["accuracy"]
+    bases = list((Path(environment["HIR_CACHE"]) / "base").glob("*/model.safetensors"))
+    found = {name.removeprefix("policy.model."): w for name, w in weights(tmp_path / "run").items()}
+    assert any(
+        all(torch.equal(found[name], weight) for name, weight in load_file(base).items()) for base in bases
+    )
+
+
+def test_an_on_policy_method_refuses_a_window_before_anything_is_made(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = run(environment, "method=grpo", "buffer.window=4", f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "set buffer.window=1, not 4" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(

@@ -129,8 +129,8 @@ class ConsoleReport(Callback):
             question = question if len(question) <= 100 else f"{question[:60]} ... {question[-35:]}"
             self.console.print(f"      [dim]Q:[/] {escape(question)}")
             self.console.print(
-                f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]trained as[/] "
-                f"{escape(relabeled or 'nothing')}"
+                f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]"
+                f"{'trained as[/] ' + escape(relabeled) if relabeled else 'not trained on[/]'}"
             )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

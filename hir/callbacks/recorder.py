@@ -51,7 +51,9 @@ class RunRecorder(Callback):
         self.seconds["setup"] += time.perf_counter() - self._clock - self.evaluation.latest_seconds
         resumed = bool(self.history)
         if not resumed:
-            self.history.append({"iteration": 0, "samples": 0, "updates": 0, **self.evaluation.base})
+            self.history.append(
+                {"iteration": 0, "samples": 0, "updates": 0, "seconds": 0, **self.evaluation.base}
+            )
         if trainer.is_global_zero:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,7 @@ class RunRecorder(Callback):
                 "iteration": iteration,
                 "samples": pl_module.num_samples,
                 "updates": trainer.global_step,
+                "seconds": round(self.seconds["sampling"] + self.seconds["training"], 2),
                 "fraction_correct": round(report.fraction_correct, 6),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),

@@ -3,31 +3,81 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from hir.config import MethodConfig
 from hir.instructions import Instructions
+from hir.losses import by_row, chosen_log_probs, token_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.registry import Registry
 
-Batch = Mapping[str, Tensor]
-"""``labels`` (B, T), ``weights`` (B,), ``correct`` (B,) and what the policy needs besides."""
-Policy = Callable[[Batch], Tensor]
-"""Logits (K, B, T, V) of the batch's outputs under each of its K instructions, the rows' own first."""
-Decode = Callable[[Sequence[int]], str]
-"""Text of some tokens."""
+Batch = Mapping[str, Any]
+"""B rows with N trained tokens in all: ``labels`` (N,), the tokens, and ``rows`` (N,), the row of each;
+``weights`` and ``correct`` (B,); those of ``records.TOKEN_VALUES`` that the rows bring, (N,) each; and what
+the policy needs besides."""
+
+
+class Output(NamedTuple):
+    """What a policy makes of a batch's N trained tokens under its K instructions, the rows' own first."""
+
+    logits: Tensor
+    """(K, N, V)"""
+    hidden: Tensor
+    """(K, N, D), the states that the logits are made of."""
+
+
+class Policy(Protocol):
+    """The language model as a method sees it."""
+
+    @property
+    def hidden_size(self) -> int: ...
+
+    def __call__(self, batch: Batch) -> Output: ...
+
+    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
+        """A batch, on the CPU."""
+        ...
+
+    def outputs(
+        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
+    ) -> Iterator[tuple[Batch, Output]]:
+        """The rows in batches, on the device, with what the policy, or ``model``, makes of them.
+
+        In their order, in eval mode and without gradients.
+        """
+        ...
+
+    def frozen(self) -> Callable[[Batch], Output]:
+        """The policy with its weights of now, for good."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of some tokens."""
+        ...
+
+    def encode_answer(self, text: str) -> tuple[int, ...]:
+        """Tokens that a perfect policy would have sampled for ``text``, end token last."""
+        ...
 
 
 class Method(Protocol):
-    """How rollouts become training rows, and the loss on a batch of those."""
+    """How rollouts become training rows, and the loss on a batch of those.
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, decode: Decode) -> None: ...
+    A method that has weights of its own is an nn.Module too: they are trained and saved with the policy's.
+    One with ``on_policy = True`` is refused where it would be trained on more than what was just sampled.
+    """
+
+    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None: ...
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        """The instruction that the method trains this answer under, None where it does not; for the log."""
+        ...
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
-        """Training rows made from judged answers."""
+        """Training rows made from judged answers, all samples of a query together."""
         ...
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -35,10 +85,21 @@ class Method(Protocol):
         ...
 
 
+def label_log_probs(outputs: Iterable[tuple[Batch, Output]]) -> list[tuple[float, ...]]:
+    """Log-probabilities of the tokens of each row, from what a policy makes of batches of them."""
+    return [
+        values
+        for batch, output in outputs
+        for values in by_row(
+            chosen_log_probs(token_log_probs(output.logits[0]), batch["labels"]), batch["rows"]
+        )
+    ]
+
+
 METHODS: Registry[type[Method]] = Registry(__package__, "method.name")
 register = METHODS.register
 
 
-def build_method(config: MethodConfig, instructions: Instructions, decode: Decode) -> Method:
+def build_method(config: MethodConfig, instructions: Instructions, policy: Policy) -> Method:
     """The method of hir/methods/<config.name>.py; UserError if there is none."""
-    return METHODS[config.name](config, instructions, decode)
+    return METHODS[config.name](config, instructions, policy)

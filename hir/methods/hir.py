@@ -10,13 +10,16 @@ from torch import Tensor
 from hir.config import MethodConfig
 from hir.instructions import Instructions
 from hir.losses import (
+    chosen_log_probs,
     contrastive_instruction_loss,
     mean_entropy,
-    mean_log_prob,
+    row_means,
+    row_sums,
     smoothed_nll,
     token_log_probs,
+    unlikelihood,
 )
-from hir.methods.base import Batch, Decode, Policy, register
+from hir.methods.base import Batch, Policy, register
 from hir.records import Rollout, TrainingExample
 
 
@@ -24,25 +27,36 @@ from hir.records import Rollout, TrainingExample
 class HIR:
     """L = L_supervise + alpha L_contrastive + beta L_entropy on relabeled rollouts (Eq. 4 to 6).
 
-    Departures from the paper, each switchable: log-probabilities are means over tokens, as in the reference
-    code; the contrast is smoothed by epsilon, as there; wrong rows can weigh less in L_supervise.
+    Departures from the paper: log-probabilities are means over tokens, as in the reference code; the contrast
+    is smoothed by epsilon, as there. Two more are off by default: wrong rows can weigh less in L_supervise,
+    and there can be an unlikelihood term of wrong answers under p_correct, since the contrast's gradient
+    vanishes where the policy is sure of a wrong answer, and an answer never sampled is never found right.
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, decode: Decode) -> None:
+    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
         self.config = config
         self.instructions = instructions
-        self.decode = decode
+        self.decode = policy.decode
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        """The one that the answer fits; an empty answer teaches nothing."""
+        return self.instructions.relabel(rollout.correct) if rollout.output_ids else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
-        """One row a rollout, under the instruction its answer fits; an empty answer teaches nothing."""
-        return [self._relabel(rollout, rng) for rollout in rollouts if rollout.output_ids]
+        """One row a rollout, under the instruction its answer fits."""
+        return [
+            self._relabel(rollout, instruction, rng)
+            for rollout in rollouts
+            if (instruction := self.instruction(rollout))
+        ]
 
-    def _relabel(self, rollout: Rollout, rng: random.Random) -> TrainingExample:
-        instruction = self.instructions.relabel(rollout.correct)
+    def _relabel(self, rollout: Rollout, instruction: str, rng: random.Random) -> TrainingExample:
         contrast: tuple[str, ...] = ()
-        if self.config.alpha and self.config.contrast == "negated":
+        if not (self.config.alpha or self.config.unlikelihood):
+            pass
+        elif self.config.contrast == "negated":
             contrast = (self.instructions.negate(instruction),)
-        elif self.config.alpha:
+        else:
             everything = (self.instructions.correct, self.instructions.wrong, *self.instructions.others)
             contrast = tuple(other for other in dict.fromkeys(everything) if other != instruction)
         prefix_ids, output_ids, prompt_suffix = self._sub_output(rollout.output_ids, rng)
@@ -71,15 +85,22 @@ class HIR:
         return (), output_ids[start:end], self.decode(output_ids[:start])
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        log_probs = token_log_probs(policy(batch))  # (K, B, T, V)
-        labels = batch["labels"]  # (B, T)
-        supervise = smoothed_nll(log_probs[0], labels, self.config.epsilon, batch["weights"])
-        entropy = mean_entropy(log_probs[0], labels)
+        log_probs = token_log_probs(policy(batch).logits)  # (K, N, V)
+        labels, rows, weights = batch["labels"], batch["rows"], batch["weights"]
+        supervise = smoothed_nll(log_probs[0], labels, self.config.epsilon, weights[rows])
+        entropy = mean_entropy(log_probs[0])
         loss = supervise - self.config.beta * entropy
         terms = {"supervise": supervise.detach(), "entropy": entropy.detach()}
         if len(log_probs) > 1:
-            of_outputs = mean_log_prob(log_probs.flatten(0, 1), labels.repeat(len(log_probs), 1))
-            contrast = contrastive_instruction_loss(of_outputs.view(len(log_probs), -1), self.config.epsilon)
+            chosen = chosen_log_probs(log_probs, labels)  # (K, N)
+            of_outputs = row_means(chosen, rows, len(weights))  # (K, B)
+            contrast = contrastive_instruction_loss(of_outputs, self.config.epsilon)
             loss = loss + self.config.alpha * contrast
             terms["contrast"] = contrast.detach()
+        if self.config.unlikelihood:
+            # Of a wrong row's other instructions p_correct is the first.
+            costs = unlikelihood(row_sums(chosen[1], rows, len(weights)))
+            unlikely = (costs * ~batch["correct"]).mean()
+            loss = loss + self.config.unlikelihood * unlikely
+            terms["unlikelihood"] = unlikely.detach()
         return loss, terms

@@ -64,7 +64,7 @@ class GeneratedTask(Generic[S]):
 
     name: ClassVar[str] = ""
     Settings: ClassVar[type]
-    verify: ClassVar[Verifier] = staticmethod(exact_match)
+    verify: ClassVar[Verifier] = staticmethod(multiple_choice)  # exact match where a row has no options
 
     def __init__(self, settings: S) -> None:
         self.settings = settings

@@ -75,27 +75,31 @@ class ObjectCounting(GeneratedTask[Settings]):
     Settings = Settings
 
     def example(self, rng: random.Random) -> Example:
-        s = self.settings
-        category = rng.choice(list(CATEGORIES))
         # The answer first, evenly: as sums of random counts small and large ones would be rare, and a policy
         # that never tries an answer never hears that it is right.
-        total = rng.randint(s.min_items, s.max_answer)
-        num_items = rng.randint(max(s.min_items, -(-total // s.max_count)), min(s.max_items, total))
-        num_distractors = rng.randint(0, s.max_distractors)
-        if category == "objects":  # which everything is
-            num_distractors = 0
-            asked = rng.sample(EVERYTHING, num_items)
-        else:
-            asked = rng.sample(CATEGORIES[category], num_items)
-        others = rng.sample(OTHERS[category], num_distractors)
-        counts = [1] * len(asked)
-        for _ in range(total - len(asked)):
-            counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
-        counts += [rng.randint(1, s.max_count) for _ in others]
-        phrases = [
-            singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
-            for (singular, plural), count in zip(asked + others, counts, strict=True)
-        ]
-        rng.shuffle(phrases)
-        listed = ", ".join(phrases[:-1]) + f", and {phrases[-1]}" if len(phrases) > 1 else phrases[0]
+        category = rng.choice(list(CATEGORIES))
+        total = rng.randint(self.settings.min_items, self.settings.max_answer)
+        listed = list_of_things(self.settings, category, total, rng)
         return Example(query=f"I have {listed}. How many {category} do I have?", targets=(str(total),))
+
+
+def list_of_things(s: Settings, category: str, total: int, rng: random.Random) -> str:
+    """A list in words, with ``total`` things of the category."""
+    num_items = rng.randint(max(s.min_items, -(-total // s.max_count)), min(s.max_items, total))
+    num_distractors = rng.randint(0, s.max_distractors)
+    if category == "objects":  # which everything is
+        num_distractors = 0
+        asked = rng.sample(EVERYTHING, num_items)
+    else:
+        asked = rng.sample(CATEGORIES[category], num_items)
+    others = rng.sample(OTHERS[category], num_distractors)
+    counts = [1] * len(asked)
+    for _ in range(total - len(asked)):
+        counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
+    counts += [rng.randint(1, s.max_count) for _ in others]
+    phrases = [
+        singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
+        for (singular, plural), count in zip(asked + others, counts, strict=True)
+    ]
+    rng.shuffle(phrases)
+    return ", ".join(phrases[:-1]) + f", and {phrases[-1]}" if len(phrases) > 1 else phrases[0]

@@ -45,12 +45,16 @@ class Settings:
 
     min_words: int = 2
     """Fewest words in a list."""
-    max_words: int = 3
+    max_words: int = 4
     """Most words in a list; at most 20."""
+    num_words: int = 26
+    """Different words there are, evenly spread over the alphabet; fewer are easier to know the order of."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_words <= self.max_words <= 20:
             raise UserError("task.settings: 2 <= min_words <= max_words <= 20 must hold")
+        if not self.max_words <= self.num_words <= len(WORDS):
+            raise UserError(f"task.settings: max_words <= num_words <= {len(WORDS)} must hold")
 
 
 @register("word_sorting")
@@ -60,7 +64,9 @@ class WordSorting(GeneratedTask[Settings]):
     Settings = Settings
 
     def example(self, rng: random.Random) -> Example:
-        words = rng.sample(WORDS, rng.randint(self.settings.min_words, self.settings.max_words))
+        s = self.settings
+        known = [WORDS[i * len(WORDS) // s.num_words] for i in range(s.num_words)]
+        words = rng.sample(known, rng.randint(s.min_words, s.max_words))
         return Example(
             query=f"Sort the following words alphabetically: List: {' '.join(words)}",
             targets=(" ".join(sorted(words)),),

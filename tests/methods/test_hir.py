@@ -7,36 +7,20 @@ import torch
 
 from hir.config import MethodConfig
 from hir.errors import UserError
-from hir.instructions import Instructions
 from hir.methods.base import build_method
-from hir.records import Rollout, TrainingExample
+from hir.records import TrainingExample
+from tests.methods.fake import RIGHT, WRONG, FakePolicy, decode, instructions, rollout
 
-RIGHT, WRONG, BRIEF = "Be right.", "Be wrong.", "Be brief."
+BRIEF = "Be brief."
 ANSWER = (11, 12, 13, 14, 1)
 
 
-def decode(ids) -> str:
-    return "-".join(str(i) for i in ids)
-
-
 def method(others: tuple[str, ...] = (BRIEF,), **config):
-    return build_method(MethodConfig(**config), Instructions(RIGHT, WRONG, others), decode)
-
-
-def rollout(correct: bool, output_ids: tuple[int, ...] = ANSWER) -> Rollout:
-    return Rollout(
-        iteration=3,
-        query="How many?",
-        instruction=RIGHT,
-        output=decode(output_ids),
-        output_ids=output_ids,
-        correct=correct,
-        target="4",
-    )
+    return build_method(MethodConfig(**config), instructions(*others), FakePolicy())
 
 
 def relabel(correct: bool, others: tuple[str, ...] = (BRIEF,), **config) -> TrainingExample:
-    (example,) = method(others, **config).relabel([rollout(correct)], random.Random(0))
+    (example,) = method(others, **config).relabel([rollout(correct, ANSWER)], random.Random(0))
     return example
 
 
@@ -82,7 +66,7 @@ def test_answers_keep_their_order_and_empty_ones_are_dropped() -> None:
 
 
 def drawn_parts(sub_output: str) -> list[TrainingExample]:
-    rollouts = [rollout(i % 2 == 0) for i in range(300)]
+    rollouts = [rollout(i % 2 == 0, ANSWER) for i in range(300)]
     examples = method(sub_output=sub_output).relabel(rollouts, random.Random(0))
     assert [e.correct for e in examples] == [r.correct for r in rollouts]
     return examples
@@ -109,7 +93,7 @@ def test_sub_output_encoder_trains_a_span_after_the_text_before_it() -> None:
 
 @pytest.mark.parametrize("sub_output", ["decoder", "encoder"])
 def test_parts_are_a_function_of_the_generator(sub_output: str) -> None:
-    rollouts = [rollout(True)] * 20
+    rollouts = [rollout(True, ANSWER)] * 20
     draw = [method(sub_output=sub_output).relabel(rollouts, random.Random(seed)) for seed in (1, 1, 2)]
     assert draw[0] == draw[1] != draw[2]
     assert len(set(draw[0])) > 1  # drawn anew for every rollout
@@ -118,10 +102,11 @@ def test_parts_are_a_function_of_the_generator(sub_output: str) -> None:
 # Fixed logits of two rows under two instructions, over 3 words. Under its own instruction every real token
 # has probability 1/2, the two other words 1/4.
 FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
-OWN = [[FIRST, THIRD], [SECOND, THIRD]]
-OTHER = [[SECOND, THIRD], [SECOND, FIRST]]  # the labels have 1/4 | 1/2 and 1/4
+OWN = [FIRST, SECOND, THIRD]
+OTHER = [SECOND, SECOND, FIRST]  # the labels have 1/4 | 1/2 and 1/4
 BATCH = {
-    "labels": torch.tensor([[0, -100], [1, 2]]),
+    "labels": torch.tensor([0, 1, 2]),
+    "rows": torch.tensor([0, 1, 1]),
     "weights": torch.tensor([1.0, 0.5]),
     "correct": torch.tensor([True, False]),
 }
@@ -138,36 +123,45 @@ CONTRAST = (
 
 
 def test_loss_with_contrast_by_hand() -> None:
-    asked = []
-
-    def policy(batch):
-        asked.append(batch)
-        return torch.tensor([OWN, OTHER]).log()
-
+    policy = FakePolicy([OWN, OTHER])
     loss, terms = method(alpha=0.5, beta=0.1, epsilon=0.2).loss(policy, BATCH)
     assert loss.item() == pytest.approx(SUPERVISE + 0.5 * CONTRAST - 0.1 * ENTROPY, rel=1e-5)
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(
         {"supervise": SUPERVISE, "contrast": CONTRAST, "entropy": ENTROPY}, rel=1e-5
     )
-    assert asked == [BATCH]  # one forward pass
+    assert policy.asked == [BATCH]  # one forward pass
+
+
+def test_unlikelihood_of_wrong_rows_under_p_correct_by_hand() -> None:
+    # Row 1 is wrong; under the other instruction, p_correct, its tokens have 1/2 and 1/4, so it has P = 1/8.
+    # Row 0 is right and costs nothing.
+    unlikely = -log(7 / 8) / 2
+    policy = FakePolicy([OWN, OTHER])
+    loss, terms = method(alpha=0.0, beta=0.1, epsilon=0.2, unlikelihood=0.3).loss(policy, BATCH)
+    assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY + 0.3 * unlikely, rel=1e-5)
+    assert terms["unlikelihood"].item() == pytest.approx(unlikely, rel=1e-5)
+
+
+@pytest.mark.parametrize(("contrast", "others"), [("negated", (WRONG, RIGHT)), ("set", (WRONG, RIGHT))])
+def test_unlikelihood_reads_wrong_rows_under_p_correct(contrast: str, others: tuple[str, str]) -> None:
+    settings = {"alpha": 0.0, "unlikelihood": 0.3, "contrast": contrast}
+    for correct, other in zip((True, False), others, strict=True):
+        assert relabel(correct, **settings).contrast[0] == other
 
 
 def test_loss_without_contrast_by_hand() -> None:
-    loss, terms = method(alpha=0.0, beta=0.1, epsilon=0.2).loss(
-        lambda batch: torch.tensor([OWN]).log(), BATCH
-    )
+    loss, terms = method(alpha=0.0, beta=0.1, epsilon=0.2).loss(FakePolicy([OWN]), BATCH)
     assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY, rel=1e-5)
     assert terms.keys() == {"supervise", "entropy"}
 
 
 def test_loss_carries_gradients_and_its_terms_do_not() -> None:
-    logits = torch.tensor([OWN, OTHER]).log().requires_grad_()
-    loss, terms = method().loss(lambda batch: logits, BATCH)
+    policy = FakePolicy([OWN, OTHER])
+    loss, terms = method().loss(policy, BATCH)
     loss.backward()
-    assert logits.grad.isfinite().all()
-    assert (
-        logits.grad[0, 0, 0, 0] < 0 < logits.grad[1, 0, 0, 0]
-    )  # row 0's word: up under its own, down under other
+    slopes = policy.logits.grad
+    assert slopes.isfinite().all()
+    assert slopes[0, 0, 0] < 0 < slopes[1, 0, 0]  # row 0's word: up under its own, down under the other
     assert not any(term.requires_grad for term in terms.values())
 
 
@@ -175,4 +169,4 @@ def test_loss_carries_gradients_and_its_terms_do_not() -> None:
 def test_unknown_method(name: str) -> None:
     config = replace(MethodConfig(), name=name)
     with pytest.raises(UserError, match=r"^method\.name=.*\bhir\b"):
-        build_method(config, Instructions(RIGHT, WRONG), decode)
+        build_method(config, instructions(), FakePolicy())

@@ -15,7 +15,7 @@ from hir.tasks import base
 from hir.tasks.base import generated_task, is_pretraining, known_tasks, load_task
 from hir.verifiers import exact_match
 
-NAMES = ["object_counting", "word_sorting"]
+NAMES = ["object_amount", "object_counting", "word_sorting"]
 NUMBERS = {w: i for i, w in enumerate("zero one two three four five six seven eight nine".split())}
 KINDS = {
     "animals": "cat dog goat pig cow duck frog bear",
@@ -78,6 +78,37 @@ def test_object_counting_answers_come_evenly() -> None:
     answers = Counter(task.row(0, i).targets[0] for i in range(4000))
     assert sorted(answers) == [str(n) for n in range(2, 10)]
     assert all(430 < n < 570 for n in answers.values()), answers  # 500 each, 3.3 standard deviations
+
+
+def test_object_amount_answers() -> None:
+    """The amount by the count that the text gives: up to 3 is few, up to 6 some."""
+    task = generated_task("object_amount", {})
+    answers: Counter[str] = Counter()
+    for i in range(1500):
+        row = task.row(0, i)
+        text, options = row.query.split("\nOptions:\n")
+        assert options == "(A) few\n(B) some\n(C) many" and row.options == ("few", "some", "many")
+        total = count(text.replace("Do I have few, some or many ", "How many ").replace("?", " do I have?"))
+        assert row.targets == ("(A)" if total <= 3 else "(B)" if total <= 6 else "(C)",)
+        assert task.verify(row, row.targets[0].lower()) and not task.verify(row, "(D)")
+        answers.update(row.targets)
+    assert all(430 < n < 570 for n in answers.values()), answers  # 500 each
+
+
+def test_word_sorting_draws_from_few_words() -> None:
+    task = generated_task("word_sorting", {"num_words": 5})
+    words = {word for i in range(200) for word in task.row(0, i).targets[0].split()}
+    assert len(words) == 5 and min(words) == "able"
+    assert (
+        len(
+            {
+                word
+                for i in range(2000)
+                for word in generated_task("word_sorting", {"num_words": 378}).row(0, i).targets[0].split()
+            }
+        )
+        == 378
+    )
 
 
 def test_word_sorting_answers() -> None:
@@ -171,8 +202,12 @@ def test_rows_come_quickly(name: str) -> None:
         ("object_counting", {"max_answer": 1}, "min_items <= max_answer"),
         ("word_sorting", {"min_words": 1}, "2 <= min_words"),
         ("word_sorting", {"max_words": 21}, "max_words <= 20"),
+        ("word_sorting", {"num_words": 3}, "max_words <= num_words <= 378"),
+        ("word_sorting", {"num_words": 379}, "max_words <= num_words <= 378"),
+        ("object_amount", {"max_few": 6}, "max_few < max_some"),
+        ("object_amount", {"max_some": 9}, "max_some < max_answer"),
         ("object_countin", {}, "no generated task 'object_countin'; did you mean 'object_counting'"),
-        ("base", {}, "no generated task 'base'; known: object_counting, word_sorting"),
+        ("base", {}, "no generated task 'base'; known: object_amount, object_counting, word_sorting"),
     ],
 )
 def test_bad_settings(name: str, settings: dict[str, Any], message: str) -> None:

@@ -1,0 +1,45 @@
+"""Final-Answer RL, a baseline of HIR's paper: imitate the right answers, throw the others away."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from hir.config import MethodConfig
+from hir.instructions import Instructions
+from hir.losses import smoothed_nll, token_log_probs
+from hir.methods.base import Batch, Policy, register
+from hir.records import Rollout, TrainingExample
+
+
+@register("farl")
+class FARL:
+    """L = label-smoothed cross entropy of right answers under p_correct, a mean over tokens.
+
+    Source: Zhang et al. 2023, arXiv 2302.05206, where it is the baseline that filters by the final answer.
+    The paper says no more of it; here it shares all else with HIR (sampling, window, label smoothing) and
+    lacks what HIR adds: wrong answers with their instruction, the contrast and the entropy term.
+    """
+
+    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+        self.config = config
+        self.instructions = instructions
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        """p_correct for a right answer, None for any other; an empty answer teaches nothing."""
+        return self.instructions.correct if rollout.correct and rollout.output_ids else None
+
+    def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
+        """One row a right answer."""
+        return [
+            TrainingExample.of(rollout, instruction)
+            for rollout in rollouts
+            if (instruction := self.instruction(rollout))
+        ]
+
+    def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
+        supervise = smoothed_nll(log_probs, batch["labels"], self.config.epsilon)
+        return supervise, {"supervise": supervise.detach()}

@@ -1,0 +1,109 @@
+"""Group Relative Policy Optimization: answers to one query are each other's baseline."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean, pstdev
+
+from torch import Tensor
+
+from hir.config import MethodConfig
+from hir.errors import UserError
+from hir.instructions import Instructions
+from hir.losses import (
+    chosen_log_probs,
+    clipped_policy_loss,
+    fraction_clipped,
+    kl_estimate,
+    mean_entropy,
+    row_means,
+    token_log_probs,
+)
+from hir.methods.base import Batch, Policy, label_log_probs, register
+from hir.records import Rollout, TrainingExample
+
+
+@register("grpo")
+class GRPO:
+    """L = mean over rows of the mean over tokens of [clipped policy loss + kl * KL estimate].
+
+    Source: Shao et al. 2024, arXiv 2402.03300, Eq. 3 and 4, with outcome supervision: the reward, 1 for a
+    right answer and 0 for a wrong one, is normalised among the answers to a query, and every token of an
+    answer has that for its advantage. A row's mean before the mean over rows is the paper's; later work
+    (DAPO, Dr. GRPO) takes one mean over tokens, so that long answers count more.
+
+    Departures: the reference of the KL term stays the start weights. Rows of groups without an advantage have
+    no gradient where kl is 0 and are left out, so that the updates of an iteration, as many as ever, go over
+    the others more often; the paper keeps them, DAPO (arXiv 2503.14476) samples others in their place.
+    """
+
+    on_policy = True
+
+    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+        self.config = config
+        self.outputs = policy.outputs
+        self.reference = policy.frozen() if config.kl else None
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        """The one it was sampled under; an empty answer teaches nothing."""
+        return rollout.instruction if rollout.output_ids else None
+
+    def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
+        """One row an answer with its advantage.
+
+        Raises:
+            UserError: every query has one answer, which there is nothing to compare with.
+        """
+        groups: dict[str, list[Rollout]] = {}
+        for rollout in rollouts:
+            groups.setdefault(rollout.query, []).append(rollout)
+        if rollouts and len(groups) == len(rollouts):
+            raise UserError("method=grpo compares answers to a query: sampling.num_samples must be above 1")
+        rows = [
+            TrainingExample.of(
+                rollout,
+                rollout.instruction,
+                log_probs=rollout.log_probs,
+                advantages=(advantage,) * len(rollout.output_ids),
+            )
+            for group in groups.values()
+            for rollout, advantage in zip(
+                group, group_advantages([float(rollout.correct) for rollout in group]), strict=True
+            )
+            if rollout.output_ids
+        ]
+        if self.reference:
+            log_probs = label_log_probs(self.outputs(rows, self.reference))
+            return [
+                replace(row, reference_log_probs=values) for row, values in zip(rows, log_probs, strict=True)
+            ]
+        # Where all answers are right nothing is left to learn, and one row lets the run go on.
+        return [row for row in rows if row.advantages[0]] or [row for row in rows if row.correct][:1]
+
+    def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
+        labels, rows, advantages = batch["labels"], batch["rows"], batch["advantages"]
+        chosen = chosen_log_probs(log_probs, labels)
+        log_ratios, clip = chosen - batch["log_probs"], self.config.clip
+        costs = clipped_policy_loss(log_ratios, advantages, clip)  # (N,)
+        terms = {
+            "policy": row_means(costs.detach(), rows, len(batch["weights"])).mean(),
+            "entropy": mean_entropy(log_probs.detach()),
+            "fraction_clipped": fraction_clipped(log_ratios.detach(), advantages, clip),
+        }
+        if self.reference:
+            kl = kl_estimate(chosen, batch["reference_log_probs"])
+            costs = costs + self.config.kl * kl
+            terms["kl"] = kl.detach().mean()
+        return row_means(costs, rows, len(batch["weights"])).mean(), terms
+
+
+def group_advantages(rewards: Sequence[float]) -> list[float]:
+    """(r - mean) / standard deviation over a group, the population's; 0 where all rewards are equal.
+
+    Nothing is added to the deviation: of right and wrong answers it is 0 or far from it.
+    """
+    mean, deviation = fmean(rewards), pstdev(rewards)
+    return [(reward - mean) / deviation if deviation else 0.0 for reward in rewards]

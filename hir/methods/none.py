@@ -1,0 +1,40 @@
+"""No training: the start weights, sampled and evaluated as any method's are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hir.config import MethodConfig
+from hir.instructions import Instructions
+from hir.methods.base import Batch, Policy, register
+from hir.records import Rollout, TrainingExample
+
+
+@register("none")
+class NoTraining:
+    """L = 0: the row "no training" of HIR's paper (Zhang et al. 2023, arXiv 2302.05206).
+
+    The loss hangs on no weight, so no weight has a gradient, and an optimizer passes by weights without one:
+    they stay what they were, bit for bit, whatever the learning rate and the weight decay. (With gradients of
+    zero, AdamW's weight decay would still shrink them.)
+    """
+
+    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+        pass
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        """None: no answer is trained on."""
+        return None
+
+    def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
+        """One row an answer, as it was sampled, for batches to be made of."""
+        return [
+            TrainingExample.of(rollout, rollout.instruction) for rollout in rollouts if rollout.output_ids
+        ]
+
+    def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return torch.zeros((), device=batch["weights"].device, requires_grad=True), {}

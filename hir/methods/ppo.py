@@ -1,0 +1,127 @@
+"""Proximal Policy Optimization from right/wrong feedback, the RL baseline of HIR's paper."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from hir.config import MethodConfig
+from hir.instructions import Instructions
+from hir.losses import (
+    by_row,
+    chosen_log_probs,
+    clipped_policy_loss,
+    clipped_value_loss,
+    fraction_clipped,
+    mean_entropy,
+    token_log_probs,
+    whiten,
+)
+from hir.methods.base import Batch, Policy, label_log_probs, register
+from hir.records import Rollout, TrainingExample
+
+
+@register("ppo")
+class PPO(nn.Module):
+    """L = clipped policy loss + value_weight * clipped value loss - beta * entropy, means over tokens.
+
+    Sources: Schulman et al. 2017, arXiv 1707.06347 (Eq. 7 and 9); generalized advantage estimation, Schulman
+    et al. 2015, arXiv 1506.02438; Ziegler et al. 2019, arXiv 1909.08593, for language: the reward of an
+    answer's last token is 1 if it is right and 0 if not, and every token pays kl * (log-probability under the
+    policy that sampled it - that under the start weights). HIR's paper (Zhang et al. 2023, arXiv 2302.05206)
+    runs it as a baseline and gives no settings.
+
+    The value function is linear in the decoder's states, which it trains along with the policy. Advantages
+    are whitened over a batch on a device. Values are clipped around the old ones by the policy's ``clip``.
+    An answer cut at its greatest length counts as ended. Departure: kl is constant, not controlled.
+    """
+
+    on_policy = True
+
+    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+        super().__init__()
+        self.config = config
+        self.value_head = nn.Linear(policy.hidden_size, 1)
+        nn.init.zeros_(self.value_head.weight)  # values of 0 at first, and no seed that matters
+        nn.init.zeros_(self.value_head.bias)
+        self.outputs = policy.outputs  # not the policy itself, which would become a submodule
+        self.reference = policy.frozen() if config.kl else None
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        """The one it was sampled under; an empty answer teaches nothing."""
+        return rollout.instruction if rollout.output_ids else None
+
+    def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
+        """One row an answer, with advantages and returns by the values of now."""
+        rows = [
+            TrainingExample.of(rollout, rollout.instruction, log_probs=rollout.log_probs)
+            for rollout in rollouts
+            if rollout.output_ids
+        ]
+        values = [
+            row_values
+            for batch, output in self.outputs(rows)
+            for row_values in by_row(self.values(output.hidden[0]), batch["rows"])
+        ]
+        reference = [row.log_probs for row in rows]
+        if self.reference:
+            reference = label_log_probs(self.outputs(rows, self.reference))
+        return [
+            self._with_advantages(row, *of_row) for row, *of_row in zip(rows, values, reference, strict=True)
+        ]
+
+    def _with_advantages(
+        self, row: TrainingExample, values: Sequence[float], reference: Sequence[float]
+    ) -> TrainingExample:
+        rewards = [-self.config.kl * (p - q) for p, q in zip(row.log_probs, reference, strict=True)]
+        rewards[-1] += row.correct
+        advantages = generalized_advantages(rewards, values, self.config.discount, self.config.gae_lambda)
+        returns = [a + v for a, v in zip(advantages, values, strict=True)]
+        return replace(row, advantages=tuple(advantages), returns=tuple(returns))
+
+    def values(self, hidden: Tensor) -> Tensor:
+        """What is still to be earned, in float32, (N, D) -> (N,): a token's state is what comes before it."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            values: Tensor = self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
+            return values
+
+    def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        config, output = self.config, policy(batch)
+        log_probs = token_log_probs(output.logits[0])  # (N, V)
+        log_ratios = chosen_log_probs(log_probs, batch["labels"]) - batch["log_probs"]
+        advantages, returns = batch["advantages"], batch["returns"]
+        whitened = whiten(advantages)
+        policy_loss = clipped_policy_loss(log_ratios, whitened, config.clip).mean()
+        old_values = returns - advantages  # as relabel made returns
+        values = self.values(output.hidden[0])
+        value_loss = clipped_value_loss(values, old_values, returns, config.clip).mean()
+        entropy = mean_entropy(log_probs)
+        loss = policy_loss + config.value_weight * value_loss - config.beta * entropy
+        return loss, {
+            "policy": policy_loss.detach(),
+            "value": value_loss.detach(),
+            "entropy": entropy.detach(),
+            "fraction_clipped": fraction_clipped(log_ratios.detach(), whitened, config.clip),
+        }
+
+
+def generalized_advantages(
+    rewards: Sequence[float], values: Sequence[float], discount: float, gae_lambda: float
+) -> list[float]:
+    """A_t = delta_t + discount * lambda * A_(t+1), delta_t = r_t + discount * V_(t+1) - V_t; 0 after the end.
+
+    Args:
+        rewards: of each token.
+        values: of the state before each token.
+    """
+    advantages: list[float] = []
+    advantage = next_value = 0.0
+    for reward, value in zip(reversed(rewards), reversed(values), strict=True):
+        advantage = reward + discount * next_value - value + discount * gae_lambda * advantage
+        advantages.append(advantage)
+        next_value = value
+    return advantages[::-1]

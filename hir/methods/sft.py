@@ -1,0 +1,51 @@
+"""Supervised fine-tuning on the right answers: what can be had where they are known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from hir.config import MethodConfig
+from hir.instructions import Instructions
+from hir.losses import smoothed_nll, token_log_probs
+from hir.methods.base import Batch, Policy, register
+from hir.records import Rollout, TrainingExample
+
+
+@register("sft")
+class SFT:
+    """L = label-smoothed cross entropy of a query's target under p_correct, a mean over tokens.
+
+    An upper reference and no competitor: it reads the targets, which a method that learns from right/wrong
+    feedback never sees. It is given the queries that the others are given; the answers sampled to them are
+    logged and not trained on. HIR's paper has it as fine-tuning (Zhang et al. 2023, arXiv 2302.05206).
+    """
+
+    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+        self.config = config
+        self.instructions = instructions
+        self.encode_answer = policy.encode_answer
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        """None: no sampled answer is trained on."""
+        return None
+
+    def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
+        """One row a query, with its target in place of the sampled answers."""
+        return [
+            TrainingExample(
+                iteration=rollout.iteration,
+                query=query,
+                instruction=self.instructions.correct,
+                output_ids=self.encode_answer(rollout.target),
+                correct=True,
+            )
+            for query, rollout in {rollout.query: rollout for rollout in rollouts}.items()
+        ]
+
+    def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
+        supervise = smoothed_nll(log_probs, batch["labels"], self.config.epsilon)
+        return supervise, {"supervise": supervise.detach()}

@@ -1,0 +1,103 @@
+"""Packs: outputs to the same prompt stand side by side in one row of the decoder, which reads it once.
+
+A token sees the tokens before it of its own output alone. T5's position bias depends on the distance of two
+tokens only, so that an output is worth the same at any place of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+MAX_PACK = 128
+"""Most tokens in a pack of several outputs: attention within it costs their square."""
+WORTH_A_CUT = 0.15
+
+
+class Packs(NamedTuple):
+    """R packs of like length T."""
+
+    prompts: Tensor
+    """(R,) number of the prompt that each reads."""
+    input_ids: Tensor
+    """(R, T) what the decoder reads: each output behind a start token, but for its last token."""
+    segments: Tensor
+    """(R, T) which output of its pack a token is of, from 1; 0 is padding."""
+
+
+def pack(
+    outputs: Sequence[Sequence[int]], prompts: Sequence[int], pad_id: int, max_pack: int = MAX_PACK
+) -> tuple[list[Packs], list[int]]:
+    """Pack outputs, and say where each went.
+
+    Args:
+        outputs: the decoder's input for each output.
+        prompts: number of the prompt that each reads.
+        pad_id: fills up packs.
+        max_pack: most tokens in a pack of several outputs; 0 leaves each alone.
+
+    Returns:
+        Packs in buckets, and the place of each output's first token in the buckets' (R, T), flattened, one
+        after the other.
+    """
+    rows: list[list[int]] = []  # the outputs in each pack
+    lengths: list[int] = []
+    open_pack: dict[int, int] = {}  # by prompt
+    for number, (output, prompt) in enumerate(zip(outputs, prompts, strict=True)):
+        row = open_pack.get(prompt)
+        if row is None or lengths[row] + len(output) > max_pack:
+            row = open_pack[prompt] = len(rows)
+            rows.append([])
+            lengths.append(0)
+        rows[row].append(number)
+        lengths[row] += len(output)
+    rows.sort(key=lambda numbers: sum(len(outputs[n]) for n in numbers))
+    joined = [[token for n in numbers for token in outputs[n]] for numbers in rows]
+    packs, places, first, start = [], [0] * len(outputs), 0, 0
+    for bucket in buckets(joined):
+        members = rows[first : first + len(bucket)]
+        width = len(bucket[-1])
+        segments: list[list[int]] = []
+        for row, numbers in enumerate(members):
+            place, segment = start + row * width, list[int]()
+            for i, number in enumerate(numbers):
+                places[number] = place + len(segment)
+                segment += [i + 1] * len(outputs[number])
+            segments.append(segment)
+        index = torch.tensor([prompts[numbers[0]] for numbers in members])
+        packs.append(Packs(index, padded(bucket, pad_id), padded(segments, 0)))
+        first, start = first + len(bucket), start + len(bucket) * width
+    return packs, places
+
+
+def segment_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
+    """(R, T) -> (R, 1, T, T): 0 where a token is read, the lowest number elsewhere."""
+    same = segments[:, :, None] == segments[:, None, :]
+    hidden = same.tril_().logical_not_()
+    mask = torch.zeros(hidden.shape, dtype=dtype, device=segments.device)
+    return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None]
+
+
+def buckets(sequences: Sequence[list[int]]) -> list[Sequence[list[int]]]:
+    """Sequences, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens."""
+    number, longest = len(sequences), len(sequences[-1])
+    # A cut at i pads the first i to the length of the last of them.
+    saved, cut = max(((longest - len(sequences[i - 1])) * i, i) for i in range(1, number + 1))
+    if saved < WORTH_A_CUT * number * longest:
+        return [sequences]
+    return [*buckets(sequences[:cut]), *buckets(sequences[cut:])]
+
+
+def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Right-padded (B, longest) long tensor."""
+    longest = max(len(sequence) for sequence in sequences)
+    return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])
+
+
+def token_mask(sequences: Sequence[Sequence[int]]) -> Tensor:
+    """(B, longest): 1 at tokens, 0 at padding."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()

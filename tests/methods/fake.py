@@ -1,0 +1,90 @@
+"""A policy with given outputs, for losses and rows that can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from hir.instructions import Instructions
+from hir.methods.base import Batch, Output
+from hir.records import Rollout, TrainingExample
+
+RIGHT, WRONG = "Be right.", "Be wrong."
+START = [1 / 2, 1 / 4, 1 / 4]
+"""The start weights give every token these probabilities."""
+
+
+def instructions(*others: str) -> Instructions:
+    return Instructions(RIGHT, WRONG, others)
+
+
+def decode(ids: Sequence[int]) -> str:
+    return "-".join(map(str, ids))
+
+
+def rollout(
+    correct: bool, output_ids: tuple[int, ...], query: str = "How many?", log_probs: tuple[float, ...] = ()
+) -> Rollout:
+    return Rollout(
+        iteration=3,
+        query=query,
+        instruction=RIGHT,
+        output=decode(output_ids),
+        output_ids=output_ids,
+        correct=correct,
+        target="2",
+        log_probs=log_probs or (-1.0,) * len(output_ids),
+    )
+
+
+class FakePolicy:
+    """Tokens of three words, states of width 1.
+
+    Args:
+        probabilities: (K, N, V), what it makes of a batch.
+        hidden: (K, N, D), the states that come with them.
+    """
+
+    hidden_size = 1
+
+    def __init__(self, probabilities: Any = None, hidden: Any = None) -> None:
+        if probabilities is not None:
+            self.logits = torch.tensor(probabilities).log().requires_grad_()
+        self.hidden = torch.tensor([[[0.0]]] if hidden is None else hidden).requires_grad_()
+        self.asked: list[Batch] = []
+        self.num_frozen = 0
+
+    def __call__(self, batch: Batch) -> Output:
+        self.asked.append(batch)
+        return Output(self.logits, self.hidden)
+
+    def outputs(
+        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
+    ) -> Iterator[tuple[Batch, Output]]:
+        """Two rows a batch. The state before a token is the token, so that a value shows whose it is."""
+        for start in range(0, len(rows), 2):
+            part = rows[start : start + 2]
+            labels = torch.tensor([token for row in part for token in row.output_ids])
+            batch = {
+                "labels": labels,
+                "rows": torch.tensor([i for i, row in enumerate(part) for _ in row.output_ids]),
+            }
+            yield (
+                batch,
+                model(batch) if model else Output(torch.empty(1, len(labels), 3), labels[None, :, None]),
+            )
+
+    def frozen(self) -> Callable[[Batch], Output]:
+        self.num_frozen += 1
+        return lambda batch: Output(
+            torch.tensor(START).log().expand(1, len(batch["labels"]), 3),
+            torch.empty(1, len(batch["labels"]), 1),
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return decode(ids)
+
+    def encode_answer(self, text: str) -> tuple[int, ...]:
+        return (int(text), 1)

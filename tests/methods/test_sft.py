@@ -1,0 +1,49 @@
+import random
+from math import log
+
+import pytest
+import torch
+
+from hir.config import MethodConfig
+from hir.load_config import merge_layers
+from hir.methods.base import build_method
+from hir.records import TrainingExample
+from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
+
+LN2 = log(2)
+
+
+def method(**config):
+    return build_method(MethodConfig(name="sft", **config), instructions(), FakePolicy())
+
+
+def test_a_row_a_query_with_its_target_whatever_was_answered() -> None:
+    rollouts = [
+        rollout(False, (0, 1), "one?"),
+        rollout(True, (2, 1), "one?"),
+        rollout(False, (), "two?"),
+        rollout(True, (2, 1), "one?"),  # asked twice in the iteration
+    ]
+    assert method().relabel(rollouts, random.Random(0)) == [
+        TrainingExample(iteration=3, query=query, instruction=RIGHT, output_ids=(2, 1), correct=True)
+        for query in ("one?", "two?")
+    ]
+
+
+def test_no_answer_is_trained_on() -> None:
+    assert method().instruction(rollout(True, (2, 1))) is None
+
+
+def test_loss_by_hand() -> None:
+    # The labels have 1/2 and 1/4; the mean of -log p over a row's words is 5/3 ln 2.
+    policy = FakePolicy([[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]])
+    loss, terms = method(epsilon=0.1).loss(policy, {"labels": torch.tensor([0, 2])})
+    assert loss.item() == pytest.approx((0.9 * 1.5 + 0.1 * 5 / 3) * LN2)
+    assert terms["supervise"].item() == loss.item() and not terms["supervise"].requires_grad
+    loss.backward()
+    assert policy.logits.grad[0, 0, 0] < 0 and policy.logits.grad[0, 1, 2] < 0
+
+
+def test_its_file_smooths_no_labels() -> None:
+    config = merge_layers(["method=sft", "model=flan_t5_small"])
+    assert (config.method.name, config.method.epsilon) == ("sft", 0)
