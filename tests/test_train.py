@@ -51,7 +51,8 @@ def finished(environment: dict[str, str], tmp_path_factory: pytest.TempPathFacto
 def test_run_folder_holds_what_the_contract_names(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "config.yaml", "metrics.csv", "samples.jsonl", "summary.json", "learning_curve.png", "checkpoints",
+        "config.yaml", "metrics.csv", "samples.jsonl", "answers.jsonl", "summary.json", "learning_curve.png",
+        "checkpoints",
     }  # fmt: skip
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["task"] == "object_counting" and summary["method"] == "hir" and summary["model"] == "tiny"
@@ -87,6 +88,14 @@ def test_logged_samples_are_judged_and_relabeled_by_the_answer(finished: Path) -
         if row["relabeled_instruction"] is not None:
             word = "correct" if row["correct"] else "wrong"
             assert row["relabeled_instruction"] == f"Solve the question with {word} answer."
+
+
+def test_answers_are_those_of_the_test_accuracy(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "answers.jsonl").read_text().splitlines()]
+    assert len({row["query"] for row in rows}) == 30  # task.num_test
+    assert all(row["correct"] == (row["output"].strip() == row["target"]) for row in rows)
+    right = sum(row["correct"] for row in rows)
+    assert json.loads((finished / "summary.json").read_text())["test"]["accuracy"] == round(right / 30, 6)
 
 
 def test_same_command_twice_gives_the_same_run(

@@ -15,7 +15,10 @@ from hir.callbacks.recorder import RunRecorder
 from hir.config import Config
 from hir.module import HIRModule
 
-FILES = "config.yaml metrics.csv samples.jsonl summary.json learning_curve.png checkpoints/last.ckpt"
+FILES = (
+    "config.yaml metrics.csv samples.jsonl answers.jsonl summary.json learning_curve.png "
+    "checkpoints/last.ckpt"
+)
 
 
 class ConsoleReport(Callback):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torchmetrics import MeanMetric
 
 from hir.config import EvaluationConfig
-from hir.datamodule import shard
+from hir.datamodule import gather, shard
 from hir.instructions import Instructions, render_prompt
 from hir.models import Seq2SeqPolicy
 from hir.module import HIRModule
@@ -20,20 +21,47 @@ from hir.tasks.base import Task
 from hir.verifiers import Verifier
 
 
+@dataclass(frozen=True)
+class GreedyAnswer:
+    """The likeliest answer to a row, judged."""
+
+    query: str
+    target: str
+    """An accepted answer, for the log."""
+    output: str
+    correct: bool
+
+
+def answer(
+    policy: Seq2SeqPolicy, sampler: Sampler, verify: Verifier, rows: Sequence[Example], instruction: str
+) -> list[GreedyAnswer]:
+    """This rank's share of the rows answered greedily under an instruction."""
+    share = shard(rows)
+    outputs = sampler.greedy([render_prompt(instruction, row.query) for row in share])
+    texts = [policy.decode(ids) for ids in outputs]
+    return [
+        GreedyAnswer(row.query, row.targets[0], text, verify(row, text))
+        for row, text in zip(share, texts, strict=True)
+    ]
+
+
+def accuracy(answers: Sequence[GreedyAnswer], device: torch.device) -> float:
+    """Share of right answers over all ranks, 0 to 1, of which only sums are exchanged."""
+    metric = MeanMetric().to(device)
+    if answers:
+        right = [given.correct for given in answers]
+        metric.update(torch.tensor(right, dtype=torch.float32, device=device))
+    return round(float(metric.compute()), 6)
+
+
 def evaluate(
     policy: Seq2SeqPolicy, sampler: Sampler, verify: Verifier, rows: Sequence[Example], instruction: str
 ) -> float:
     """Share of the rows whose greedy answer under an instruction is right, 0 to 1.
 
-    Each rank answers its share of the rows once, and only sums are exchanged: no row is counted twice.
+    Each rank answers its share of the rows once: no row is counted twice.
     """
-    share = shard(rows)
-    answers = sampler.greedy([render_prompt(instruction, row.query) for row in share])
-    right = [verify(row, policy.decode(ids)) for row, ids in zip(share, answers, strict=True)]
-    metric = MeanMetric().to(policy.device)
-    if right:
-        metric.update(torch.tensor(right, dtype=torch.float32, device=policy.device))
-    return round(float(metric.compute()), 6)
+    return accuracy(answer(policy, sampler, verify, rows, instruction), policy.device)
 
 
 class BigBenchEvaluation(Callback):
@@ -60,6 +88,8 @@ class BigBenchEvaluation(Callback):
         self.base: dict[str, float] = {}
         """Accuracies before training: test/accuracy and all of ``results``."""
         self.test_accuracy: float | None = None
+        self.test_answers: list[GreedyAnswer] = []
+        """The final model's answers to the task's test rows, of all ranks, rank by rank."""
         self.seconds = 0.0
         """Time spent so far, in all and in the last evaluation."""
         self.latest_seconds = 0.0
@@ -84,9 +114,9 @@ class BigBenchEvaluation(Callback):
         start = time.perf_counter()
         if not self.results:  # the run ended early, by trainer.max_time say
             self.results = self._measure(trainer, pl_module)
-        self.test_accuracy = self._accuracy(
-            trainer, pl_module, self.task, self.task.test, self.instructions.correct
-        )
+        answers = self._answer(trainer, pl_module, self.task, self.task.test, self.instructions.correct)
+        self.test_accuracy = accuracy(answers, pl_module.device)
+        self.test_answers = [given for share in gather([answers]) for given in share]
         self._keep_time(start)
 
     def _keep_time(self, start: float) -> None:
@@ -110,9 +140,14 @@ class BigBenchEvaluation(Callback):
     def _accuracy(
         self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], instruction: str
     ) -> float:
+        return accuracy(self._answer(trainer, module, task, rows, instruction), module.device)
+
+    def _answer(
+        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], instruction: str
+    ) -> list[GreedyAnswer]:
         assert isinstance(module, HIRModule)
         with trainer.precision_plugin.forward_context():
-            return evaluate(module.policy, module.sampler, task.verify, rows, instruction)
+            return answer(module.policy, module.sampler, task.verify, rows, instruction)
 
     def state_dict(self) -> dict[str, object]:
         return {"base": self.base, "seconds": self.seconds}

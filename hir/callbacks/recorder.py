@@ -1,4 +1,5 @@
-"""RunRecorder: the run folder. metrics.csv, samples.jsonl, summary.json, learning_curve.png, config.yaml."""
+"""RunRecorder: the run folder. config.yaml, metrics.csv, samples.jsonl, answers.jsonl, summary.json and
+learning_curve.png."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import csv
 import io
 import json
 import time
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +119,8 @@ class RunRecorder(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep_time()
         if trainer.is_global_zero:
+            answers = [asdict(given) for given in self.evaluation.test_answers]
+            write_lines(self.folder / "answers.jsonl", answers)
             write_json(self.folder / "summary.json", self.summary())
             plot_learning_curve(self.history, self.config, self.folder / "learning_curve.png")
 
@@ -162,8 +167,7 @@ class RunRecorder(Callback):
         writer.writeheader()
         writer.writerows(self.history)
         atomic_write(self.folder / "metrics.csv", table.getvalue().encode())
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.samples]
-        atomic_write(self.folder / "samples.jsonl", "".join(lines).encode())
+        write_lines(self.folder / "samples.jsonl", self.samples)
 
     def _log(self, trainer: Trainer) -> None:
         for logger in trainer.loggers:
@@ -176,6 +180,12 @@ class RunRecorder(Callback):
         self.history = list(state_dict["history"])
         self.samples = list(state_dict["samples"])
         self.seconds = dict(state_dict["seconds"])
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write a file with a JSON object a line, whole."""
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    atomic_write(path, "".join(lines).encode())
 
 
 def write_json(path: Path, content: Any) -> None:

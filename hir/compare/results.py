@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
 from hir.compare.grid import Cell
-
-Row = dict[str, float]
-"""A row of metrics.csv without its empty fields."""
+from hir.runs import Row, read_history
 
 
 @dataclass(frozen=True)
@@ -121,12 +117,6 @@ def median_reached(runs: Sequence[Reached | None]) -> Reached | None:
 
     samples = middle("samples")
     return Reached(samples, middle("updates"), middle("seconds")) if samples < math.inf else None
-
-
-def read_history(folder: Path) -> list[Row]:
-    """The rows of a run's metrics.csv."""
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        return [{key: float(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
 
 
 def read_result(cell: Cell, reach: float) -> Result:

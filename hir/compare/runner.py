@@ -20,7 +20,7 @@ from hir.config_keys import KEYS
 from hir.errors import UserError
 from hir.load_config import ROOT, load_config
 
-REMAINS = {"config.yaml", "metrics.csv", "samples.jsonl", "checkpoints"}
+REMAINS = {"config.yaml", "metrics.csv", "samples.jsonl", "answers.jsonl", "checkpoints"}
 """What a run that was broken off leaves."""
 
 PATIENCE = 20.0
