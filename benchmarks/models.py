@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from hir.config import ModelConfig, SamplingConfig
 from hir.instructions import Instructions
-from hir.models import Seq2SeqPolicy, load_policy
+from hir.models import load_policy
+from hir.policy import Seq2SeqPolicy
 from hir.sampling.base import Sampler, build_sampler
 
 INSTRUCTIONS = Instructions("correct", "wrong")

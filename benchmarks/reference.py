@@ -15,7 +15,7 @@ from benchmarks.models import MAX_NEW_TOKENS, TOP_K, ended
 from hir.config import MethodConfig
 from hir.instructions import render_prompt
 from hir.losses import label_smoothed_nll, sequence_log_prob, token_entropy
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.records import TrainingExample
 
 

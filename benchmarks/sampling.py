@@ -30,7 +30,7 @@ from benchmarks.training import Stepper
 from hir.build import build_run
 from hir.instructions import render_prompt
 from hir.load_config import load_config
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 
 HAS_CTRANSLATE2 = find_spec("ctranslate2") is not None
 """Without it its rows are left out."""

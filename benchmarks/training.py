@@ -15,7 +15,7 @@ from benchmarks.roofline import measure_device, training_flops
 from hir.config import MethodConfig
 from hir.instructions import render_prompt
 from hir.methods.base import Method, build_method
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.records import TrainingExample
 
 SECTION = "training"

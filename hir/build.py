@@ -13,8 +13,9 @@ from hir.datamodule import HIRDataModule
 from hir.errors import UserError
 from hir.instructions import Instructions, render_prompt
 from hir.methods.base import METHODS, build_method
-from hir.models import Seq2SeqPolicy, load_policy
+from hir.models import load_policy
 from hir.module import HIRModule
+from hir.policy import Seq2SeqPolicy
 from hir.records import Example
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task

@@ -11,7 +11,7 @@ import torch
 from hir.config import Config
 from hir.errors import UserError
 from hir.load_config import find_checkpoint, to_dict
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 
 FIXED = ("seed", "task", "instructions", "model", "method", "sampling", "buffer", "training")
 """Parts of the configuration that a resumed run shares with the run it continues."""

@@ -17,7 +17,7 @@ from hir.config import Config
 from hir.errors import UserError
 from hir.instructions import Instructions, render_prompt
 from hir.methods.base import Method
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample
 from hir.sampling.base import Answer, Progress, Sampler

@@ -13,7 +13,7 @@ from hir.config import Config
 from hir.datamodule import HIRDataModule, SamplingReport
 from hir.load_config import to_dict
 from hir.methods.base import Batch, Method
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.sampling.base import Progress, Sampler
 

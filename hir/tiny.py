@@ -29,7 +29,7 @@ from hir.cache import cache_dir
 from hir.config import BaseConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
 from hir.instructions import Instructions, render_prompt
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
 from hir.sampling.t5 import T5Sampler

@@ -50,9 +50,18 @@ def tiny_t5():
 @pytest.fixture
 def policy(tiny_t5, word_tokenizer):
     """A Seq2SeqPolicy of both, in training mode as a new module is."""
-    from hir.models import Seq2SeqPolicy
+    from hir.policy import Seq2SeqPolicy
 
     return Seq2SeqPolicy(tiny_t5, word_tokenizer).train()
+
+
+@pytest.fixture
+def folder(tmp_path, policy):
+    """The policy as a whole checkpoint."""
+    path = tmp_path / "checkpoint"
+    policy.model.save_pretrained(path)
+    policy.tokenizer.save_pretrained(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ from hir import attention
 from hir.config import LoraConfig, MethodConfig, ModelConfig
 from hir.instructions import Instructions, render_prompt
 from hir.methods.hir import HIR
-from hir.models import Seq2SeqPolicy, add_lora, load_policy
+from hir.models import add_lora, load_policy
+from hir.policy import Seq2SeqPolicy
 from hir.records import TrainingExample
 from tests.conftest import WORDS
 

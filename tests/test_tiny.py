@@ -7,7 +7,8 @@ import torch
 from hir import tiny
 from hir.config import BaseConfig, ModelConfig
 from hir.instructions import Instructions, render_prompt
-from hir.models import Seq2SeqPolicy, load_policy
+from hir.models import load_policy
+from hir.policy import Seq2SeqPolicy
 from hir.tasks.base import generated_task, is_pretraining
 
 INSTRUCTIONS = Instructions(

@@ -13,8 +13,8 @@ from torchmetrics import MeanMetric
 from hir.config import EvaluationConfig
 from hir.datamodule import gather, shard
 from hir.instructions import Instructions, render_prompt
-from hir.models import Seq2SeqPolicy
 from hir.module import HIRModule
+from hir.policy import Seq2SeqPolicy
 from hir.records import Example
 from hir.sampling.base import Sampler
 from hir.tasks.base import Task

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hir.config import MethodConfig
 from hir.instructions import Instructions
-from hir.losses import by_row, chosen_log_probs, token_log_probs
+from hir.losses import by_row, chosen_log_probs, smoothed_nll, token_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.registry import Registry
 
@@ -94,6 +94,13 @@ def label_log_probs(outputs: Iterable[tuple[Batch, Output]]) -> list[tuple[float
             chosen_log_probs(token_log_probs(output.logits[0]), batch["labels"]), batch["rows"]
         )
     ]
+
+
+def supervised_loss(policy: Policy, batch: Batch, epsilon: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Label-smoothed cross entropy of the rows under their own instruction, a mean over tokens."""
+    log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
+    supervise = smoothed_nll(log_probs, batch["labels"], epsilon)
+    return supervise, {"supervise": supervise.detach()}
 
 
 METHODS: Registry[type[Method]] = Registry(__package__, "method.name")

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from hir.config import MethodConfig
 from hir.instructions import Instructions
-from hir.losses import smoothed_nll, token_log_probs
-from hir.methods.base import Batch, Policy, register
+from hir.methods.base import Batch, Policy, register, supervised_loss
 from hir.records import Rollout, TrainingExample
 
 
@@ -46,6 +45,4 @@ class SFT:
         ]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
-        supervise = smoothed_nll(log_probs, batch["labels"], self.config.epsilon)
-        return supervise, {"supervise": supervise.detach()}
+        return supervised_loss(policy, batch, self.config.epsilon)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hir.config import SamplingConfig
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.sampling.base import Answer, Progress, make_answer, register
 from hir.t5 import Queries, T5Weights
 

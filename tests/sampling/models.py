@@ -20,7 +20,8 @@ from transformers import (
 )
 
 from hir.config import LoraConfig
-from hir.models import Seq2SeqPolicy, add_lora
+from hir.models import add_lora
+from hir.policy import Seq2SeqPolicy
 
 START = 2
 FAMILIES = ("t5", "flan", "byt5", "mt5", "umt5", "lora")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hir.config import SamplingConfig
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.sampling.generate import GenerateSampler
 
 PROMPTS = ["right cat", "two", "wrong Q: dog dog one two one two dog A:"]

@@ -7,7 +7,7 @@ import torch
 
 from hir.config import SamplingConfig
 from hir.errors import UserError
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.sampling.base import Answer, Sampler, build_sampler, make_answer
 from hir.sampling.generate import GenerateSampler
 from hir.sampling.t5 import T5Sampler

@@ -22,7 +22,7 @@ from transformers import (
 
 from hir.config import SamplingConfig
 from hir.errors import UserError
-from hir.models import Seq2SeqPolicy
+from hir.policy import Seq2SeqPolicy
 from hir.sampling import t5
 from hir.sampling.base import Answer
 from hir.sampling.t5 import FixedBatch, T5Sampler

@@ -1,0 +1,63 @@
+"""TextEscape: characters that a tokenizer does not know, so that nothing of a prompt or an answer is lost."""
+
+from __future__ import annotations
+
+import html.entities
+import re
+import sys
+from typing import Any
+
+
+class TextEscape:
+    """Writes characters that a tokenizer does not know as HTML entities, and reads them back.
+
+    T5's vocabulary has no < { } \\ ^ ~ and no backtick: each would become one and the same unknown token. As
+    ``&lt;`` they survive. Text that holds such an entity of its own is written ``&amp;lt;``. White space is
+    left to the tokenizer: T5 folds it into single spaces, as it did when FLAN-T5 was trained.
+    """
+
+    _ENTITY = re.compile(r"&((?:amp;)*)(#[0-9]{1,7}|[A-Za-z0-9]+);")
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, bool] = {"&": True, "#": True, ";": True}
+
+    def _knows(self, character: str) -> bool:
+        if character not in self._known:
+            unknown = self._tokenizer.unk_token_id
+            self._known[character] = (
+                character.isspace()
+                or unknown is None
+                or unknown not in self._tokenizer(character, add_special_tokens=False)["input_ids"]
+            )
+        return self._known[character]
+
+    def escape(self, text: str) -> str:
+        """The text with entities in place of unknown characters."""
+        text = self._ENTITY.sub(lambda m: f"&amp;{m[0][1:]}" if self._unknown(m[2]) else m[0], text)
+        for character in sorted(set(text)):
+            if not self._knows(character):
+                name = html.entities.codepoint2name.get(ord(character), f"#{ord(character)}")
+                text = text.replace(character, f"&{name};")
+        return text
+
+    def unescape(self, text: str) -> str:
+        """Inverse of ``escape``; entities of known characters are left as they are."""
+
+        def restore(match: re.Match[str]) -> str:
+            character = self._unknown(match[2])
+            if not character:
+                return match[0]
+            return f"&{match[0][5:]}" if match[1] else character
+
+        return self._ENTITY.sub(restore, text)
+
+    def _unknown(self, entity: str) -> str:
+        """The unknown character that ``escape`` writes as this entity, or nothing."""
+        if entity.startswith("#"):
+            code = int(entity[1:])
+        else:
+            code = html.entities.name2codepoint.get(entity, -1)
+        if not 0 <= code <= sys.maxunicode or 0xD800 <= code <= 0xDFFF:  # half a surrogate pair is no text
+            return ""
+        return "" if self._knows(chr(code)) else chr(code)
