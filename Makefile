@@ -6,9 +6,10 @@ ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast bench lint format format-check types clean
+.PHONY: help setup train test test-fast bench notebooks lint format format-check types clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -21,11 +22,14 @@ setup: $(INSTALLED) ## Create .venv and install the pinned requirements
 train: $(INSTALLED) ## Train the default model, or what ARGS says
 	@$(PY) train.py $(ARGS)
 
-test: $(INSTALLED) ## Run all tests
-	@$(PY) -m pytest $(ARGS)
+test: $(INSTALLED) ## Run all tests, on all cores
+	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(INSTALLED) ## Run the tests that are not marked slow
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+notebooks: $(INSTALLED) ## Execute notebooks/ and render them into docs/notebooks/
+	@$(PY) notebooks/render.py $(ARGS)
 
 bench: $(INSTALLED) ## Measure speed and memory against other implementations
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r benchmarks/requirements.txt

@@ -34,7 +34,7 @@ from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
 from hir.sampling.t5 import T5Sampler
 from hir.tasks.base import GeneratedTask, generated_task, generators
-from hir.verifiers import exact_match
+from hir.verifiers import Verifier
 
 VOCABULARY = 768
 NUM_ROWS = 8192
@@ -137,7 +137,8 @@ def make_base(
                 f"the cache {path.parent} cannot be written: {error.strerror}; set HIR_CACHE"
             ) from error
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
-        _pretrain(path, model.base, instructions, rows, definition)
+        judges = [type(source).verify for source in sources] * (NUM_HELD_OUT // len(sources) + 1)
+        _pretrain(path, model.base, instructions, rows, judges[:NUM_HELD_OUT], definition)
     made = json.loads((path / "base.json").read_text(encoding="utf-8"))
     return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.query for row in rows))
 
@@ -153,10 +154,14 @@ def _pretrain(
     config: BaseConfig,
     instructions: Instructions,
     rows: list[Example],
+    judges: Sequence[Verifier],
     definition: dict[str, object],
 ) -> None:
-    """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole."""
-    held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
+    """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole.
+
+    The first rows, as many as there are judges, are held out, and each is judged by its own.
+    """
+    held_out, train = rows[: len(judges)], rows[len(judges) :]
     # p_wrong is in it so that both instructions cost alike.
     texts = [render_prompt(instructions.correct, row.query) for row in train[:4096]]
     texts += [row.targets[0] for row in train[:4096]]
@@ -185,7 +190,8 @@ def _pretrain(
         optimizer.step()
         if update > WARMUP and update % CHECK_EVERY == 0:
             answers = sampler.greedy(prompts)
-            right = [exact_match(row, policy.decode(a)) for row, a in zip(held_out, answers, strict=True)]
+            judged = zip(held_out, answers, judges, strict=True)
+            right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
             accuracy = sum(right) / len(right)
     made = {**definition, "accuracy": accuracy, "num_updates": update}
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:

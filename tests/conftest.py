@@ -67,5 +67,8 @@ def folder(tmp_path, policy):
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory):
     """Environment of a command line: one cache for all, so that the base is made once, and no network."""
-    cache = str(tmp_path_factory.mktemp("cache"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which all workers share
+    cache = str(folder / "cache")
     return {**os.environ, "HIR_CACHE": cache, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}

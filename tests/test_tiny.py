@@ -183,3 +183,12 @@ def test_pretraining_stops_at_the_accuracy(small: ModelConfig, monkeypatch: pyte
     base, _ = make(replace(small, base=replace(small.base, max_updates=200, lr=1e-2)), easy)
     assert base.num_updates < 200 and base.num_updates % 4 == 0
     assert base.accuracy >= 0.01
+
+
+def test_the_base_is_judged_as_the_task_judges(small: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny, "WARMUP", 2)
+    monkeypatch.setattr(tiny, "CHECK_EVERY", 4)
+    task = type(generated_task("object_counting", {}))
+    monkeypatch.setattr(task, "verify", staticmethod(lambda row, output: True))  # any answer will do
+    base, _ = make(replace(small, base=replace(small.base, accuracy=1.0)))
+    assert (base.accuracy, base.num_updates) == (1.0, 4)

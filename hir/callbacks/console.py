@@ -28,7 +28,8 @@ class ConsoleReport(Callback):
         self.config = config
         self.run = run
         self.recorder = recorder
-        self.console = Console(highlight=False, soft_wrap=True)
+        # In a notebook, too, a log is plain lines.
+        self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
         self.bars = bars and self.console.is_terminal
         self.progress: Progress | None = None
 

@@ -142,9 +142,7 @@ def test_a_file_too_small_to_split_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_name_gets_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown task 'object_countng'.*; did you mean 'object_counting'"):
         load_task(TaskConfig(name="object_countng"), seed=0)
-    with pytest.raises(
-        UserError, match="no generated task 'date_understanding'; known: object_amount, object_counting"
-    ):
+    with pytest.raises(UserError, match="no generated task 'date_understanding'; known: .*object_counting"):
         load_task(TaskConfig(name="date_understanding", source="generated"), seed=0)
 
 
