@@ -221,15 +221,18 @@ def test_results_are_those_worked_out_by_hand(tmp_path: Path, capsys: pytest.Cap
     assert "hir, method.alpha=0 3/3 done 0.500 0.900 ± 0.248 20 0.700" in " ".join(printed.out.split())
     table = [line for line in (tmp_path / "out/results.md").read_text().splitlines() if line.startswith("| ")]
     assert table[2:] == [
-        "| hir, method.alpha=0 | 3 | 0.500 | 0.900 ± 0.248 | 20 | 4 | 6 | 0.700 | 0.250 | 20 | 4 | 6 |",
+        "| hir, method.alpha=0 | 3 | 0.500 | 0.900 ± 0.248 |  | 20 | 4 | 6 | 0.700 | 0.250 | 20 | 4 | 6 |",
         # Areas (0.5 + 0.65) / 2, 0.5 and (0.5 + 0.55) / 2; one of three got there, so the median did not.
-        "| hir, method.alpha=1 | 3 | 0.500 | 0.500 ± 0.000 | – (1 of 3) | – | – "
+        # Differences -0.3, -0.4 and -0.5, whose deviation is 0.1: 4.303 x 0.1 / sqrt(3) = 0.248.
+        "| hir, method.alpha=1 | 3 | 0.500 | 0.500 ± 0.000 | -0.400 ± 0.248 | – (1 of 3) | – | – "
         "| 0.533 | 0.250 | 20 | 4 | 6 |",
     ]
     results = json.loads((tmp_path / "out/results.json").read_text())
     assert len(results["cells"]) == 6 and results["arguments"] == arguments
     assert results["cells"][0]["curve"] == [[0, 0.5], [10, 0.7], [20, 0.9]]
-    assert results["aggregates"][1]["num_reached"] == 1
+    first, second = results["aggregates"]
+    assert second["num_reached"] == 1
+    assert first["difference"] is None and second["difference"] == pytest.approx(-0.4)
     assert (tmp_path / "out/accuracy_object_counting.png").read_bytes().startswith(b"\x89PNG")
 
 

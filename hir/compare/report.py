@@ -31,6 +31,9 @@ Accuracies are greedy, under the correct instruction, on rows never trained on, 
 - base: test accuracy before training, the head start that every method has and that is no method's doing.
 - test: mean over seeds ± half the width of its 95 % interval by Student's t. It says how far the mean of so
   many seeds may lie from that of all seeds, which draw the rows as well; nothing of other tasks or settings.
+- less the first: mean over seeds of the test accuracy less that of the first line, and its 95 % interval,
+  from the differences seed by seed. Rows and base are the same then, so that it may tell apart what the
+  column before does not; an interval that holds 0 tells nothing apart.
 - to {reach}: samples, updates and seconds at the first evaluation with a validation accuracy of at least
   {reach}; the median over seeds, of which one that did not get there counts as later than all others: a dash
   where the median seed did not. (k of n) says how many did, where not all.
@@ -65,8 +68,13 @@ class State:
         return [self.results[c] for c in self.comparison.cells if c.arm == arm and c in self.results]
 
     def aggregates(self) -> list[Aggregate]:
-        """One for each arm with a result."""
-        return [aggregate(arm, results) for arm in self.comparison.arms if (results := self.of(arm))]
+        """One for each arm with a result, against the first of its task."""
+        found, first = [], dict[str, tuple[str, str]]()
+        for arm in self.comparison.arms:
+            against = first.setdefault(arm[0], arm)
+            if results := self.of(arm):
+                found.append(aggregate(arm, results, self.of(against) if against != arm else ()))
+        return found
 
     def __rich__(self) -> Table:
         table = Table(box=None, pad_edge=False)
@@ -158,7 +166,7 @@ def markdown(
         *(f"**Warning**: {line}." for line in budget_warnings(comparison.cells)),
         *(f"**Failed**: {c.task}, {c.arm[1]}, seed {c.seed}: `{line}`" for c, line in state.failed.items()),
     ]
-    head = ["method", "seeds", "base", "test", f"samples to {reach}", f"updates to {reach}"]
+    head = ["method", "seeds", "base", "test", "less the first", f"samples to {reach}", f"updates to {reach}"]
     head += [f"seconds to {reach}", "area", "under p_wrong", "samples", "updates", "seconds"]
     for task, file in charts.items():
         rows = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -170,7 +178,20 @@ def markdown(
             later = [f"{at.updates:,.0f}", f"{at.seconds:,.0f}"] if at else ["–", "–"]
             whole = [f"{value:,.0f}" for value in (found.samples, found.updates, found.seconds)]
             label = found.label.replace("|", "\\|")
-            rows.append([label, seeds, base, test, samples, *later, mean, _number(found.p_wrong), *whole])
+            rows.append(
+                [
+                    label,
+                    seeds,
+                    base,
+                    test,
+                    difference(found),
+                    samples,
+                    *later,
+                    mean,
+                    _number(found.p_wrong),
+                    *whole,
+                ]
+            )
         blocks += [
             f"## {task}",
             "\n".join(f"| {' | '.join(row)} |" for row in rows),
@@ -182,6 +203,14 @@ def markdown(
 def test_accuracy(found: Aggregate) -> str:
     """The mean with its interval, if there is one."""
     return f"{found.test:.3f}" + (f" ± {found.test_interval:.3f}" if found.test_interval is not None else "")
+
+
+def difference(found: Aggregate) -> str:
+    """Test accuracy less the first arm's, with its interval, if there is one."""
+    if found.difference is None:
+        return ""
+    half = found.difference_interval
+    return f"{found.difference:+.3f}" + (f" ± {half:.3f}" if half is not None else "")
 
 
 def samples_to_reach(found: Aggregate) -> str:

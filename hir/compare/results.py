@@ -57,6 +57,10 @@ class Aggregate:
     test: float
     test_interval: float | None
     """Half the width of the 95 % interval of ``test``; None for one seed."""
+    difference: float | None
+    """Mean over the seeds that both have of test accuracy less the first arm's; None for the first arm."""
+    difference_interval: float | None
+    """Half the width of its 95 % interval, over the differences seed by seed; None for fewer than two."""
     area: float | None
     p_wrong: float | None
     samples: float
@@ -146,8 +150,14 @@ def read_result(cell: Cell, reach: float) -> Result:
     )
 
 
-def aggregate(arm: tuple[str, str], results: Sequence[Result]) -> Aggregate:
-    """What an arm's results, at least one, say together."""
+def paired_differences(results: Sequence[Result], others: Sequence[Result]) -> list[float]:
+    """Test accuracy less the other's, for each seed that both have: a seed's rows and base are the same."""
+    by_seed = {other.seed: other.summary["test"]["accuracy"] for other in others}
+    return [r.summary["test"]["accuracy"] - by_seed[r.seed] for r in results if r.seed in by_seed]
+
+
+def aggregate(arm: tuple[str, str], results: Sequence[Result], first: Sequence[Result] = ()) -> Aggregate:
+    """What an arm's results, at least one, say together, and against the ``first`` arm's."""
 
     def mean(values: Iterable[float | None]) -> float | None:
         known = [value for value in values if value is not None]
@@ -155,6 +165,7 @@ def aggregate(arm: tuple[str, str], results: Sequence[Result]) -> Aggregate:
 
     summaries = [result.summary for result in results]
     tests = [summary["test"]["accuracy"] for summary in summaries]
+    differences = paired_differences(results, first)
     return Aggregate(
         task=arm[0],
         label=arm[1],
@@ -162,6 +173,8 @@ def aggregate(arm: tuple[str, str], results: Sequence[Result]) -> Aggregate:
         base=fmean(summary["base"]["accuracy"] for summary in summaries),
         test=fmean(tests),
         test_interval=interval(tests),
+        difference=fmean(differences) if differences else None,
+        difference_interval=interval(differences),
         area=mean(result.area for result in results),
         p_wrong=mean(result.p_wrong for result in results),
         samples=fmean(summary["samples"] for summary in summaries),
