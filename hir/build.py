@@ -71,9 +71,15 @@ def check_on_policy(config: Config) -> None:
     """Refuse settings under which an on-policy method would learn from other answers than the policy's own.
 
     Raises:
-        UserError: the first of them.
+        UserError: the first of them, or there are too few answers to a query for the method.
     """
-    if not getattr(METHODS[config.method.name], "on_policy", False):
+    method = METHODS[config.method.name]
+    if config.sampling.num_samples < (least := getattr(method, "min_samples", 1)):
+        raise UserError(
+            f"method={config.method.name} compares answers to a query: set sampling.num_samples to at least "
+            f"{least}"
+        )
+    if not getattr(method, "on_policy", False):
         return
     for key, needed in ON_POLICY.items():
         section, name = key.split(".")

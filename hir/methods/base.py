@@ -67,7 +67,8 @@ class Method(Protocol):
     """How rollouts become training rows, and the loss on a batch of those.
 
     A method that has weights of its own is an nn.Module too: they are trained and saved with the policy's.
-    One with ``on_policy = True`` is refused where it would be trained on more than what was just sampled.
+    One with ``on_policy = True`` is refused where it would be trained on more than what was just sampled, and
+    one with ``min_samples`` where a query has fewer answers.
     """
 
     def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None: ...

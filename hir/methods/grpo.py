@@ -10,7 +10,6 @@ from statistics import fmean, pstdev
 from torch import Tensor
 
 from hir.config import MethodConfig
-from hir.errors import UserError
 from hir.instructions import Instructions
 from hir.losses import (
     chosen_log_probs,
@@ -40,6 +39,7 @@ class GRPO:
     """
 
     on_policy = True
+    min_samples = 2
 
     def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
         self.config = config
@@ -51,16 +51,10 @@ class GRPO:
         return rollout.instruction if rollout.output_ids else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
-        """One row an answer with its advantage.
-
-        Raises:
-            UserError: every query has one answer, which there is nothing to compare with.
-        """
+        """One row an answer with its advantage."""
         groups: dict[str, list[Rollout]] = {}
         for rollout in rollouts:
             groups.setdefault(rollout.query, []).append(rollout)
-        if rollouts and len(groups) == len(rollouts):
-            raise UserError("method=grpo compares answers to a query: sampling.num_samples must be above 1")
         rows = [
             TrainingExample.of(
                 rollout,

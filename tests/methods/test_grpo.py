@@ -1,9 +1,11 @@
 import random
+from dataclasses import replace
 from math import log, sqrt
 
 import pytest
 import torch
 
+from hir.build import check_on_policy
 from hir.config import MethodConfig
 from hir.errors import UserError
 from hir.load_config import merge_layers
@@ -86,8 +88,10 @@ def test_when_all_is_wrong_there_is_nothing() -> None:
 
 
 def test_single_answers_are_refused() -> None:
-    with pytest.raises(UserError, match=r"sampling\.num_samples"):
-        method().relabel([answer("one?", (0,), True), answer("two?", (2,), False)], random.Random(0))
+    config = merge_layers(["method=grpo", "sampling.num_samples=1"])
+    with pytest.raises(UserError, match="set sampling.num_samples to at least 2$"):
+        check_on_policy(config)
+    check_on_policy(replace(config, sampling=replace(config.sampling, num_samples=2)))
     assert method().relabel([], random.Random(0)) == []  # a rank may have no query
 
 
