@@ -30,7 +30,7 @@ class ConsoleReport(Callback):
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
         self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
-        self.bars = bars and self.console.is_terminal
+        self.bars = bars and self.console.file.isatty()  # colors can be forced elsewhere, bars not
         self.progress: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

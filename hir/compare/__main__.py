@@ -53,7 +53,7 @@ def compare(comparison: Comparison) -> int:
             print(command(cell))
         return 0
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if not console.file.isatty():
         console.width = 250  # lines of a log are not to be wrapped
     try:
         comparison.out.mkdir(parents=True, exist_ok=True)

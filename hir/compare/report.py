@@ -110,7 +110,7 @@ def run_shown(state: State, todo: Sequence[Cell], console: Console) -> None:
         name = escape(f"[{number}/{len(todo)}] {cell.task}: {cell.arm[1]}, seed {cell.seed}")
         if succeeded:
             state.read(cell)
-            if not console.is_terminal:
+            if not console.file.isatty():
                 result = state.results[cell]
                 base, test = (result.summary[split]["accuracy"] for split in ("base", "test"))
                 console.print(f"{name}: base {base:.3f}, test {test:.3f}, {result.seconds:.0f} s")
@@ -119,7 +119,7 @@ def run_shown(state: State, todo: Sequence[Cell], console: Console) -> None:
             reason = escape(f"{state.failed[cell]} ({log_file(cell)})")
             console.print(f"{name} [red]failed[/]: {reason}")
 
-    if console.is_terminal:
+    if console.file.isatty():
         with Live(console=console, get_renderable=state.__rich__, refresh_per_second=2, transient=True):
             run_cells(todo, state.comparison.jobs, started, ended)
     else:
