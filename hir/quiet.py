@@ -19,5 +19,7 @@ def quiet_libraries() -> None:
         ".*Found .* module.* in eval mode.*",  # the module's hook calls train()
         ".*GPU available but not used.*",  # the tiny model is too small for one
         ".*isinstance.treespec, LeafSpec.*",  # Lightning's own affair
+        ".*is_gradient_checkpointing.*",  # peft asks transformers in the old way
+        "Model has `tie_word_embeddings=True`.*",  # hir.export gives such a head a weight of its own
     ):
         warnings.filterwarnings("ignore", message)
