@@ -10,7 +10,7 @@ from typing import Any
 
 from hir.config import Config
 from hir.errors import UserError
-from hir.load_config import load_config
+from hir.load_config import merge_layers
 
 Row = dict[str, float]
 """A row of metrics.csv without its empty fields."""
@@ -41,7 +41,8 @@ def read_run(folder: str | Path) -> SavedRun:
     path = Path(folder)
     if not (path / "config.yaml").is_file() or not (path / "metrics.csv").is_file():
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")
-    config = load_config([f"config={path / 'config.yaml'}"])
+    # trainer.* was checked, which takes an import of Lightning, when the run was started.
+    config = merge_layers([f"config={path / 'config.yaml'}"])
     try:
         summary = path / "summary.json"
         return SavedRun(

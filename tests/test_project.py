@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -168,20 +167,3 @@ def test_version_stands_in_the_package_alone() -> None:
 def test_every_folder_of_the_package_is_a_package() -> None:
     folders = {path.parent for path in ROOT.glob("hir/**/*.py")}
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
-
-
-def test_readme_example_of_a_task_is_a_task() -> None:
-    from hir.tasks import base
-
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    module = types.ModuleType("parity")
-    sys.modules["parity"] = module  # where dataclasses look a class's module up
-    try:
-        exec(code, module.__dict__)
-        row = base.generated_task("parity", {"length": 3}).row(0, 0)
-        ones = row.query.split("? ")[1].split().count("1")
-        assert row.targets == ("odd" if ones % 2 else "even",)
-        assert len(base.generated_task("parity", {}).splits(1, 8192, 256, 1000).train) == 8192
-    finally:
-        base.generators().pop("parity", None)
-        del sys.modules["parity"]

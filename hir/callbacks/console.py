@@ -27,6 +27,8 @@ class ConsoleReport(Callback):
     def __init__(self, config: Config, run: Run, recorder: RunRecorder, bars: bool = True) -> None:
         self.config = config
         self.run = run
+        # Counted before a strategy shares them out.
+        self.num_weights = sum(weight.numel() for weight in run.module.policy.model.parameters())
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
         self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
@@ -59,13 +61,11 @@ class ConsoleReport(Callback):
 
     def _header(self, trainer: Trainer) -> list[str]:
         config, task, data = self.config, self.run.datamodule.task, self.run.datamodule
-        model = self.run.module.policy.model
-        millions = sum(weight.numel() for weight in model.parameters()) / 1e6
         name = escape(config.model.path or config.model.name)
         lines = [
             f"[bold]task[/]    {task.name}: {len(task.train)} training queries, {len(task.validation)} "
             f"validation and {len(task.test)} test rows, none shared",
-            f"[bold]model[/]   {name}, {millions:.2f} M parameters, "
+            f"[bold]model[/]   {name}, {self.num_weights / 1e6:.2f} M parameters, "
             f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
             f"[bold]method[/]  {config.method.name}: {trainer.max_epochs} iterations of "
             f"{data.num_queries} queries x {config.sampling.num_samples} samples and "

@@ -16,6 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from hir.compare.grid import Cell
+from hir.config import Config
 from hir.config_keys import KEYS
 from hir.errors import UserError
 from hir.load_config import ROOT, load_config
@@ -86,7 +87,8 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     """The environment of each run at a time: its share of the GPUs and of the cores.
 
     Args:
-        jobs: runs at a time; None: one a GPU where the cells may use one, else one a core.
+        jobs: runs at a time; None: one for each trainer.devices GPUs where the cells may use any, else one a
+            core.
         cells: what is to be run.
     """
     import torch
@@ -96,12 +98,22 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     if gpus and os.environ.get("CUDA_VISIBLE_DEVICES"):
         gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",")[: len(gpus)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = jobs or len(gpus) or cores
+    if gpus and not jobs:
+        jobs = max(1, len(gpus) // max((num_devices(cell.config) for cell in cells), default=1))
+    jobs = jobs or cores
     shared = {"OMP_NUM_THREADS": str(max(1, cores // jobs)), **os.environ, "PYTHONUNBUFFERED": "1"}
     if not gpus:
         return [shared] * jobs
     shares = [gpus[i::jobs] or [gpus[i % len(gpus)]] for i in range(jobs)]
     return [{**shared, "CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares]
+
+
+def num_devices(config: Config) -> int:
+    """GPUs that a run asks for; 1 where it takes what it finds."""
+    devices = config.trainer.get("devices")
+    if isinstance(devices, list):
+        return len(devices)
+    return max(1, devices) if isinstance(devices, int) else 1
 
 
 def run_cells(
