@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import MarkdownExporter
@@ -33,8 +32,9 @@ def execute(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as sockets:
         # Over sockets of this user's own: a port is open to everyone on the machine.
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
-        client = NotebookClient(notebook, km=kernel, timeout=1800, coalesce_streams=True)
+        client = NotebookClient(notebook, timeout=1800, kernel_name="python3", coalesce_streams=True)
+        kernel = client.create_kernel_manager()
+        kernel.transport, kernel.ip = "ipc", f"{sockets}/kernel"
         client.execute(cwd=str(path.parent))
     return notebook
 
@@ -51,7 +51,7 @@ def render(notebook: nbformat.NotebookNode, name: str, pages: Path = PAGES) -> P
         (pages / picture).write_bytes(content)
     text = "\n".join(line.rstrip() for line in COLORS.sub("", text).splitlines())
     page = pages / f"{name}.md"
-    page.write_text(re.sub("\n{3,}", "\n\n", text).strip() + "\n", encoding="utf-8")
+    page.write_text(re.sub("\n{4,}", "\n\n\n", text).strip() + "\n", encoding="utf-8")
     return page
 
 
