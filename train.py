@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hir.errors import UserError
+from hir.launch import check_num_processes, check_run_dir, process_rank
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, Trainer
 
     from hir.config import Config
 
-RANK = next(
-    (int(os.environ[name]) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ), 0
-)
-"""This process's rank, known before Lightning is: launchers and Lightning itself set one of these."""
+RANK = process_rank()
 
 
 def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
@@ -44,6 +42,7 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     quiet_libraries()
     checkpoint = check_resume(config) if config.resume else None
     trainer = build_trainer(config, folder)
+    check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows_per_device(config, trainer.world_size)
     run = build_run(config, say=print if RANK == 0 else lambda line: None)
     evaluation = BigBenchEvaluation(
@@ -51,8 +50,13 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     )
     recorder = RunRecorder(config, folder, evaluation, started)
     console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
+    own: list[Callback] = [evaluation, recorder, console]
+    if config.logger == "wandb":
+        from hir.callbacks.wandb import WandbReport
+
+        own.append(WandbReport(config, recorder))
     # Before the checkpoint, which holds their state.
-    trainer.callbacks[:0] = [*callbacks, evaluation, recorder, console]  # type: ignore[attr-defined]
+    trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
     trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
     return recorder.summary()
 
@@ -67,7 +71,10 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     from lightning.pytorch import Trainer
 
     from hir.callbacks.checkpoint import LastCheckpoint
+    from hir.strategies import check_strategy, register_strategies
 
+    check_strategy(config)
+    register_strategies()
     own = {
         "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
         "default_root_dir": folder,
@@ -75,9 +82,11 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
         "logger": build_logger(config, folder),
         "use_distributed_sampler": False,  # the data module shards its rows itself
     }
+    # Lightning warns of a logging interval above an iteration's updates; the project logs iterations.
+    defaults = {"enable_model_summary": False, "log_every_n_steps": 1}
     try:
-        return Trainer(**{"enable_model_summary": False, **config.trainer, **own})
-    except (MisconfigurationException, ValueError, TypeError) as error:
+        return Trainer(**{**defaults, **config.trainer, **own})
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"trainer.*: Lightning refuses these arguments: {reason}") from error
 
@@ -86,10 +95,13 @@ def run_folder(config: Config) -> Path:
     """The run's folder, made when training starts.
 
     Raises:
-        UserError: it holds another run.
+        UserError: it holds another run, or the run's processes would not all find it.
     """
+    check_run_dir(config.run_dir)
     started = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"outputs/{started}-{config.task.name}-{config.method.name}-{config.model.name}"
+    if run_id := os.environ.get("WANDB_RUN_ID"):  # W&B's agents may start several runs in one second
+        name += f"-{run_id}"
     # Lightning's launcher starts this program again for every further device: they inherit the name.
     folder = Path(config.run_dir or os.environ.setdefault("HIR_RUN_DIR", name))
     if config.resume:
@@ -100,8 +112,8 @@ def run_folder(config: Config) -> Path:
     if folder.is_file():
         raise UserError(f"run_dir={folder} is a file: choose another folder")
     # What a run killed before its first iteration ended leaves is no run.
-    started_only = {"config.yaml", "metrics.csv", "samples.jsonl"}
-    if RANK == 0 and folder.is_dir() and {path.name for path in folder.iterdir()} - started_only:
+    started_only = {"config.yaml", "metrics.csv", "samples.jsonl", "wandb"}
+    if folder.is_dir() and {path.name for path in folder.iterdir()} - started_only:
         raise UserError(f"run_dir={folder} holds another run: choose another, or go on with resume={folder}")
     return folder
 
@@ -110,9 +122,9 @@ def build_logger(config: Config, folder: Path) -> Any:
     """Weights & Biases if asked; metrics.csv is written in any case."""
     if config.logger != "wandb":
         return False
-    from lightning.pytorch.loggers import WandbLogger
+    from hir.callbacks.wandb import RunLogger
 
-    return WandbLogger(project="hir", name=folder.name, save_dir=folder)
+    return RunLogger(config, folder)
 
 
 def main(argv: list[str]) -> int:

@@ -55,6 +55,11 @@ def check_resume(config: Config) -> Path:
                 f"resume={config.resume}: the checkpoint is from another configuration, {key}; "
                 "resume with the run's own, or start a new run"
             )
+    if not checkpoint["optimizer_states"]:
+        raise UserError(
+            f"resume={config.resume}: the checkpoint has no optimizer state, as DeepSpeed's have none; "
+            "the run can be evaluated, and not gone on with"
+        )
     finished = checkpoint["epoch"] + 1
     if finished >= config.trainer["max_epochs"]:
         raise UserError(

@@ -336,6 +336,26 @@ class EvaluationConfig:
 
 
 @dataclass
+class WandbConfig:
+    """Weights & Biases, used with logger=wandb; docs/wandb.md. Nothing here changes what is trained."""
+
+    project: str | None = None
+    """Project; null: $WANDB_PROJECT, else hir."""
+    entity: str | None = None
+    """User or team that owns the project; null: $WANDB_ENTITY, else the key's own."""
+    name: str | None = None
+    """Name of the run; null: $WANDB_NAME, else the name of its folder."""
+    group: str | None = None
+    """Group of runs it is shown in; null: $WANDB_RUN_GROUP, else none."""
+    tags: list[str] = field(default_factory=list)
+    """Labels to filter runs by; empty: $WANDB_TAGS, else none."""
+    notes: str | None = None
+    """A text about the run; null: $WANDB_NOTES, else none."""
+    log_checkpoint: bool = False
+    """At the end keep the last checkpoint and config.yaml as an artifact, fit for resume=FOLDER."""
+
+
+@dataclass
 class Config:
     """A whole run."""
 
@@ -346,7 +366,7 @@ class Config:
     resume: str | None = None
     """Run folder or checkpoint that is continued; null: a fresh run."""
     logger: str = "csv"
-    """csv, or wandb: Weights & Biases as well."""
+    """csv: the files of the run's folder alone; wandb: Weights & Biases as well."""
     task: TaskConfig = field(default_factory=TaskConfig)
     instructions: InstructionConfig = field(default_factory=InstructionConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -355,6 +375,7 @@ class Config:
     buffer: BufferConfig = field(default_factory=BufferConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
     trainer: dict[str, Any] = field(default_factory=dict)
     """Arguments of Lightning's Trainer; trainer.max_epochs is the number of HIR iterations."""
 

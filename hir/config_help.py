@@ -17,8 +17,8 @@ usage: python train.py [group=name ...] [key=value ...]
 
 Trains a language model by Hindsight Instruction Relabeling. With no argument it trains a tiny T5 on
 a generated task, on the CPU. Each of these beats the ones before it: defaults, conf/config.yaml,
-group files, the experiment, config=FILE, key=value. None and null mean null; a list is [a,b] or
-a,b. A group chosen beside config=FILE beats the file.
+group files, the experiment, config=FILE, the hardware, key=value. None and null mean null; a list
+is [a,b] or a,b. A group chosen beside config=FILE beats the file.
 
 Files:"""
 
@@ -29,7 +29,7 @@ Examples:
   python train.py
   python train.py task=word_sorting method.alpha=0.1 seed=2
   python train.py task=penguins_in_a_table model=flan_t5_small trainer.accelerator=gpu
-  python train.py experiment=paper trainer.devices=4
+  python train.py experiment=paper hardware=4gpus
   python train.py config=outputs/RUN/config.yaml
   python train.py resume=outputs/RUN"""
 
@@ -38,7 +38,7 @@ def help_text() -> str:
     """Usage, groups, and every key with its type, default and meaning."""
     defaults = to_dict(merge_layers([]))
     lines = [HEAD]
-    for group in (*GROUPS, "experiment"):
+    for group in (*GROUPS, "experiment", "hardware"):
         names = ", ".join(group_files(group)) + (", or any BIG-bench task" if group == "task" else "")
         lines.append(_wrap(f"{group}=NAME  {names}", indent=2, hanging=6))
     lines.append("  config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list")

@@ -15,7 +15,7 @@ from hir.config import Config, ConfigError
 GROUPS = ("task", "model", "method", "sampling")
 """Sections with a folder of files in conf/."""
 
-CHOICES = (*GROUPS, "experiment", "config")
+CHOICES = (*GROUPS, "experiment", "hardware", "config")
 """Undotted keys that name a file."""
 
 TYPES = {

@@ -2,12 +2,15 @@ r"""From conf/ and the arguments of the command line to one typed Config.
 
 Each of these layers beats the ones before it:
 
-    dataclass defaults < conf/config.yaml < group files < experiment file < config=FILE < key=value
+    dataclass defaults < conf/config.yaml < group files < experiment < config=FILE < hardware < key=value
 
 `group=name` picks conf/<group>/<name>.yaml, whose keys belong to the section of the same name; what it
 brings along for other sections, say the learning rate that suits a model, stands there under `with:`, and
 what it brings beside a certain file of another group, say beside a method, under `when:` and `method=ppo:`.
-The latter beats all that stands under `with:`.
+The latter beats all that stands under `with:`. What it cannot do without, as an on-policy method cannot do
+without fresh answers, stands under `needs:`, which is a `with:` that beats the experiment file, too, where
+the command line chooses the group's file.
+hardware=NAME picks conf/hardware/<name>.yaml, which may have a `when:` for what suits a model.
 config=FILE stands in for conf/config.yaml and its groups; a group chosen beside it on the command line beats
 the file. resume=RUN implies the run's own config.yaml and run_dir.
 Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On the command line, ${ is text.
@@ -15,8 +18,11 @@ Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On
 
 from __future__ import annotations
 
+import ast
 import inspect
+import json
 import re
+import warnings
 from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -63,6 +69,8 @@ class File:
     """The file of each group that it chooses."""
     when: dict[str, Values]
     """group=name to what it brings beside that file."""
+    needs: Values
+    """What of its values beats the experiment file where the command line chooses it."""
 
 
 def load_config(argv: list[str]) -> Config:
@@ -148,6 +156,9 @@ def merge_layers(argv: list[str]) -> Config:
     """load_config but for the check of trainer.*, which has to import Lightning."""
     chosen, values = _parse_arguments(argv)
     file, experiment = chosen.pop("config", None), chosen.pop("experiment", None)
+    machine = File({}, {}, {}, {})
+    if hardware := chosen.pop("hardware", None):
+        machine = _read(_group_file("hardware", hardware), conditional=True)
     if values.get("resume"):
         folder, _ = find_checkpoint(values["resume"])
         values.setdefault("run_dir", str(folder))
@@ -165,8 +176,10 @@ def merge_layers(argv: list[str]) -> Config:
     files = {group: _group(group, name) for group, name in (groups | chosen).items()}
     default_groups = [files[group].values for group in groups if group not in chosen]
     chosen_groups = [files[group].values for group in GROUPS if group in chosen]  # in any order as given
+    needs = [files[group].needs for group in GROUPS if group in chosen]
     if not file:
-        return _build([base, *default_groups, *chosen_groups, *_beside(files, files), overlay, values])
+        layers = [base, *default_groups, *chosen_groups, *_beside(files, files), overlay, *needs]
+        return _build([*layers, *_with_conditions(machine, files), values])
     if "task" in chosen:
         # What makes the file's task means nothing to another one.
         own = ("task.source", "task.settings", "task.num_train")
@@ -174,7 +187,8 @@ def merge_layers(argv: list[str]) -> Config:
     for group in GROUPS:  # a saved configuration names its files, and holds what they brought
         if group not in files and (name := base.get(f"{group}.name")) in group_files(group):
             files[group] = _group(group, name)
-    return _build([*default_groups, overlay, base, *chosen_groups, *_beside(files, chosen), values])
+    layers = [*default_groups, overlay, base, *chosen_groups, *_beside(files, chosen)]
+    return _build([*layers, *_with_conditions(machine, files), values])
 
 
 def _beside(files: dict[str, File], changed: Container[str]) -> Iterator[Values]:
@@ -187,6 +201,13 @@ def _beside(files: dict[str, File], changed: Container[str]) -> Iterator[Values]
                 yield values
 
 
+def _with_conditions(machine: File, files: dict[str, File]) -> Iterator[Values]:
+    """What a machine's file brings, and what it brings beside the groups' files."""
+    chosen = {f"{group}={file.values[f'{group}.name']}" for group, file in files.items()}
+    yield machine.values
+    yield from (values for condition, values in machine.when.items() if condition in chosen)
+
+
 def _parse_arguments(argv: list[str]) -> tuple[dict[str, str], Values]:
     """Split arguments into choices of files and values of keys; the last of a repeated one wins."""
     chosen: dict[str, str] = {}
@@ -195,7 +216,10 @@ def _parse_arguments(argv: list[str]) -> tuple[dict[str, str], Values]:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not equals or not name:
             raise ConfigError(f"{argument!r} is not key=value: write for example training.lr=1e-4")
-        if name not in CHOICES:
+        nested = _read_python(text) if name in SECTIONS else None
+        if isinstance(nested, dict):  # W&B's nested parameters
+            values |= {key: _escape(value) for key, value in _flatten(nested, f"{name}.")}
+        elif name not in CHOICES:
             values[name] = _parse_value(lookup(name), text)
         elif name in GROUPS or text not in (*NULLS, ""):
             chosen[name] = text
@@ -210,6 +234,8 @@ def _parse_value(key: Key, text: str) -> Any:
         return None
     if key.kind is str:
         return _escape(text)
+    if (read := _read_python(text)) is not None:
+        return _escape(read)
     if key.kind is list and not text.startswith("["):
         return _escape([part.strip() for part in text.split(",")] if text else [])
     if ":" in text and text[0] not in "[{":
@@ -220,6 +246,20 @@ def _parse_value(key: Key, text: str) -> Any:
         return _escape(text)
     assert isinstance(tree, dict)
     return _escape(tree["value"])
+
+
+def _read_python(text: str) -> Any:
+    """A list or a mapping as Python prints it, and so W&B's agent; None for any other text."""
+    if not text.startswith(("[", "{")):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a backslash that YAML takes as it is
+            value = ast.literal_eval(text)
+        json.dumps(value)  # neither sets nor bytes
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return value
 
 
 def _escape(value: Any) -> Any:
@@ -234,8 +274,8 @@ def _escape(value: Any) -> Any:
     return value
 
 
-def _read(path: Path, section: str = "") -> File:
-    """Read a file, its keys below a section."""
+def _read(path: Path, section: str = "", conditional: bool = False) -> File:
+    """Read a file, its keys below a section; one without may have a ``when:`` if it is ``conditional``."""
     label = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     if not path.is_file():
         raise ConfigError(f"{label} does not exist or is no file: give the path of a YAML file")
@@ -247,16 +287,20 @@ def _read(path: Path, section: str = "") -> File:
         raise ConfigError(f"{label} must hold keys with values, not a list")
     groups = {} if section else tree.pop("groups", None) or {}
     elsewhere = tree.pop("with", None) or {} if section else {}
-    when = tree.pop("when", None) or {} if section else {}
+    when = tree.pop("when", None) or {} if section or conditional else {}
+    needs = tree.pop("needs", None) or {} if section else {}
     if not isinstance(groups, dict) or not set(groups) <= set(GROUPS):
         raise ConfigError(f"{label}: groups must choose files for {', '.join(GROUPS)}, not {groups!r}")
     if not isinstance(when, dict) or not all(_is_condition(key) for key in when):
         raise ConfigError(f"{label}: keys of when: must be like method=ppo, not {', '.join(map(str, when))}")
     try:
         return File(
-            dict(_flatten(tree, f"{section}." if section else "")) | dict(_flatten(elsewhere)),
+            dict(_flatten(tree, f"{section}." if section else ""))
+            | dict(_flatten(elsewhere))
+            | dict(_flatten(needs)),
             {group: str(groups[group]) for group in groups},
             {condition: dict(_flatten(values or {})) for condition, values in when.items()},
+            dict(_flatten(needs)),
         )
     except ConfigError as error:
         raise ConfigError(f"{label}: {error}") from error
@@ -294,7 +338,7 @@ def _group(group: str, name: str) -> File:
     """A group's file, its name among the values. A task needs none: any BIG-bench task goes by its name."""
     named = {f"{group}.name": _escape(name)}
     if group == "task" and name not in group_files(group):
-        return File(named, {}, {})
+        return File(named, {}, {}, {})
     file = _read(_group_file(group, name), section=group)
     return replace(file, values=named | file.values)
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
 from hir.config import Config
@@ -49,6 +50,8 @@ class HIRModule(LightningModule):
 
     def on_fit_start(self) -> None:
         self.sampler.root = self.trainer.strategy.model
+        # Where each block gathers its weights when it is called, all devices must call it as often.
+        self.policy.cuts_batches = not isinstance(self.trainer.strategy, FSDPStrategy)
 
     def on_train_epoch_start(self) -> None:
         iteration = self.current_epoch

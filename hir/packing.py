@@ -29,7 +29,11 @@ class Packs(NamedTuple):
 
 
 def pack(
-    outputs: Sequence[Sequence[int]], prompts: Sequence[int], pad_id: int, max_pack: int = MAX_PACK
+    outputs: Sequence[Sequence[int]],
+    prompts: Sequence[int],
+    pad_id: int,
+    max_pack: int = MAX_PACK,
+    cut: bool = True,
 ) -> tuple[list[Packs], list[int]]:
     """Pack outputs, and say where each went.
 
@@ -38,6 +42,7 @@ def pack(
         prompts: number of the prompt that each reads.
         pad_id: fills up packs.
         max_pack: most tokens in a pack of several outputs; 0 leaves each alone.
+        cut: see ``buckets``.
 
     Returns:
         Packs in buckets, and the place of each output's first token in the buckets' (R, T), flattened, one
@@ -57,7 +62,7 @@ def pack(
     rows.sort(key=lambda numbers: sum(len(outputs[n]) for n in numbers))
     joined = [[token for n in numbers for token in outputs[n]] for numbers in rows]
     packs, places, first, start = [], [0] * len(outputs), 0, 0
-    for bucket in buckets(joined):
+    for bucket in buckets(joined, cut):
         members = rows[first : first + len(bucket)]
         width = len(bucket[-1])
         segments: list[list[int]] = []
@@ -81,14 +86,19 @@ def segment_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None]
 
 
-def buckets(sequences: Sequence[list[int]]) -> list[Sequence[list[int]]]:
-    """Sequences, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens."""
+def buckets(sequences: Sequence[list[int]], cut: bool = True) -> list[Sequence[list[int]]]:
+    """Sequences, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens.
+
+    All in one if not ``cut``.
+    """
+    if not cut:
+        return [sequences]
     number, longest = len(sequences), len(sequences[-1])
     # A cut at i pads the first i to the length of the last of them.
-    saved, cut = max(((longest - len(sequences[i - 1])) * i, i) for i in range(1, number + 1))
+    saved, at = max(((longest - len(sequences[i - 1])) * i, i) for i in range(1, number + 1))
     if saved < WORTH_A_CUT * number * longest:
         return [sequences]
-    return [*buckets(sequences[:cut]), *buckets(sequences[cut:])]
+    return [*buckets(sequences[:at]), *buckets(sequences[at:])]
 
 
 def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:

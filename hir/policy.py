@@ -42,6 +42,8 @@ class Seq2SeqPolicy(nn.Module):
         self.tokenizer = tokenizer
         self.text = TextEscape(tokenizer)
         self.max_input_tokens = max_input_tokens
+        self.cuts_batches = True
+        """False: a batch is one bucket, so that each layer is called once for it, on all devices alike."""
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
@@ -116,11 +118,12 @@ class Seq2SeqPolicy(nn.Module):
             [number[prompt] for prompt in prompts],
             self.pad_id,
             MAX_PACK if self._packs_outputs else 0,
+            self.cuts_batches,
         )
         # Where the trained tokens stand in the input of their row.
         trained = [range(len(row.prefix_ids), len(ids)) for row, ids in zip(rows, inputs, strict=True)]
         return {
-            "input_ids": [padded(bucket, self.pad_id) for bucket in buckets(encoded)],
+            "input_ids": [padded(bucket, self.pad_id) for bucket in buckets(encoded, self.cuts_batches)],
             "attention_mask": token_mask(encoded),
             "packs": packs,
             "places": torch.tensor(

@@ -123,7 +123,7 @@ class T5Weights:
             for layer in (self.ends, *self.encoder, *self.decoder):
                 layer.clear()
             self.dtype, self.device = dtype, self.model.device
-        with gathered(root or self.model):
+        with gathered(root or self.model, recurse=False):
             for layer, name, weight in self._layout():
                 weight = weight.t() if name not in ("embedding", "bias") else weight
                 if name in layer:
@@ -138,24 +138,26 @@ class T5Weights:
         gain = model.config.d_model**0.5  # of a vector of length 1 to one of mean square 1
         yield self.ends, "embedding", model.shared.weight
         for layer, block in zip(layers, [*model.encoder.block, *model.decoder.block], strict=True):
-            attention, norm = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight * gain
-            yield layer, "qkv", _stacked(attention.q, attention.k, attention.v) * norm
-            yield layer, "o", effective_weight(attention.o)
-            if attention.has_relative_attention_bias:
-                # For the distances -span to span; all beyond are in one bucket with the last.
-                span = self.max_distance
-                bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)
-                bias = bias[0, :, 0]  # (H, 2 span + 1)
-                yield layer, "bias", self._causal(bias) if attention.is_decoder else bias
-            dense, norm = block.layer[-1].DenseReluDense, block.layer[-1].layer_norm.weight * gain
-            yield layer, "wi", _stacked(*((dense.wi_0, dense.wi_1) if self.gated else (dense.wi,))) * norm
-            yield layer, "wo", effective_weight(dense.wo)
+            with gathered(block):
+                attention, norm = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight * gain
+                yield layer, "qkv", _stacked(attention.q, attention.k, attention.v) * norm
+                yield layer, "o", effective_weight(attention.o)
+                if attention.has_relative_attention_bias:
+                    # For the distances -span to span; all beyond are in one bucket with the last.
+                    span = self.max_distance
+                    bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)
+                    bias = bias[0, :, 0].float()  # (H, 2 span + 1)
+                    yield layer, "bias", self._causal(bias) if attention.is_decoder else bias
+                dense, norm = block.layer[-1].DenseReluDense, block.layer[-1].layer_norm.weight * gain
+                yield layer, "wi", _stacked(*((dense.wi_0, dense.wi_1) if self.gated else (dense.wi,))) * norm
+                yield layer, "wo", effective_weight(dense.wo)
         encoder_norm = model.encoder.final_layer_norm.weight * gain
         for layer, block in zip(self.decoder, model.decoder.block, strict=True):
-            cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
-            yield layer, "cross_q", effective_weight(cross.q) * norm
-            yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
-            yield layer, "cross_o", effective_weight(cross.o)
+            with gathered(block):
+                cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
+                yield layer, "cross_q", effective_weight(cross.q) * norm
+                yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
+                yield layer, "cross_o", effective_weight(cross.o)
         norm = model.decoder.final_layer_norm.weight * gain
         yield self.ends, "head", effective_weight(model.lm_head) * norm * output_scale(model.config)
 
@@ -295,12 +297,17 @@ def _stacked(*linears: Any) -> Tensor:
 
 
 @contextmanager
-def gathered(model: nn.Module) -> Iterator[None]:
-    """Within it a model that is sharded over devices has its full weights; any other is as it was."""
+def gathered(model: nn.Module, recurse: bool = True) -> Iterator[None]:
+    """Within it a module that is sharded over devices has its full weights; any other is as it was.
+
+    Without ``recurse`` those of its parts that are sharded by themselves, T5's blocks, stay so.
+    """
     with ExitStack() as stack:
         fsdp = torch.distributed.fsdp if torch.distributed.is_available() else None
         if fsdp and any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
-            stack.enter_context(fsdp.FullyShardedDataParallel.summon_full_params(model, writeback=False))
+            stack.enter_context(
+                fsdp.FullyShardedDataParallel.summon_full_params(model, recurse, writeback=False)
+            )
         if any(hasattr(weight, "ds_id") for weight in model.parameters()):
             raise UserError(
                 "sampling=t5 cannot read weights that DeepSpeed stage 3 has sharded: "

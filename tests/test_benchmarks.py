@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gpus
+from benchmarks.memory import measure
 from benchmarks.models import SHAPES, Shape
 from benchmarks.roofline import Device, decoder_weights, sampling_bound, training_flops
+from hir.load_config import group_files, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = Shape("small", d_model=4, d_kv=3, heads=2, d_ff=5, encoder_layers=2, decoder_layers=1, vocabulary=10)
@@ -39,6 +42,50 @@ def test_decode_step_of_flan_t5(size, milliseconds):
 def test_training_step_is_three_forwards_of_flops():
     # 3 prompts of 7 tokens as above; 4 rows of 2 tokens: 2 x 244 x 8 + 4 x 6 x 8 x (2 + 7).
     assert training_flops(SMALL, 3, 7, 4, 2) == 3 * (15120 + 7056 + 3904 + 1728)
+
+
+def test_memory_of_weights():
+    # Blocks 4 x 4 x 6 + 3 x 4 x 5 = 156 and 252; norms 4 (2 x 2 + 3 + 2) = 36; biases 2 x 32 x 2; ends 80.
+    weights = 2 * 156 + 252 + 36 + 128 + 80
+    assert gpus.num_weights(SMALL) == weights == 808
+    assert gpus.state(SMALL, gpus.Setup()) == 16 * 808
+    assert gpus.state(SMALL, gpus.Setup(devices=2, strategy="ddp")) == 20 * 808
+    assert gpus.state(SMALL, gpus.Setup(devices=4, strategy="fsdp")) == 4 * 808 + 8 * (80 + 2 * 252)
+    assert gpus.num_weights(SHAPES["large"]) == 783_150_080  # FLAN-T5-large
+
+
+def test_memory_of_sampling():
+    # 3 queries x (7 + 4 x 2) and 5 x (7 + 2) positions of keys and values of 6 numbers; two sizes of batch.
+    setup = gpus.Setup(sampling_batch=3, evaluation_batch=5)
+    assert gpus.sampling(SMALL, setup, length=7, tokens=2) == 2 * (808 + 2 * 2 * 6 * (45 + 45))
+
+
+def test_memory_of_activations():
+    # 8 rows are 2 queries, 4 prompts of 7 tokens, and 4 packs of 4 outputs of 2. Attention 4 x 4 + 6 x 4 +
+    # 10 x 6 + 4, feed-forward 4 x 4 + 4 x 4 + 9 x 5 + 4, cross-attention 4 x 4 + 2 x 4 + 6 x 6 + 4, bias 28.
+    encoder, decoder = 2 * 28 * (104 + 81 + 28), 32 * (104 + 64 + 81)
+    read = 4 * 7 * (16 + 16 + 24)
+    found = gpus.activations(SMALL, gpus.Setup(rows=8), length=7, tokens=2)
+    assert found == encoder + decoder + read + 16 * 32 * 10
+
+
+def test_the_pages_table_is_the_estimate():
+    lines = (ROOT / "docs/hardware.md").read_text().splitlines()
+    rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in lines if line.endswith(" GB |")]
+    assert len(rows) == len(gpus.MODELS) * len(group_files("hardware"))
+    for hardware, size, _, number, *_, total, smallest in rows:
+        config = load_config(["experiment=paper", f"model=flan_t5_{size}", f"hardware={hardware}"])
+        setup = gpus.setup_of(config)
+        needed = gpus.memory(next(shape for shape in gpus.MODELS if shape.name == size), setup)
+        assert (number, total) == (str(setup.rows), f"{needed.total / 1e9:.1f}")
+        assert smallest == gpus.fits(needed)
+
+
+@pytest.mark.slow
+def test_the_estimate_is_near_what_training_on_a_cpu_takes():
+    shape, setup = SHAPES["d128"], gpus.Setup(element=4)
+    expected = gpus.state(shape, setup) + gpus.activations(shape, setup, length=256, tokens=8)
+    assert 0.4 < expected / 2**20 / measure("hir-training", "d128", "cpu", "t5") < 1.2
 
 
 @pytest.mark.slow

@@ -1,23 +1,28 @@
 """hir/config.py, config_keys.py, load_config.py and config_help.py, by loading real files and arguments."""
 
+import re
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from omegaconf import OmegaConf
 
+from hir.build import check_on_policy
 from hir.config import Config, ConfigError, MethodConfig, TaskConfig
 from hir.config_keys import KEYS
+from hir.datamodule import rows_per_device
 from hir.errors import UserError
 from hir.load_config import CONF, GROUPS, RESERVED_TRAINER_KEYS, load_config, save_config, to_dict
+from hir.strategies import BlockFSDP, check_strategy
 
 GROUP_FILES = sorted(
-    p.relative_to(CONF) for p in CONF.glob("*/*.yaml") if p.parent.name in (*GROUPS, "experiment")
+    p.relative_to(CONF) for p in CONF.glob("*/*.yaml") if p.parent.name in (*GROUPS, "experiment", "hardware")
 )
 
 
@@ -79,20 +84,6 @@ def test_paper_experiment_leaves_nothing_to_the_tiny_models_defaults():
     assert beside_tiny.method == paper.method and beside_tiny.training == paper.training
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "sweep").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_run_of_a_sweep_has_a_configuration(path):
-    sweep = OmegaConf.to_container(OmegaConf.load(path))
-    axes = {
-        name: parameter["values"] if "values" in parameter else [parameter["value"]]
-        for name, parameter in sweep["parameters"].items()
-    }
-    runs = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    configs = [load_config([f"{name}={value}" for name, value in run.items()]) for run in runs]
-    assert len({str(to_dict(config)) for config in configs}) == len(runs) >= 4
-    budgets = {(c.training.passes, c.training.num_updates, c.sampling.num_samples) for c in configs}
-    assert len(budgets) == 1
-
-
 @pytest.mark.parametrize("path", sorted((CONF / "compare").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_variant_of_a_comparison_has_a_configuration(path):
     variants = OmegaConf.to_container(OmegaConf.load(path))
@@ -101,6 +92,69 @@ def test_every_variant_of_a_comparison_has_a_configuration(path):
         for settings in variants.values()
     ]
     assert len({str(to_dict(config)) for config in configs}) == len(variants)
+
+
+@pytest.mark.parametrize("method", ["ppo", "grpo"])
+def test_an_on_policy_method_keeps_its_settings_beside_the_paper_experiment(method):
+    config, paper = load_config(["experiment=paper", f"method={method}"]), load_config(["experiment=paper"])
+    check_on_policy(config)
+    assert (config.buffer.window, config.buffer.deduplicate, config.sampling.top_k) == (1, False, 0)
+    assert config.training == paper.training and config.model.dropout == 0.0
+    assert load_config(["experiment=paper", f"method={method}", "buffer.window=4"]).buffer.window == 4
+    beside_farl = load_config(["experiment=paper", "method=farl"])
+    assert beside_farl.buffer == paper.buffer and beside_farl.sampling == paper.sampling
+
+
+MODELS = [f"flan_t5_{size}" for size in ("small", "base", "large", "xl", "xxl")]
+HARDWARE = sorted(path.stem for path in (CONF / "hardware").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+@pytest.mark.parametrize("hardware", HARDWARE)
+def test_lightning_takes_every_model_on_all_hardware(experiment, hardware):
+    """As far as a CPU can: its devices are as many as one asks for, and sharding is asked for by class."""
+    for model in MODELS:
+        config = load_config([f"experiment={experiment}", f"hardware={hardware}", f"model={model}"])
+        check_strategy(config)
+        arguments = {**config.trainer, "accelerator": "cpu", "logger": False}
+        sharded = arguments["strategy"] == "fsdp"
+        if sharded:
+            arguments["strategy"] = BlockFSDP()
+        trainer = Trainer(**arguments)
+        devices, nodes = config.trainer["devices"], config.trainer["num_nodes"]
+        assert (trainer.num_devices, trainer.num_nodes) == (devices, nodes)
+        assert trainer.precision == "bf16-mixed"
+        rows = rows_per_device(config, devices * nodes)
+        assert rows * devices * nodes * config.trainer.get("accumulate_grad_batches", 1) == 64
+        assert sharded == (devices > 1 and model in ("flan_t5_xl", "flan_t5_xxl"))
+        assert type(trainer.strategy) is (
+            BlockFSDP if sharded else DDPStrategy if devices > 1 else SingleDeviceStrategy
+        )
+
+
+def test_the_sbatch_file_starts_as_many_processes_as_its_configuration_asks_for():
+    text = (CONF / "slurm/two_nodes.sbatch").read_text()
+    nodes, tasks = (int(re.search(rf"--{name}=(\d+)", text)[1]) for name in ("nodes", "ntasks-per-node"))
+    arguments = re.search(r"arguments=\((experiment=.*) run_dir=", text)[1].split()
+    trainer = load_config(arguments).trainer
+    assert (trainer["num_nodes"], trainer["devices"]) == (nodes, tasks) == (2, 8)
+
+
+def test_hardware_beats_the_experiment_the_models_file_and_a_saved_configuration(conf, tmp_path):
+    (conf / "hardware/mine.yaml").write_text(
+        "trainer: {devices: 3}\nwhen: {model=flan_t5_base: {sampling: {batch_size: 5}}}\n"
+    )
+
+    def chosen(*arguments):
+        config = load_config([*arguments, "hardware=mine"])
+        return config.trainer["devices"], config.sampling.batch_size
+
+    assert chosen("experiment=paper") == (3, 16)
+    assert chosen("experiment=paper", "model=flan_t5_base") == (3, 5)
+    assert chosen("experiment=paper", "trainer.devices=2") == (2, 16)
+    save_config(load_config(["model=flan_t5_base", "trainer.devices=7"]), tmp_path / "run.yaml")
+    assert chosen(f"config={tmp_path}/run.yaml") == (3, 5)
+    assert load_config(["hardware=None"]) == load_config([])
 
 
 def test_a_path_alone_takes_no_setting_of_the_tiny_model():

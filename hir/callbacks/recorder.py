@@ -52,8 +52,7 @@ class RunRecorder(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seconds["setup"] += time.perf_counter() - self._clock - self.evaluation.latest_seconds
-        resumed = bool(self.history)
-        if not resumed:
+        if not self.history:
             self.history.append(
                 {"iteration": 0, "samples": 0, "updates": 0, "seconds": 0, **self.evaluation.base}
             )
@@ -64,8 +63,6 @@ class RunRecorder(Callback):
                 self._write_tables()
             except OSError as error:
                 raise UserError(f"run_dir={self.folder} cannot be written: {error.strerror}") from error
-        if not resumed:
-            self._log(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.perf_counter()
@@ -114,7 +111,6 @@ class RunRecorder(Callback):
         ]
         if trainer.is_global_zero:
             self._write_tables()
-        self._log(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep_time()
@@ -168,10 +164,6 @@ class RunRecorder(Callback):
         writer.writerows(self.history)
         atomic_write(self.folder / "metrics.csv", table.getvalue().encode())
         write_lines(self.folder / "samples.jsonl", self.samples)
-
-    def _log(self, trainer: Trainer) -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics(dict(self.history[-1]), step=int(self.history[-1]["iteration"]))
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history, "samples": self.samples, "seconds": self.seconds}

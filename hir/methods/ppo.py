@@ -41,6 +41,7 @@ class PPO(nn.Module):
     """
 
     on_policy = True
+    asks_policy = True  # relabel asks the live value function
 
     def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
         super().__init__()

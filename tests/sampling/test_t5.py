@@ -484,3 +484,11 @@ def test_graphs_on_a_gpu(family: str) -> None:
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without it")
 def test_weights_sharded_by_fsdp_are_gathered(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(sharded.compare, args=(str(tmp_path / "rendezvous"),), nprocs=2)
+
+
+def test_weights_in_bf16_are_read() -> None:
+    """As DeepSpeed keeps them; float32's lowest number, which masks, is none of bf16's."""
+    policy = make_policy("flan")
+    weights = t5.T5Weights(policy.model.to(torch.bfloat16), max_new_tokens=4)
+    weights.refresh(torch.float32)
+    assert weights.decoder[0]["bias"].min() == torch.finfo(torch.float32).min

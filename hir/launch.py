@@ -1,0 +1,66 @@
+"""Which of a run's processes this is, as its launcher says in the environment; torch need not be imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hir.errors import UserError
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A program that started all processes of a run, where Lightning does not start them itself."""
+
+    name: str
+    rank: int
+    num_processes: int
+
+
+def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | None:
+    """The launcher of this process, None for Lightning; by signs and in an order that are Lightning's own."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return Launcher("torchrun", int(environment["RANK"]), int(environment["WORLD_SIZE"]))
+    interactive = environment.get("SLURM_JOB_NAME") in (
+        "bash",
+        "interactive",
+    )  # Lightning starts its own there
+    if "SLURM_NTASKS" in environment and "SLURM_PROCID" in environment and not interactive:
+        return Launcher("srun", int(environment["SLURM_PROCID"]), int(environment["SLURM_NTASKS"]))
+    return None
+
+
+def process_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """0 in the process that writes and prints, another number in all others of the run."""
+    if launcher := find_launcher(environment):
+        return launcher.rank
+    return max(int(environment.get(name, 0)) for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def check_run_dir(run_dir: str | None) -> None:
+    """Processes started side by side must name the same folder.
+
+    Raises:
+        UserError: each would make up a name of its own.
+    """
+    launcher = find_launcher()
+    if launcher and launcher.num_processes > 1 and run_dir is None:
+        raise UserError(
+            f"run_dir is null, and {launcher.name} has started {launcher.num_processes} processes that must "
+            "name one folder: set run_dir"
+        )
+
+
+def check_num_processes(devices: int, num_nodes: int) -> None:
+    """Lightning takes its own word for the number of processes, and would let each train a run of its own.
+
+    Raises:
+        UserError: the launcher has started another number of them.
+    """
+    launcher = find_launcher()
+    if launcher and launcher.num_processes != devices * num_nodes:
+        raise UserError(
+            f"{launcher.name} has started {launcher.num_processes} processes, but trainer.devices={devices} "
+            f"x trainer.num_nodes={num_nodes} is {devices * num_nodes}: set both as they were started"
+        )

@@ -1,0 +1,195 @@
+"""Launchers and strategies: a run is the same however its processes were started, and whatever they share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hir.checkpoints import check_resume
+from hir.errors import UserError
+from hir.launch import Launcher, check_num_processes, check_run_dir, find_launcher, process_rank
+from hir.load_config import load_config
+from hir.strategies import check_strategy
+from tests.command_line import ROOT, SMALL, run
+
+SETTINGS = [*SMALL, "trainer.max_epochs=1", "trainer.accelerator=cpu", "training.final_lr=null"]
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
+SRUN = {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_JOB_NAME": "train"}
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("environment", "launcher", "rank"),
+    [
+        ({}, None, 0),
+        ({"LOCAL_RANK": "1", "NODE_RANK": "0"}, None, 1),  # Lightning's own
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, None, 1),  # started by hand on a second machine
+        (TORCHRUN, Launcher("torchrun", 3, 4), 3),
+        (SRUN, Launcher("srun", 2, 4), 2),
+        (TORCHRUN | SRUN, Launcher("torchrun", 3, 4), 3),  # srun torchrun
+        # A shell of srun's, in which Lightning starts its own.
+        (SRUN | {"SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0", "LOCAL_RANK": "1"}, None, 1),
+    ],
+)
+def test_who_started_this_process(environment: dict[str, str], launcher: Launcher | None, rank: int) -> None:
+    assert find_launcher(environment) == launcher and process_rank(environment) == rank
+
+
+def test_processes_started_by_others_name_one_folder_and_are_as_many_as_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_run_dir(None)
+    check_num_processes(2, 1)
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    check_run_dir("outputs/x")
+    check_num_processes(2, 2)
+    with pytest.raises(UserError, match="torchrun has started 4 processes that must name one folder"):
+        check_run_dir(None)
+    with pytest.raises(UserError, match=r"4 processes, but trainer.devices=2 x trainer.num_nodes=1 is 2"):
+        check_num_processes(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["trainer.strategy=fsdp", "method=ppo"], "method=ppo asks the policy between updates"),
+        (["trainer.strategy=fsdp", "sampling=generate"], "sampling=generate needs the whole model"),
+        (["trainer.strategy=fsdp", "training.compile=true"], "set it to false"),
+        (["trainer.strategy=fsdp_cpu_offload"], "set fsdp"),
+        (["trainer.strategy=deepspeed_stage_3"], "set deepspeed_stage_2 or fsdp"),
+        (["trainer.strategy=fsdp", "method=grpo", "method.kl=0.04"], ""),
+        (["trainer.strategy=ddp", "method=ppo"], ""),
+        (["trainer.strategy=deepspeed_stage_2", "method=ppo"], ""),
+    ],
+)
+def test_what_a_strategy_cannot_do_is_refused_in_one_line(arguments: list[str], told: str) -> None:
+    config = load_config(arguments)
+    if not told:
+        return check_strategy(config)
+    with pytest.raises(UserError, match=told) as caught:
+        check_strategy(config)
+    assert "\n" not in str(caught.value)
+
+
+# Runs of two processes
+
+
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+def start_two(environment: dict[str, str], commands: list[list[str]], changes: list[dict[str, str]]) -> list:
+    """Run two programs side by side; their outputs."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**environment, **change},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command, change in zip(commands, changes, strict=True)
+    ]
+    outputs = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
+    return [stdout for stdout, _ in outputs]
+
+
+def states(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Weights and optimizer state of a run's checkpoint."""
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return checkpoint["state_dict"], checkpoint["optimizer_states"][0]["state"]
+
+
+def assert_same_run(folder: Path, other: Path, tolerance: float = 0.0) -> None:
+    (weights, moments), (other_weights, other_moments) = states(folder), states(other)
+    assert weights.keys() == other_weights.keys() and moments.keys() == other_moments.keys()
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, other_weights[name], atol=tolerance, rtol=0)
+    for name, of_weight in moments.items():
+        for part in ("exp_avg", "exp_avg_sq"):
+            torch.testing.assert_close(of_weight[part], other_moments[name][part], atol=tolerance, rtol=0)
+    names = [{path.name for path in run.iterdir()} for run in (folder, other)]
+    assert names[0] == names[1]
+    for name in ("samples.jsonl", "answers.jsonl"):
+        assert (folder / name).read_text() == (other / name).read_text()
+
+
+@pytest.fixture(scope="module")
+def by_lightning(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one iteration whose second process Lightning starts."""
+    folder = tmp_path_factory.mktemp("launch") / "lightning"
+    done = run(environment, *SETTINGS, "trainer.devices=2", f"run_dir={folder}")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@slow
+def test_two_machines_with_torchrun(by_lightning: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    folder, port = tmp_path / "run", free_port()
+    commands = [
+        ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", f"--node_rank={rank}",
+         "--master_addr=127.0.0.1", f"--master_port={port}", "train.py", *SETTINGS, "trainer.devices=1",
+         "trainer.num_nodes=2", f"run_dir={folder}"]
+        for rank in range(2)
+    ]  # fmt: skip
+    first, second = start_two(environment, commands, [{}, {}])
+    assert "saved in" in first and second == ""
+    assert_same_run(folder, by_lightning)
+
+
+@slow
+def test_two_machines_with_slurm(by_lightning: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """What srun puts into the environment of two tasks on two machines; there is no SLURM here."""
+    folder, port = tmp_path / "run", free_port()
+    command = ["train.py", *SETTINGS, "trainer.devices=1", "trainer.num_nodes=2", f"run_dir={folder}"]
+    changes = [
+        {
+            "SLURM_JOB_NAME": "hir", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1",
+            "SLURM_NNODES": "2", "SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank), "SLURM_LOCALID": "0",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+        }
+        for rank in range(2)
+    ]  # fmt: skip
+    first, second = start_two(environment, [command, command], changes)
+    assert "saved in" in first and second == ""
+    assert_same_run(folder, by_lightning)
+
+
+@slow
+def test_a_run_without_its_optimizers_state_is_not_gone_on_with(by_lightning: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(by_lightning, tmp_path / "run")
+    path = folder / "checkpoints" / "last.ckpt"
+    assert check_resume(load_config([f"resume={folder}", "trainer.max_epochs=2"])) == path
+    checkpoint = torch.load(path, weights_only=True)
+    torch.save({**checkpoint, "optimizer_states": []}, path)  # as DeepSpeed's
+    with pytest.raises(UserError, match="no optimizer state"):
+        check_resume(load_config([f"resume={folder}", "trainer.max_epochs=2"]))
+
+
+@slow
+def test_sharded_weights_make_the_same_run_which_resumes_and_is_evaluated(
+    by_lightning: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """FSDP block by block: sampling, clipping, checkpoint; sums of gradients are rounded in another order."""
+    folder, sharded = tmp_path / "run", ["trainer.devices=2", "trainer.strategy=fsdp_cpu"]
+    done = run(environment, *SETTINGS, *sharded, f"run_dir={folder}", program="tests/fsdp.py")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(folder, by_lightning, tolerance=1e-4)
+    done = run(environment, f"resume={folder}", "trainer.max_epochs=2", program="tests/fsdp.py")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["iterations"] == 2 and summary["updates"] == 6
+    _, moments = states(folder)
+    assert {int(of_weight["step"]) for of_weight in moments.values()} == {6}
