@@ -22,10 +22,8 @@ def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | Non
     """The launcher of this process, None for Lightning; by signs and in an order that are Lightning's own."""
     if "TORCHELASTIC_RUN_ID" in environment:
         return Launcher("torchrun", int(environment["RANK"]), int(environment["WORLD_SIZE"]))
-    interactive = environment.get("SLURM_JOB_NAME") in (
-        "bash",
-        "interactive",
-    )  # Lightning starts its own there
+    # Lightning starts its own processes there.
+    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
     if "SLURM_NTASKS" in environment and "SLURM_PROCID" in environment and not interactive:
         return Launcher("srun", int(environment["SLURM_PROCID"]), int(environment["SLURM_NTASKS"]))
     return None

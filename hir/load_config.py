@@ -12,7 +12,8 @@ without fresh answers, stands under `needs:`, which is a `with:` that beats the 
 the command line chooses the group's file.
 hardware=NAME picks conf/hardware/<name>.yaml, which may have a `when:` for what suits a model.
 config=FILE stands in for conf/config.yaml and its groups; a group chosen beside it on the command line beats
-the file. resume=RUN implies the run's own config.yaml and run_dir.
+the file, and what the file's own choice had brought gives way where it stands there as it was brought.
+resume=RUN implies the run's own config.yaml and run_dir.
 Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On the command line, ${ is text.
 """
 
@@ -184,11 +185,30 @@ def merge_layers(argv: list[str]) -> Config:
         # What makes the file's task means nothing to another one.
         own = ("task.source", "task.settings", "task.num_train")
         base = {key: value for key, value in base.items() if not key.startswith(own)}
-    for group in GROUPS:  # a saved configuration names its files, and holds what they brought
-        if group not in files and (name := base.get(f"{group}.name")) in group_files(group):
-            files[group] = _group(group, name)
-    layers = [*default_groups, overlay, base, *chosen_groups, *_beside(files, chosen)]
+    # A saved configuration names its files, and holds what they brought.
+    saved = {
+        group: _group(group, name)
+        for group in GROUPS
+        if (name := base.get(f"{group}.name")) in group_files(group)
+    }
+    files = saved | files
+    brought, fallback = _given_way(saved, files)
+    base = {key: value for key, value in base.items() if key not in brought or brought[key] != value}
+    layers = [*default_groups, overlay, fallback, base, *chosen_groups, *_beside(files, chosen)]
     return _build([*layers, *_with_conditions(machine, files), values])
+
+
+def _given_way(saved: dict[str, File], files: dict[str, File]) -> tuple[Values, Values]:
+    """What the saved files brought that others replace, and what those that stay bring to the same keys.
+
+    The former, such as an on-policy method's window, had hidden the latter, such as a model's.
+    """
+    replaced = [group for group in saved if saved[group].values != files[group].values]
+    brought: Values = {}
+    for values in (*(saved[group].values for group in replaced), *_beside(saved, replaced)):
+        brought |= values
+    kept = [file.values for group, file in saved.items() if group not in replaced]
+    return brought, {key: values[key] for values in kept for key in values if key in brought}
 
 
 def _beside(files: dict[str, File], changed: Container[str]) -> Iterator[Values]:

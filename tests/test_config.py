@@ -18,7 +18,15 @@ from hir.config import Config, ConfigError, MethodConfig, TaskConfig
 from hir.config_keys import KEYS
 from hir.datamodule import rows_per_device
 from hir.errors import UserError
-from hir.load_config import CONF, GROUPS, RESERVED_TRAINER_KEYS, load_config, save_config, to_dict
+from hir.load_config import (
+    CONF,
+    GROUPS,
+    RESERVED_TRAINER_KEYS,
+    load_config,
+    merge_layers,
+    save_config,
+    to_dict,
+)
 from hir.strategies import BlockFSDP, check_strategy
 
 GROUP_FILES = sorted(
@@ -226,6 +234,22 @@ def test_groups_chosen_in_any_order_give_one_configuration(method):
     first = load_config(["model=tiny", f"method={method}"])
     assert first == load_config([f"method={method}", "model=tiny"]) == load_config([f"method={method}"])
     assert first.buffer.max_wrong_fraction is None
+
+
+@pytest.mark.parametrize("before", ["hir", "farl", "sft", "ppo", "grpo", "none"])
+@pytest.mark.parametrize("now", ["hir", "farl", "sft", "ppo", "grpo", "none"])
+def test_a_saved_run_with_another_method_is_that_methods_run(before, now, tmp_path):
+    save_config(merge_layers([f"method={before}"]), tmp_path / "run.yaml")
+    assert merge_layers([f"config={tmp_path}/run.yaml", f"method={now}"]) == merge_layers([f"method={now}"])
+
+
+def test_what_was_set_by_hand_stays_beside_another_method(tmp_path):
+    by_hand = ["training.lr=3e-3", "seed=4"]
+    save_config(merge_layers(["method=ppo", *by_hand]), tmp_path / "run.yaml")
+    loaded = merge_layers([f"config={tmp_path}/run.yaml", "method=hir"])
+    assert (loaded.training.lr, loaded.seed) == (3e-3, 4)
+    # What ppo.yaml brought gave way: the window is the tiny model's.
+    assert (loaded.buffer.window, loaded.buffer.deduplicate, loaded.sampling.top_k) == (4, True, 50)
 
 
 def test_what_stands_beside_beats_a_saved_configuration_where_a_side_is_new(beside, tmp_path):
