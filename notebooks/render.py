@@ -50,6 +50,7 @@ def render(notebook: nbformat.NotebookNode, name: str, pages: Path = PAGES) -> P
     for picture, content in resources["outputs"].items():
         (pages / picture).write_bytes(content)
     text = "\n".join(line.rstrip() for line in COLORS.sub("", text).splitlines())
+    text = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.md)", text)  # from notebook to notebook, from page to page
     page = pages / f"{name}.md"
     page.write_text(re.sub("\n{4,}", "\n\n\n", text).strip() + "\n", encoding="utf-8")
     return page

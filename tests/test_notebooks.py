@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from hir.runs import read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -38,9 +41,12 @@ def test_the_page_is_of_this_notebook(path: Path) -> None:
     page = (ROOT / "docs" / "notebooks" / f"{path.stem}.md").read_text()
     place = 0
     for cell in nbformat.read(path, as_version=4).cells:
-        found = page.find(cell.source.strip(), place)
-        assert found >= place, f"make notebooks: docs/notebooks/{path.stem}.md lacks {cell.source!r}"
-        place = found + len(cell.source.strip())
+        source = cell.source.strip().replace(".ipynb)", ".md)")  # links lead from page to page
+        found = page.find(source, place)
+        assert found >= place, f"make notebooks: docs/notebooks/{path.stem}.md lacks {source!r}"
+        place = found + len(source)
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert page.count("```python\n") == len(cells)
     for picture in page.split("![png](")[1:]:
         assert (ROOT / "docs" / "notebooks" / picture.split(")")[0]).is_file()
 
@@ -52,7 +58,9 @@ def test_it_runs_from_a_new_kernel(
     name: str, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for part in ("hir", "conf", "notebooks"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "kernel-ipc*")
+        )
     shutil.copy(ROOT / "train.py", tmp_path)
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
@@ -65,5 +73,12 @@ def test_it_runs_from_a_new_kernel(
     assert "error" not in said and "Traceback" not in said
     runs = list((tmp_path / "outputs").rglob("summary.json"))
     assert len(runs) == (4 if name == "results" else 1)  # two methods on two seeds
+    if (
+        name == "quickstart"
+    ):  # the main job, whole: `python train.py` learns on unseen rows from right and wrong
+        summary = json.loads(runs[0].read_text())
+        assert summary["base"]["accuracy"] <= 0.40 and summary["test"]["accuracy"] >= 0.95
+        last = read_run(runs[0].parent).history[-1]
+        assert last["val/accuracy_p_wrong"] < 0.5 * last["val/accuracy"]
     page = render().render(notebook, name, tmp_path / "docs")
     assert "\x1b" not in page.read_text() and page.stat().st_size < 60_000
