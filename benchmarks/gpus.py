@@ -46,7 +46,7 @@ class Setup:
     evaluation_batch: int = 128
     lora: bool = False
     element: int = 2
-    """Bytes of a number in products: 2 under bf16-mixed, else 4."""
+    """Bytes of a number in products: 2 under trainer.precision=bf16-mixed, else 4."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,7 @@ def setup_of(config: Config) -> Setup:
         sampling_batch=config.sampling.batch_size,
         evaluation_batch=config.evaluation.batch_size,
         lora=config.model.lora.r > 0,
+        element=2 if str(trainer.get("precision")).startswith("bf16") else 4,
     )
 
 

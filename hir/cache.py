@@ -1,10 +1,13 @@
-"""The folder for downloaded and built files, and the one way to write a file whole or not at all."""
+"""The folder for downloaded and built files, and the one way to write a file: whole or not at all."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 def cache_dir() -> Path:
@@ -27,3 +30,14 @@ def atomic_write(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write a file with a JSON object a line, whole."""
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    atomic_write(path, "".join(lines).encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole."""
+    atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

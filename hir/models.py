@@ -22,6 +22,17 @@ from hir.config import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.policy import Seq2SeqPolicy
 
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    AttributeError,  # this and the next: a file holds a list, say, where transformers takes keys for granted
+    TypeError,
+)
+
 
 def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     """The checkpoint at ``config.path``: a folder made by save_pretrained, or a name on the hub.
@@ -67,7 +78,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
                 output_loading_info=True,
                 **options,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+    except LOADING_ERRORS as error:
         reason = textwrap.shorten(str(error), 240) or type(error).__name__
         raise UserError(f"model.path={path} cannot be loaded from {where}: {reason}") from error
     if info["mismatched_keys"]:
@@ -81,6 +92,9 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             f"model.path={path}: {len(info['missing_keys'])} weights are missing, "
             f"{sorted(info['missing_keys'])[0]} among them; is it a whole sequence-to-sequence checkpoint?"
         )
+    for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
+        if not isinstance(getattr(model.config, name, None), int):
+            raise UserError(f"model.path={path}: config.json has no {name}")
     for module in model.modules():
         if isinstance(getattr(module, "act", None), NewGELUActivation):
             # FLAN-T5's activation in one kernel; transformers writes it out in eight.

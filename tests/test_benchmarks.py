@@ -69,6 +69,12 @@ def test_memory_of_activations():
     assert found == encoder + decoder + read + 16 * 32 * 10
 
 
+@pytest.mark.parametrize(("precision", "element"), [("bf16-mixed", 2), ("32-true", 4), ("null", 4)])
+def test_memory_is_of_the_precision(precision, element):
+    config = load_config(["model=flan_t5_small", "trainer.devices=1", f"trainer.precision={precision}"])
+    assert gpus.setup_of(config).element == element
+
+
 def test_the_pages_table_is_the_estimate():
     lines = (ROOT / "docs/hardware.md").read_text().splitlines()
     rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in lines if line.endswith(" GB |")]
@@ -89,10 +95,10 @@ def test_the_estimate_is_near_what_training_on_a_cpu_takes():
 
 
 @pytest.mark.slow
-def test_every_section_runs(tmp_path):
+def test_every_section_runs(environment, tmp_path):
     results = tmp_path / "bench.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--device", "cpu", "--json", str(results)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
     assert {row["section"] for row in rows} == {"sampling", "training", "iteration", "startup", "memory"}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +89,7 @@ def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
     from transformers import T5Config, T5ForConditionalGeneration
 
     from hir.build import build_policy
-    from hir.callbacks.recorder import write_json, write_lines
+    from hir.cache import write_json, write_lines
     from hir.instructions import render_prompt
     from hir.load_config import load_config, save_config, to_dict
     from hir.policy import Seq2SeqPolicy
@@ -129,8 +132,8 @@ def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
     (made / "checkpoints").mkdir(parents=True)
     save_config(config, made / "config.yaml")
     (made / "metrics.csv").write_text(
-        "iteration,samples,test/accuracy,val/accuracy,val/accuracy_p_wrong\n"
-        "0,0,0.125,0.25,0.5\n1,64,,0.375,0.0625\n2,128,,0.75,0.0\n"
+        "iteration,samples,updates,seconds,test/accuracy,val/accuracy,val/accuracy_p_wrong\n"
+        "0,0,0,0,0.125,0.25,0.5\n1,64,4,1.5,,0.375,0.0625\n2,128,9,3,,0.75,0.0\n"
     )
     write_lines(
         made / "answers.jsonl",
@@ -139,7 +142,8 @@ def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
             for row, text in zip(task.test, outputs, strict=True)
         ),
     )
-    write_json(made / "summary.json", {"iterations": 2, "test": {"accuracy": 0.625}})
+    seconds = dict.fromkeys(("total", "sampling", "training", "setup", "evaluation"), 1.0)
+    write_json(made / "summary.json", {"iterations": 2, "test": {"accuracy": 0.625}, "seconds": seconds})
     state = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
     state["method.value_head.weight"] = torch.ones(1)
     checkpoint = {"epoch": 1, "global_step": 9, "state_dict": state}
@@ -152,7 +156,8 @@ def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of full weights."""
-    return make_run(tmp_path_factory.mktemp("full"))
+    place = ["logger=wandb", "wandb.entity=team", "wandb.notes=private"]
+    return make_run(tmp_path_factory.mktemp("full"), 0, *place)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +296,18 @@ def test_the_card_tells_the_run_s_numbers(made: Path, out: Path) -> None:
     assert "| iterations | 2 of 3 |" in card and "| answers sampled | 128, 4 a query |" in card
     assert "| updates | 9 of 64 rows, AdamW |" in card and "One run with one seed" in card
     assert "a local folder" in card and str(made.parent) not in card.split("<details>")[0]
-    assert yaml.safe_load((out / "hir_config.yaml").read_text())["task"]["name"] == "strange"
+
+
+def test_the_configuration_repeats_the_run_without_where_it_was_logged(made: Path, out: Path) -> None:
+    from hir.config import WandbConfig
+    from hir.load_config import load_config
+
+    assert export(f"run={made}", f"to={out}") == 0
+    trained, exported = (
+        load_config([f"config={file}"]) for file in (made / "config.yaml", out / "hir_config.yaml")
+    )
+    assert trained.wandb.entity == "team" and exported.wandb == WandbConfig()
+    assert exported == replace(trained, logger="csv", wandb=WandbConfig())
 
 
 def test_a_run_that_has_not_ended_says_so(
@@ -324,8 +340,6 @@ def test_known_licences_are_of_the_base() -> None:
 def test_adapters_whose_base_has_changed_are_refused(
     lora: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(lora.parent, tmp_path / "other")
@@ -398,6 +412,21 @@ def test_lm_eval_gets_the_test_rows_as_the_model_reads_them(made: Path, out: Pat
     assert row["prompt"] == (
         f"{CORRECT}\nQ: {number} &lt;b>&#123;red&#125;&lt;/b>\n&amp;lt; &#126; &#92; &eacute;\nA:"
     )
+
+
+def test_a_name_is_one_word_of_the_shell() -> None:
+    from hir.export.harness import command
+
+    name = "it's; rm -r $HOME"
+    assert f"hir_{name}" in shlex.split(command(name))
+
+
+def test_a_damaged_run_is_refused(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    shutil.copytree(made, tmp_path / "run")
+    (tmp_path / "run/summary.json").write_text('{"test": {}, "seconds": {}}')
+    assert export(f"run={tmp_path / 'run'}", f"to={tmp_path / 'out'}") == 2
+    assert "run/summary.json is damaged" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_options_are_accepted_by_letter_text_and_both() -> None:

@@ -140,6 +140,14 @@ BROKEN: list[tuple[Callable[[Path], None], str]] = [
     (lambda folder: edit_config(folder, num_heads="two"), "'num_heads' expected int, got str"),
     (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
     (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+    (lambda folder: (folder / "tokenizer_config.json").write_text("[]"), "cannot be loaded from the folder"),
+    (lambda folder: (folder / "config.json").write_text("3"), "cannot be loaded from the folder"),
+    (lambda folder: edit_config(folder, pad_token_id=None), ": config.json has no pad_token_id"),
+    (lambda folder: edit_config(folder, eos_token_id=[1, 2]), ": config.json has no eos_token_id"),
+    (
+        lambda folder: edit_config(folder, decoder_start_token_id=None),
+        ": config.json has no decoder_start_tok",
+    ),
     (without_tokenizer, "no tokenizer there, neither spiece.model nor tokenizer.json"),
 ]
 
@@ -148,7 +156,8 @@ BROKEN: list[tuple[Callable[[Path], None], str]] = [
     ("break_it", "said"),
     BROKEN,
     ids=["empty", "without_weights", "pickle_only", "causal", "cut_short", "one_missing", "other_shape",
-         "config_type", "config_syntax", "half_a_tokenizer", "without_tokenizer"],
+         "config_type", "config_syntax", "half_a_tokenizer", "tokenizer_list", "config_number", "no_pad",
+         "two_ends", "no_start", "without_tokenizer"],
 )  # fmt: skip
 def test_a_broken_folder_is_refused_in_one_line(
     folder: Path, caplog: pytest.LogCaptureFixture, break_it: Callable[[Path], None], said: str

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hir.load_config import load_config, save_config
+from hir.load_config import merge_layers, save_config
 from hir.report.__main__ import main
 from hir.report.charts import ticks
 from hir.report.findings import findings, targets_of, wilson
@@ -48,13 +48,13 @@ def write_run(
     folder: Path,
     *arguments: str,
     rows: list[tuple[float | None, ...]] = GOOD,
-    base: float | None = 0.2,
+    base: float = 0.2,
     given: list[dict[str, Any]] | None = TEN,
     query: str = "How many?",
 ) -> Path:
     """A run of 64 samples an iteration; ``given=None`` leaves it unfinished."""
     folder.mkdir(parents=True)
-    save_config(load_config(["trainer.max_epochs=2", *arguments]), folder / "config.yaml")
+    save_config(merge_layers(["trainer.max_epochs=2", *arguments]), folder / "config.yaml")
     names = "iteration,samples,updates,seconds,test/accuracy,fraction_correct,fraction_unique,"
     lines = [names + "val/accuracy,val/accuracy_p_wrong,train/loss"]
     for i, row in enumerate(rows):
@@ -71,7 +71,8 @@ def write_run(
         (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
         accuracy = sum(row["correct"] for row in given) / len(given)
         seconds = {"total": 100.0, "sampling": 10.0, "training": 60.0, "setup": 20.0, "evaluation": 5.0}
-        (folder / "summary.json").write_text(json.dumps({"test": {"accuracy": accuracy}, "seconds": seconds}))
+        summary = {"iterations": len(rows) - 1, "test": {"accuracy": accuracy}, "seconds": seconds}
+        (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 
 
@@ -153,7 +154,6 @@ def test_an_answer_that_only_looks_right_is_another() -> None:
         ({"given": answers(t2={"2": 9}, t3={"2": 5})}, [("bad", "A lost answer")]),
         ({"given": answers(t1={"2": 5}, t3={"2": 5}, t2={"2": 1})}, [("bad", "Lost answers")]),
         ({"base": 0.0}, [("bad", "The base is missing")]),
-        ({"base": None}, [("note", "The base is missing")]),
         ({"base": 0.5, "given": TEN * 4}, [("note", "The base is near chance")]),
         ({"base": 0.9, "given": answers(t2={"2": 2, "3": 8})}, [("bad", "Training hurt")]),
         ({"base": 0.8}, [("note", "No change that shows")]),
@@ -241,6 +241,16 @@ def test_an_unfinished_run(tmp_path: Path) -> None:
     assert "Test answers" not in page.text
 
 
+def test_a_run_that_had_ended_and_goes_on(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", "trainer.max_epochs=30")  # its summary is of 2 iterations
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("3,192,9,7.5,,0.9,0.4,0.75,0.125,0.25\n")
+    page = page_of(folder)
+    assert "0.250 → 0.750 validation accuracy so far" in page.text
+    assert "The run has not ended 3 of 30 iterations are here" in page.text
+    assert "Test answers" not in page.text and "0.800" not in page.text  # of the 2 iterations' model
+
+
 def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     page = page_of(write_run(tmp_path / "run", rows=GOOD[:1], given=None))
     assert "– → 0.250 validation accuracy so far" in page.text
@@ -291,15 +301,15 @@ def test_long_runs_stay_small(tmp_path: Path) -> None:
     ],
 )
 def test_command_repeats_the_run(tmp_path: Path, arguments: list[str], command: str | None) -> None:
-    config = load_config(arguments)
+    config = merge_layers(arguments)
     found = settings_of(config, tmp_path).command
     assert command in (None, found)
     assert "config=" not in found
-    assert load_config(shlex.split(found)[2:]) == config
+    assert merge_layers(shlex.split(found)[2:]) == config
 
 
 def test_a_run_that_no_arguments_give_is_repeated_from_its_file(tmp_path: Path) -> None:
-    config = load_config([])
+    config = merge_layers([])
     del config.trainer["accelerator"]  # a default that no argument takes away
     found = settings_of(config, tmp_path)
     assert found.command == f"python train.py config={tmp_path / 'config.yaml'}"
@@ -338,22 +348,11 @@ def test_mistakes_are_one_line(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("answers.jsonl", '{"query": "q", "target": "1"}\n', "a row has no output, correct"),
-        ("samples.jsonl", "[]\n", "a row has no iteration, query"),
-        ("summary.json", '{"seconds": {}}', "a row has no test"),
-        ("metrics.csv", "iteration,samples\n", "has no row in metrics.csv yet"),
-    ],
-)
-def test_damaged_runs_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, content: str, message: str
-) -> None:
-    folder = write_run(tmp_path / "run")
-    (folder / file).write_text(content)
+def test_a_damaged_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "run")  # tests/test_runs.py has the kinds of damage
+    (folder / "summary.json").write_text("null")
     assert report(f"run={folder}") == 2
-    assert message in capsys.readouterr().err
+    assert f"{folder / 'summary.json'} is damaged" in capsys.readouterr().err
     assert not (folder / "report.html").exists()
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import time
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from hir.cache import atomic_write
+from hir.cache import atomic_write, write_json, write_lines
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config import Config
 from hir.errors import UserError
@@ -23,6 +21,8 @@ from hir.module import HIRModule
 
 STARTED = ("config.yaml", "metrics.csv", "samples.jsonl")
 """Files of a run that has finished no iteration."""
+ENDED = ("summary.json", "answers.jsonl", "learning_curve.png")
+"""Files of a run that has ended."""
 
 
 class RunRecorder(Callback):
@@ -110,6 +110,8 @@ class RunRecorder(Callback):
             for rollout, relabeled in report.logged
         ]
         if trainer.is_global_zero:
+            for name in ENDED:  # of a run that had ended and goes on
+                (self.folder / name).unlink(missing_ok=True)
             self._write_tables()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,7 +124,9 @@ class RunRecorder(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         # A run that ends before its first iteration does leaves nothing to go on with, so it leaves nothing.
-        if trainer.is_global_zero and len(self.history) <= 1 and self.folder.is_dir():
+        # One with a checkpoint was to go on, and failed before its history was restored.
+        resumable = (self.folder / "checkpoints").exists()
+        if trainer.is_global_zero and len(self.history) <= 1 and self.folder.is_dir() and not resumable:
             for name in STARTED:
                 (self.folder / name).unlink(missing_ok=True)
             if not any(self.folder.iterdir()):
@@ -172,17 +176,6 @@ class RunRecorder(Callback):
         self.history = list(state_dict["history"])
         self.samples = list(state_dict["samples"])
         self.seconds = dict(state_dict["seconds"])
-
-
-def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write a file with a JSON object a line, whole."""
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    atomic_write(path, "".join(lines).encode())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole."""
-    atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def plot_learning_curve(history: list[dict[str, float]], config: Config, path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -21,6 +23,7 @@ from transformers import GenerationConfig
 
 from hir.build import build_instructions, build_policy, count_overlong, without_queries
 from hir.checkpoints import load_weights, read_checkpoint
+from hir.config import WandbConfig
 from hir.errors import UserError
 from hir.export.arguments import Arguments
 from hir.export.card import model_card
@@ -74,7 +77,7 @@ def export(arguments: Arguments) -> None:
     print(f"exported the {part} of {folder} after iteration {facts.iterations}")
     print(f"saved in {arguments.to}: {' '.join(sorted(path.name for path in arguments.to.iterdir()))}")
     if arguments.lm_eval:
-        print(f"evaluate: cd {arguments.to / 'lm_eval'} && {command(run.config.task.name)}")
+        print(f"evaluate: cd {shlex.quote(str(arguments.to / 'lm_eval'))} && {command(run.config.task.name)}")
 
 
 def gather_facts(
@@ -136,7 +139,8 @@ def write_folder(folder: Path, facts: Facts, policy: Seq2SeqPolicy) -> None:
     generation_config(policy, facts.run).save_pretrained(folder)
     policy.tokenizer.chat_template = chat_template(config.instructions.correct, facts.entities)
     policy.tokenizer.save_pretrained(folder)
-    save_config(config, folder / "hir_config.yaml")
+    # Where its author logged the run, and what notes it had there, is no part of it.
+    save_config(replace(config, logger="csv", wandb=WandbConfig()), folder / "hir_config.yaml")
     (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
-from hir.callbacks.recorder import write_lines
+from hir.cache import write_lines
 from hir.config import Config
 from hir.instructions import render_prompt
 from hir.policy import Seq2SeqPolicy
@@ -79,7 +80,7 @@ def command(name: str) -> str:
     """What evaluates the exported folder, run in its lm_eval/."""
     return (
         f"lm_eval run --model hf --model_args pretrained=..,backend=seq2seq --include_path . "
-        f"--tasks hir_{name} --batch_size 64 --device cpu"
+        f"--tasks {shlex.quote(f'hir_{name}')} --batch_size 64 --device cpu"
     )
 
 

@@ -11,18 +11,10 @@ The page loads nothing and runs no script, so it can be mailed, archived and pri
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from hir.cache import atomic_write
 from hir.errors import UserError
-
-HISTORY = ("iteration", "samples", "updates", "seconds")
-SAMPLE = ("iteration", "query", "output", "correct", "relabeled_instruction", "target")
-ANSWER = ("query", "target", "output", "correct")
-SUMMARY = ("test", "seconds")
-"""What a page needs of metrics.csv, samples.jsonl, answers.jsonl and summary.json."""
 
 
 def write_report(folders: list[Path], to: Path | None) -> Path:
@@ -35,13 +27,6 @@ def write_report(folders: list[Path], to: Path | None) -> Path:
     from hir.runs import read_run
 
     runs = [read_run(folder) for folder in folders]
-    for run in runs:
-        if not run.history:
-            raise UserError(f"{run.folder} has no row in metrics.csv yet: wait until training has started")
-        _check(run.folder / "metrics.csv", HISTORY, run.history)
-        _check(run.folder / "samples.jsonl", SAMPLE, run.samples)
-        _check(run.folder / "answers.jsonl", ANSWER, run.answers)
-        _check(run.folder / "summary.json", SUMMARY, [run.summary] if run.summary else [])
     to = to or (folders[0] if len(folders) == 1 else Path()) / "report.html"
     if to.is_dir() or not to.parent.is_dir():
         raise UserError(f"to={to} cannot be written: give the name of a file in a folder that exists")
@@ -51,13 +36,6 @@ def write_report(folders: list[Path], to: Path | None) -> Path:
     except OSError as error:
         raise UserError(f"to={to} cannot be written: {error.strerror}") from error
     return to
-
-
-def _check(path: Path, names: Iterable[str], rows: Iterable[Any]) -> None:
-    for row in rows:
-        missing = [name for name in names if not isinstance(row, dict) or name not in row]
-        if missing:
-            raise UserError(f"{path} is damaged: a row has no {', '.join(missing)}")
 
 
 def parse_arguments(argv: list[str]) -> tuple[list[Path], Path | None]:

@@ -176,10 +176,8 @@ def _training(run: SavedRun) -> Iterable[Finding]:
 
 
 def _test(run: SavedRun) -> Iterable[Finding]:
-    base, total = run.history[0].get("test/accuracy"), len(run.answers)
-    if base is None:
-        yield Finding("note", "The base is missing", "Accuracy before training was not measured.")
-    elif base == 0:
+    base, total = run.history[0]["test/accuracy"], len(run.answers)
+    if base == 0:
         text = "The base answers no test row right, so relabeling had nothing to work from."
         yield Finding("bad", "The base is missing", text)
     if not total:
@@ -197,17 +195,16 @@ def _test(run: SavedRun) -> Iterable[Finding]:
         named = [f"{target.name} ({target.rows} rows)" for target in lost]
         text = f"Every test row with {_few(named, 'target')} is wrong, whatever else was learned."
         yield Finding("bad", "Lost answers" if len(lost) > 1 else "A lost answer", text)
-    if base is not None:
-        test = sum(row["correct"] for row in run.answers) / total
-        (low, high), (old_low, old_high) = wilson(test * total, total), wilson(base * total, total)
-        change = f"{base:.3f} to {test:.3f} on {total:,} rows"
-        if low > old_high:
-            yield Finding("good", "Training helped", f"Test accuracy went from {change}, intervals apart.")
-        elif high < old_low:
-            yield Finding("bad", "Training hurt", f"Test accuracy went from {change}, intervals apart.")
-        else:
-            text = f"Test accuracy went from {change}: so few cannot tell the two apart."
-            yield Finding("note", "No change that shows", text)
+    test = sum(row["correct"] for row in run.answers) / total
+    (low, high), (old_low, old_high) = wilson(test * total, total), wilson(base * total, total)
+    change = f"{base:.3f} to {test:.3f} on {total:,} rows"
+    if low > old_high:
+        yield Finding("good", "Training helped", f"Test accuracy went from {change}, intervals apart.")
+    elif high < old_low:
+        yield Finding("bad", "Training hurt", f"Test accuracy went from {change}, intervals apart.")
+    else:
+        text = f"Test accuracy went from {change}: so few cannot tell the two apart."
+        yield Finding("note", "No change that shows", text)
 
 
 def _few(names: Sequence[str], noun: str) -> str:
