@@ -23,7 +23,7 @@ train: $(INSTALLED) ## Train the default model, or what ARGS says
 	@$(PY) train.py $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, on all cores
-	@$(PY) -m pytest $(PARALLEL) $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) --durations=40 $(ARGS)
 
 test-fast: $(INSTALLED) ## Run the tests that are not marked slow
 	@$(PY) -m pytest $(PARALLEL) -m "not slow" $(ARGS)
