@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from hir.compare.__main__ import main
 from hir.compare.grid import Cell, budget_warnings, parse_arguments, parse_seeds
-from hir.compare.results import Reached, area, first_reached, interval, median_reached, t_quantile
-from hir.compare.runner import log_file, slots
+from hir.compare.report import chart
+from hir.compare.results import (
+    Reached,
+    aggregate,
+    area,
+    first_reached,
+    interval,
+    median_reached,
+    paired_differences,
+    read_result,
+    t_quantile,
+)
+from hir.compare.runner import _stop, is_finished, log_file, slots, stuck
 from hir.errors import UserError
 from hir.load_config import load_config, save_config
 from tests.command_line import ROOT, SMALL
@@ -113,6 +128,24 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
     assert (bare.config.method.alpha, bare.config.buffer.max_wrong_fraction) == (0, None)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: {task.data_dir: 2024-01-01}", "task.data_dir holds what is no value of train.py"),
+        ("a: {task.data_dir: 2024-13-01}", "cannot be read: month must be in 1..12"),
+        ("a: {task.settings: &x [*x]}", "task.settings holds what is no value of train.py"),
+        ("a: {1: 2}", "unknown key 1"),
+        ("[a]", "must map names to settings"),
+    ],
+)
+def test_odd_variants_are_a_line_each(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "variants.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        parse_arguments(["seeds=1", f"variants={file}", "out=o"])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_seeds_are_a_number_or_a_list() -> None:
     assert parse_seeds("3") == [1, 2, 3]
     assert parse_seeds("3,7,9") == [3, 7, 9]
@@ -187,6 +220,36 @@ def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shares(None, on_cpu) == [("2,5,7", "1")] * 8
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trainer.num_nodes=2"], "trainer.num_nodes=2: runs are started on this machine alone"),
+        (["trainer.devices=2", "jobs=2"], "jobs=2 x trainer.devices=2 is more than the 3 GPUs there are"),
+        (["trainer.devices=4"], "jobs=1 x trainer.devices=4 is more than the 3 GPUs there are"),
+    ],
+)
+def test_what_this_machine_cannot_run_is_refused_before_anything_starts(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    arguments = ["seeds=1", "trainer.accelerator=auto", *arguments, f"out={tmp_path / 'out'}"]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: {words}") and message.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    if "num_nodes" not in words:
+        assert slots(None, parse_arguments(arguments).cells)
+    (cell,) = parse_arguments(arguments).cells
+    make_up(cell, 0.5, [0.5, 0.5])  # a run made elsewhere, whose results are collected here
+    assert main(arguments) == 0
+
+
 # Results of made-up runs
 
 
@@ -199,6 +262,7 @@ def make_up(cell: Cell, test: float, accuracies: list[float]) -> None:
         "\n".join(["iteration,samples,updates,seconds,val/accuracy,val/accuracy_p_wrong", *rows, ""])
     )
     summary = {
+        "iterations": cell.config.trainer["max_epochs"],
         "base": {"accuracy": 0.5},
         "test": {"accuracy": test},
         "seconds": {"total": 9.0, "sampling": 2.0, "training": 4.0},
@@ -236,14 +300,176 @@ def test_results_are_those_worked_out_by_hand(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "out/accuracy_object_counting.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_differences_are_between_the_same_seeds(tmp_path: Path) -> None:
+    first, second = (
+        parse_arguments([f"seeds={seeds}", f"out={tmp_path / name}"]).cells
+        for seeds, name in (("1,2,3", "first"), ("1,3", "second"))
+    )
+    for cell, test in zip((*first, *second), (0.8, 0.9, 1.0, 0.5, 0.6), strict=True):
+        make_up(cell, test, [0.5, 0.5])
+    against, results = ([read_result(cell, 0.9) for cell in cells] for cells in (first, second))
+    # 0.5 - 0.8 of seed 1 and 0.6 - 1.0 of seed 3; pairs by place, 0.6 - 0.9, would give a mean of -0.3.
+    assert paired_differences(results, against) == pytest.approx([-0.3, -0.4])
+    assert paired_differences(against, results) == pytest.approx([0.3, 0.4])
+    assert aggregate(("object_counting", "hir"), results, against).difference == pytest.approx(-0.35)
+
+
+def charted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The axes that are drawn from now on."""
+    from matplotlib.figure import Figure
+
+    drawn, original = [], Figure.add_subplot
+
+    def add_subplot(figure: Any, *args: Any) -> Any:
+        drawn.append(original(figure, *args))
+        return drawn[-1]
+
+    monkeypatch.setattr(Figure, "add_subplot", add_subplot)
+    return drawn
+
+
+def test_chart_tells_more_than_ten_arms_apart_and_takes_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.colors import to_hex
+
+    (cell,) = parse_arguments(["seeds=1", f"out={tmp_path}"]).cells
+    make_up(cell, 0.5, [0.5, 0.7])
+    result = read_result(cell, 0.9)
+    drawn = charted(monkeypatch)
+    names = ["costs $a$", "half $", r"$\broken{$", *(f"arm {i}" for i in range(8))]
+    assert chart("$x^$", {name: [result] for name in names}).startswith(b"\x89PNG")
+    lines = drawn[0].get_lines()[:11]  # the last one is the base's
+    looks = {(to_hex(line.get_color()), line.get_linestyle(), line.get_marker()) for line in lines}
+    assert len(looks) == 11 and len({look[0] for look in looks}) == 10
+    assert lines[0].get_linestyle() != lines[10].get_linestyle()
+    legend = [text.get_text() for text in drawn[0].get_legend().get_texts()]
+    assert legend[:3] == [r"costs \$a\$", r"half \$", r"\$\broken{\$"]  # which is drawn as it was
+
+
+def checkpoint(cell: Cell, done: int, states: list[Any]) -> None:
+    """A checkpoint after so many iterations."""
+    path = cell.folder / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    weights = {"policy.x": torch.zeros(3)}
+    torch.save({"epoch": done - 1, "optimizer_states": states, "state_dict": weights, "hir": {}}, path)
+
+
+def test_a_summary_of_fewer_iterations_is_not_the_runs(tmp_path: Path) -> None:
+    def finished(name: str, iterations: int, *arguments: str) -> bool:
+        shared = ["seeds=1", "trainer.max_epochs=4", *arguments, f"out={tmp_path / name}"]
+        (cell,) = parse_arguments(shared).cells
+        make_up(cell, 0.5, [0.5] * 3)  # metrics.csv ends at iteration 2
+        path = cell.folder / "summary.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"iterations": iterations}))
+        return is_finished(cell)
+
+    assert finished("whole", 4)
+    assert not finished("extended", 2)  # broken off before an iteration was added
+    assert finished("timed", 2, "trainer.max_time=00:00:01:00")  # which ended it
+    assert not finished("extended in time", 1, "trainer.max_time=00:00:01:00")
+
+
+def test_finished_weights_are_kept_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["seeds=2", "trainer.max_epochs=2", f"out={tmp_path}"]
+    done, damaged = parse_arguments(arguments).cells
+    for cell in (done, damaged):
+        make_up(cell, 0.5, [0.5, 0.5, 0.5])
+        (cell.folder / "summary.json").unlink()
+        checkpoint(cell, 2, [{}])
+    (damaged.folder / "checkpoints/last.ckpt").write_bytes(b"half a file")
+    monkeypatch.setattr("subprocess.Popen", None)  # nothing is run
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert f"failed: {done.folder} has all 2 iterations but no summary.json of them" in printed.out
+    assert f"python -m hir.evaluate run={done.folder}" in printed.out
+    assert f"last.ckpt cannot be read: delete {damaged.folder}" in printed.out
+    assert printed.err == "error: 2 of 2 runs failed; the same command tries them again\n"
+    for cell in (done, damaged):
+        assert (cell.folder / "checkpoints/last.ckpt").exists() and (cell.folder / "metrics.csv").exists()
+    assert main([*arguments, "commands=true"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"warning: {done.folder} has all 2 iterations")
+
+
+def test_what_cannot_be_gone_on_with_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["seeds=3", "trainer.max_epochs=2", "jobs=1", f"out={tmp_path}"]
+    resumed, sharded, begun = parse_arguments(arguments).cells
+    for cell in (resumed, sharded, begun):
+        make_up(cell, 0.5, [0.5, 0.5, 0.5])  # metrics.csv may be an iteration ahead of the checkpoint
+        (cell.folder / "summary.json").unlink()
+        (cell.folder / "wandb").mkdir()
+    checkpoint(resumed, 1, [{}])
+    checkpoint(sharded, 1, [])  # as DeepSpeed writes one
+    started = []
+
+    class Failing:
+        returncode = 1
+
+        def __init__(self, command: list[str], **kwargs: Any) -> None:
+            folders = sum(cell.folder.exists() for cell in (resumed, sharded, begun))
+            started.append((command[2:], folders))
+
+        def poll(self) -> int:
+            return 1
+
+    monkeypatch.setattr("subprocess.Popen", Failing)
+    assert stuck(resumed) is None and stuck(sharded) is None and stuck(begun) is None
+    assert main(arguments) == 1
+    capsys.readouterr()
+    assert started == [
+        ([f"resume={resumed.folder}"], 3),
+        ([*sharded.arguments, f"run_dir={sharded.folder}"], 2),
+        ([*begun.arguments, f"run_dir={begun.folder}"], 1),
+    ]
+
+
+def test_two_processes_do_not_run_the_same_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["seeds=1", f"out={tmp_path}"]
+    (cell,) = parse_arguments(arguments).cells
+    make_up(cell, 0.5, [0.5, 0.5])
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(arguments) == 2
+        message = f"error: another process is running the runs in {tmp_path}\n"
+        assert capsys.readouterr().err == message
+        assert not (tmp_path / "results.md").exists()
+        assert main([*arguments, "commands=true"]) == 0  # runs nothing
+    assert main(arguments) == 0
+
+
+def test_an_impatient_interrupt_still_ends_what_does_not_listen() -> None:
+    deaf = "from signal import *; signal(SIGINT, SIG_IGN); print(1, flush=True); import time; time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout and process.stdout.readline() == b"1\n"
+    patient = process.wait
+
+    def interrupted(timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return patient()
+
+    process.wait = interrupted  # type: ignore[method-assign]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _stop([process])
+        assert process.poll() == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
 def test_commands_are_those_of_unfinished_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["seeds=3", "instructions.wrong=It's wrong.", f"out={tmp_path / 'my out'}"]
     done, broken_off, fresh = parse_arguments(arguments).cells
     for cell in (done, broken_off):
         make_up(cell, 0.5, [0.5, 0.5])
     (broken_off.folder / "summary.json").unlink()
-    (broken_off.folder / "checkpoints").mkdir()
-    (broken_off.folder / "checkpoints" / "last.ckpt").touch()
+    checkpoint(broken_off, 1, [{}])
     assert main([*arguments, "commands=true"]) == 0
     program = [sys.executable, str(ROOT / "train.py")]
     assert [shlex.split(line) for line in capsys.readouterr().out.splitlines()] == [
@@ -263,14 +489,17 @@ def test_folder_of_another_configuration_is_refused_and_kept(
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "training.lr=0.002, not 0.5: choose another out" in message and "seed1" in message
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["object_counting"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "object_counting"}
 
 
-def test_broken_files_of_a_finished_run_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("text", ["{}", "null", "[]", "{", '{"seconds": {"sampling": 2, "training": 4}}'])
+def test_broken_files_of_a_finished_run_are_named(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["seeds=1", f"out={tmp_path}"]
     (cell,) = parse_arguments(arguments).cells
     make_up(cell, 0.5, [0.5, 0.5])
-    (cell.folder / "summary.json").write_text("{}")
+    (cell.folder / "summary.json").write_text(text)
     assert main(arguments) == 2
     message = capsys.readouterr().err
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from hir.compare.runner import slots
 from hir.errors import UserError
 from hir.load_config import load_config, save_config, to_dict
 from hir.sweep.__main__ import main
+from hir.sweep.chart import Scale, axis_of, chart
 from hir.sweep.distributions import DISTRIBUTIONS
 from hir.sweep.plan import Run, Sweep, parse_arguments
 from hir.sweep.space import Parameter, random_search, read_parameters
@@ -262,6 +264,7 @@ metric: {name: train/loss}
 parameters:
   trainer: {parameters: {max_epochs: {min: 2, max: 3}, gradient_clip_val: {value: null}}}
   method.alpha: {distribution: q_uniform, min: 0, max: 1, q: 0.5}
+  evaluation.tasks: {value: [mine]}
 """
 
 
@@ -274,6 +277,17 @@ def test_grid_is_every_combination_and_nested_keys_are_dotted(tmp_path: Path) ->
     assert sweep.runs[3].cell.folder == Path("outputs/sweep-mine/run004")
     assert (sweep.metric.name, sweep.metric.maximize) == ("train/loss", False)  # W&B's default
     assert len(parse_arguments([write(tmp_path, GRID), "count=3"]).runs) == 3
+
+
+def test_integral_steps_of_a_grid_are_integers() -> None:
+    whole, half, shifted = space(
+        "{a: {distribution: q_uniform, min: 2, max: 10, q: 4.0},"
+        " b: {distribution: q_uniform, min: 0, max: 1, q: 0.5},"
+        " c: {distribution: q_uniform, min: 0.5, max: 2, q: 1}}"
+    )
+    assert [(value, type(value)) for value in whole.grid()] == [(2, int), (6, int)]
+    assert [(value, type(value)) for value in half.grid()] == [(0.0, float), (0.5, float)]
+    assert shifted.grid() == [0.5, 1.5]
 
 
 def test_arguments_beat_the_file_and_its_command(tmp_path: Path) -> None:
@@ -327,6 +341,18 @@ def with_parameter(text: str) -> str:
         (f"{SPACE}metric: {{name: val/acuracy}}\n", ["count=1"], "did you mean val/accuracy?"),
         (f"{SPACE}metric: {{name: test/accuracy}}\n", ["count=1"], "test rows are no part of a choice"),
         (f"{SPACE}metric: {{name: val/gap, goal: up}}\n", ["count=1"], "metric.goal must be maximize or"),
+        (f"{SPACE}metric: {{name: foo/accuracy}}\n", ["count=1"], "evaluation.tasks holds no foo"),
+        (
+            f"{SPACE}metric: {{name: object_counting/accuracy}}\n",
+            ["count=1", "evaluation.tasks=[object_counting]"],
+            "test rows of the run's task are no part of a choice",
+        ),
+        (
+            "method: grid\nmetric: {name: word_sorting/accuracy}\n"
+            "parameters: {task: {values: [object_counting, word_sorting]}}\n",
+            ["evaluation.tasks=[word_sorting]"],
+            "test rows of the run's task are no part of a choice",
+        ),
         (f"{SPACE}program: main.py\n", ["count=1"], "program must be train.py, not 'main.py'"),
         (f"{SPACE}methd: grid\n", ["count=1"], "unknown key methd: did you mean method?"),
         (f"{SPACE}command: ['${{program}}', '${{args_json}}']\n", ["count=1"], "not '${args_json}'"),
@@ -344,6 +370,18 @@ def with_parameter(text: str) -> str:
         (with_parameter("seed: {min: 3, max: 1}"), ["count=1"], "min 3 must be below max 1"),
         (with_parameter("training.lr: {min: 1e-4, max: 1.0}"), ["count=1"], "YAML wants 1.0e-4 for 1e-4"),
         (with_parameter("seed: 3"), ["count=1"], "seed must be a mapping"),
+        (with_parameter("seed: {1: 2}"), ["count=1"], "seed must be a mapping"),
+        (with_parameter("seed: {distribution: [uniform], min: 0, max: 1}"), ["count=1"], "['uniform']"),
+        (with_parameter(f"seed: {{min: 0, max: {10**400}}}"), ["count=1"], "max is too large a number"),
+        (with_parameter(f"seed: {{value: 1{'0' * 5000}}}"), ["count=1"], "cannot be read"),
+        (with_parameter("task.settings: {value: {a: 2024-01-01}}"), ["count=1"], "date is not JSON"),
+        (with_parameter("task.data_dir: {values: [a, 2024-01-01]}"), ["count=1"], "a date wants quotes"),
+        (with_parameter("task.data_dir: {value: 2024-13-01}"), ["count=1"], "month must be in 1..12"),
+        (
+            with_parameter("method.alpha: {value: 1}, method: {parameters: {alpha: {value: 0}}}"),
+            ["count=1"],
+            "method.alpha is given twice",
+        ),
         (with_parameter("seed: {distribution: log_uniform, min: 800, max: 900}"), ["count=1"], "too large"),
         (with_parameter("seed: {values: []}"), ["count=1"], "a list with something in it"),
         (with_parameter("seed: {values: [1, 2], probabilities: [0.5, 0.6]}"), ["count=1"], "must sum to 1"),
@@ -376,7 +414,21 @@ def test_a_run_on_four_gpus_gets_four(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(None, cells)] == ["0,2,4,6", "1,3,5,7"]
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(None, cells)] == ["0,1"]
+    with pytest.raises(UserError, match="jobs=1 x trainer.devices=4 is more than the 2 GPUs there are"):
+        slots(None, cells)
+
+
+def test_what_this_machine_cannot_run_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    shared = [str(FOUR_GPUS), "count=2", f"out={tmp_path / 'out'}"]
+    for argument, words in (("trainer.num_nodes=2", "trainer.num_nodes=2"), ("jobs=3", "jobs=3 x")):
+        assert main([*shared, argument]) == 2
+        message = capsys.readouterr().err
+        assert message.startswith(f"error: {words}") and message.count("\n") == 1
+        assert not any(tmp_path.iterdir())
 
 
 # Results of made-up runs
@@ -391,6 +443,7 @@ def make_up(run: Run, test: float, losses: list[float]) -> None:
     (folder / "metrics.csv").write_text("\n".join([*rows, ""]))
     seconds = {"sampling": 2.0, "training": 4.0}
     summary = {"base": {"accuracy": 0.5}, "test": {"accuracy": test}, "seconds": seconds}
+    summary["iterations"] = run.cell.config.trainer["max_epochs"]
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
@@ -409,7 +462,8 @@ def test_runs_are_in_the_order_of_their_last_value(
     arguments, sweep = made_up
     assert main(arguments) == 0
     printed = capsys.readouterr()
-    assert printed.out.startswith("nothing left to do\n") and printed.err == ""
+    note = "note: metric has no goal: train/loss is minimised, as by W&B\n"
+    assert printed.out.startswith(f"{note}nothing left to do\n") and printed.err == ""
     assert "in the order of the last train/loss, to minimize\n" in printed.out
     table = [line for line in (sweep.out / "results.md").read_text().splitlines() if line.startswith("| ")]
     assert table == [
@@ -461,6 +515,106 @@ def test_a_changed_sweep_is_refused_and_keeps_its_runs(
     assert (sweep.runs[0].cell.folder / "summary.json").exists()
 
 
+@pytest.mark.parametrize("text", ["null", "[]", "{", '{"base": {}}', '{"test": {"accuracy": null}}'])
+def test_broken_files_of_a_finished_run_are_named(
+    text: str, made_up: tuple[list[str], Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, sweep = made_up
+    folder = sweep.runs[1].cell.folder
+    (folder / "summary.json").write_text(text)
+    assert main(arguments) == 2
+    assert (
+        capsys.readouterr().err == f"error: {folder} holds a broken summary.json or metrics.csv: delete it\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{"])
+def test_a_damaged_claim_is_named(
+    text: str, made_up: tuple[list[str], Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, sweep = made_up
+    (sweep.out / "sweep.json").write_text(text)
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"error: {sweep.out / 'sweep.json'} is damaged: choose another out\n"
+
+
+def test_two_processes_do_not_run_the_same_folder(
+    made_up: tuple[list[str], Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, sweep = made_up
+    with (sweep.out / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(arguments) == 2
+    assert capsys.readouterr().err == f"error: another process is running the runs in {sweep.out}\n"
+    assert not (sweep.out / "sweep.json").exists() and main(arguments) == 0
+
+
+# The chart
+
+
+@pytest.mark.parametrize(
+    ("options", "low", "high"),
+    [
+        ({"min": 1, "max": 4}, 1, 4),
+        ({"min": 1.0, "max": 4}, 1, 4),
+        ({"distribution": "q_uniform", "min": 1, "max": 5}, 1, 5),
+        ({"distribution": "log_uniform", "min": 0, "max": 2}, 1, math.e**2),
+        ({"distribution": "inv_log_uniform", "min": 0, "max": 2}, math.e**-2, 1),
+        ({"distribution": "q_log_uniform", "min": 0, "max": 4}, 1, math.e**4),
+        ({"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}, 1e-4, 1e-2),
+        ({"distribution": "inv_log_uniform_values", "min": 0.01, "max": 1}, 0.01, 1),
+        ({"distribution": "q_log_uniform_values", "min": 1, "max": 100}, 1, 100),
+        # without bounds: the range of the values, of which the shares 0.2 and 0.8 are the outer ones
+        ({"distribution": "normal", "mu": 2, "sigma": 3}, 2 - 3 * 0.841621, 2 + 3 * 0.841621),
+        ({"distribution": "q_normal", "sigma": 10}, -8, 8),
+        ({"distribution": "log_normal"}, math.exp(-0.841621), math.exp(0.841621)),
+        ({"distribution": "q_log_normal", "sigma": 2}, round(math.exp(-1.683)) , 5),
+    ],
+    ids=lambda value: value.get("distribution") if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_an_axis_goes_over_the_range_of_its_distribution(
+    options: dict[str, Any], low: float, high: float
+) -> None:
+    (parameter,) = read_parameters({"x": options})
+    values = [parameter.draw(Fixed(share)) for share in (0.5, 0.2, 0.8)]
+    axis = axis_of(parameter, values)
+    assert isinstance(axis, Scale)
+    assert (axis.low, axis.high) == (pytest.approx(low, rel=1e-5), pytest.approx(high, rel=1e-5))
+    assert (axis.place(axis.low), axis.place(axis.high)) == (0, 1)
+    places = [axis.place(value) for value in values]
+    assert 0 <= places[1] < places[0] < places[2] <= 1
+    if parameter.log and low > 0 and not parameter.distribution.startswith("q_"):
+        assert places[0] == pytest.approx(0.5) and axis.place(math.sqrt(low * high)) == pytest.approx(0.5)
+
+
+def test_axes_of_lists_and_of_values_out_of_the_range() -> None:
+    listed, weighted, beta, rounded = read_parameters(
+        {
+            "a": {"values": ["x", None, 3]},
+            "b": {"values": [1, 2], "probabilities": [0.5, 0.5]},
+            "c": {"distribution": "beta"},
+            "d": {"distribution": "q_log_uniform", "min": -2, "max": 2},
+        }
+    )
+    assert [axis_of(listed, []).place(value) for value in ("x", None, 3)] == [0, 0.5, 1]
+    assert [axis_of(weighted, []).place(value) for value in (1, 2)] == [0, 1]
+    assert [axis_of(beta, [0.2, 0.7]).place(value) for value in (0.2, 0.7)] == [0, 1]
+    assert [axis_of(rounded, [0, 7, 1]).place(value) for value in (0, 7)] == [0, 1]  # 0 has no logarithm
+
+
+def test_names_with_dollars_are_no_formulas(tmp_path: Path) -> None:
+    text = """\
+method: grid
+metric: {name: $x^$/accuracy}
+parameters:
+  evaluation.tasks: {value: [$x^$]}
+  instructions.wrong: {values: [cost $a^$ now, half $]}
+"""
+    path = Path(write(tmp_path, text)).rename(tmp_path / "$a^$.yaml")
+    sweep = parse_arguments([str(path)])
+    assert chart(sweep, [(run, run.number) for run in sweep.runs]).startswith(b"\x89PNG")
+
+
 # Real runs
 
 
@@ -491,7 +645,7 @@ def test_a_broken_run_is_reported_and_alone_tried_again(
     def run_none(cells: list[Cell], jobs: int, started: Any, ended: Any) -> None:
         assert cells == [blocked] and jobs == 1
 
-    monkeypatch.setattr("hir.sweep.report.run_cells", run_none)
+    monkeypatch.setattr("hir.compare.runner.run_cells", run_none)
     assert main(arguments) == 0
     results = json.loads((out / "results.json").read_text())
     assert [run["run"] for run in results["runs"]] == [2] and results["failed"] == []

@@ -185,6 +185,7 @@ def plot_learning_curve(history: list[dict[str, float]], config: Config, path: P
 
     figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
+    title = f"{config.method.name} on {config.task.name}, {config.model.name}, seed {config.seed}"
     curves = {
         "val/accuracy": ("validation, with correct answer", "#1b6ca8", "-"),
         "val/accuracy_p_wrong": ("validation, with wrong answer", "#c8553d", "-"),
@@ -199,7 +200,7 @@ def plot_learning_curve(history: list[dict[str, float]], config: Config, path: P
         xlabel="answers sampled",
         ylabel="accuracy",
         ylim=(-0.02, 1.02),
-        title=f"{config.method.name} on {config.task.name}, {config.model.name}, seed {config.seed}",
+        title=title.replace("$", r"\$"),  # which would begin a formula
     )
     axes.grid(alpha=0.25)
     axes.legend(loc="best", frameon=False)

@@ -26,37 +26,35 @@ and its output in seedN.log beside it. Broken off, the same command goes on. Exi
 
 from __future__ import annotations
 
-import signal
 import sys
 
-from rich.console import Console
-
 from hir.compare.grid import Comparison, budget_warnings, parse_arguments
-from hir.errors import UserError
+from hir.compare.program import claimed, exit_code, interrupt_on_signals, open_console
 
 
 def compare(comparison: Comparison) -> int:
     """Run what is unfinished and write the results; returns the exit code.
 
     Raises:
-        UserError: a cell's folder holds another run, or the folder cannot be written.
+        UserError: a cell's folder holds another run, this machine cannot run the cells, another process
+            does, or the folder cannot be written.
     """
     from hir.compare.report import State, run_shown, write_results
-    from hir.compare.runner import command, is_finished
+    from hir.compare.runner import check_machine, command, is_finished, stuck
 
-    state = State(comparison)
-    todo = [cell for cell in comparison.cells if not is_finished(cell)]
     for line in budget_warnings(comparison.cells):
         print(f"warning: {line}", file=sys.stderr)
     if comparison.commands:
-        for cell in todo:
-            print(command(cell))
+        for cell in [cell for cell in comparison.cells if not is_finished(cell)]:
+            if reason := stuck(cell):
+                print(f"warning: {reason}", file=sys.stderr)
+            else:
+                print(command(cell))
         return 0
-    console = Console(highlight=False)
-    if not console.file.isatty():
-        console.width = 250  # lines of a log are not to be wrapped
-    try:
-        comparison.out.mkdir(parents=True, exist_ok=True)
+    check_machine(comparison.cells, comparison.jobs)
+    state, console = State(comparison), open_console()
+    with claimed(comparison.out):
+        todo = [cell for cell in comparison.cells if not is_finished(cell)]
         for cell in comparison.cells:
             if cell not in todo:
                 state.read(cell)
@@ -65,8 +63,6 @@ def compare(comparison: Comparison) -> int:
         else:
             console.print("nothing left to do")
         files = write_results(state)
-    except OSError as error:
-        raise UserError(f"{error.filename or comparison.out}: {error.strerror or error}") from error
     console.print(state)
     console.print(f"written to {comparison.out}: {' '.join(files)}", markup=False)
     if state.failed:
@@ -76,21 +72,9 @@ def compare(comparison: Comparison) -> int:
 
 
 def main(argv: list[str]) -> int:
-    if "-h" in argv or "--help" in argv:
-        print(__doc__)
-        return 0
-    try:
-        return compare(parse_arguments(argv))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
+    return exit_code(__doc__, argv, lambda: compare(parse_arguments(argv)))
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGHUP):  # of a scheduler, of a closed terminal: end the runs too
-        if signal.getsignal(number) == signal.SIG_DFL:  # unless nohup says otherwise
-            signal.signal(number, signal.default_int_handler)
+    interrupt_on_signals()
     sys.exit(main(sys.argv[1:]))

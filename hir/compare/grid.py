@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -164,7 +165,7 @@ def read_variants(path: Path) -> Axis:
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: of text, of a date or of a number
         raise UserError(f"variants={path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict) or not all(isinstance(keys, dict | None) for keys in tree.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
@@ -173,9 +174,23 @@ def read_variants(path: Path) -> Axis:
         arguments = []
         for key, value in (keys or {}).items():
             check_key(str(key))
-            arguments.append(f"{key}={value if isinstance(value, str) else json.dumps(value)}")
+            arguments.append(as_argument(key, value))
         axis.append((str(name), tuple(arguments)))
     return axis
+
+
+def as_argument(key: str, value: Any) -> str:
+    """The argument of train.py that sets a key to a value of a YAML file.
+
+    Raises:
+        UserError: no argument can say it, as with a date.
+    """
+    if isinstance(value, str):
+        return f"{key}={value}"
+    try:
+        return f"{key}={json.dumps(value)}"
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key} holds what is no value of train.py: {error} (a date wants quotes)") from error
 
 
 def build_cells(

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from statistics import fmean
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-import hir
 from hir.cache import atomic_write
 from hir.compare.grid import Cell, Comparison, budget_warnings, file_name
+from hir.compare.program import plain, run_live, versions
 from hir.compare.results import Aggregate, Result, aggregate, mean_curve, read_result
-from hir.compare.runner import last_line, log_file, run_cells
+from hir.compare.runner import last_line, log_file
 from hir.errors import UserError
-
-LIBRARIES = ("torch", "lightning", "transformers")
 
 NOTES = """\
 Accuracies are greedy, under the correct instruction, on rows never trained on, 0 to 1.
@@ -33,7 +28,8 @@ Accuracies are greedy, under the correct instruction, on rows never trained on, 
   many seeds may lie from that of all seeds, which draw the rows as well; nothing of other tasks or settings.
 - less the first: mean over seeds of the test accuracy less that of the first line, and its 95 % interval,
   from the differences seed by seed. Rows and base are the same then, so that it may tell apart what the
-  column before does not; an interval that holds 0 tells nothing apart.
+  column before does not; not so where task.*, model.* (as model.base.*) or instructions.* is compared, which
+  changes the rows or the base itself. An interval that holds 0 tells nothing apart.
 - to {reach}: samples, updates and seconds at the first evaluation with a validation accuracy of at least
   {reach}; the median over seeds, of which one that did not get there counts as later than all others: a dash
   where the median seed did not. (k of n) says how many did, where not all.
@@ -59,8 +55,10 @@ class State:
     def read(self, cell: Cell) -> None:
         """Take in a finished cell."""
         try:
-            self.results[cell] = read_result(cell, self.comparison.reach)
-        except (ValueError, LookupError) as error:
+            result = read_result(cell, self.comparison.reach)
+            aggregate(cell.arm, [result])  # reads all of its numbers: what is damaged is to be found now
+            self.results[cell] = result
+        except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"{cell.folder} holds a broken summary.json or metrics.csv: delete it") from error
 
     def of(self, arm: tuple[str, str]) -> list[Result]:
@@ -117,24 +115,18 @@ def run_shown(state: State, todo: Sequence[Cell], console: Console) -> None:
         else:
             state.failed[cell] = last_line(cell)
             reason = escape(f"{state.failed[cell]} ({log_file(cell)})")
-            console.print(f"{name} [red]failed[/]: {reason}")
+            console.print(f"{name} [red]failed[/]: {reason}", soft_wrap=True)
 
-    if console.file.isatty():
-        with Live(console=console, get_renderable=state.__rich__, refresh_per_second=2, transient=True):
-            run_cells(todo, state.comparison.jobs, started, ended)
-    else:
-        run_cells(todo, state.comparison.jobs, started, ended)
+    run_live(state, console, todo, state.comparison.jobs, started, ended)
 
 
 def write_results(state: State) -> list[str]:
     """Write results.json, results.md and a chart for each task; returns the names of the files."""
     comparison = state.comparison
     out, aggregates = comparison.out, state.aggregates()
-    versions = {"python": platform.python_version(), "hir": hir.__version__}
-    versions |= {name: version(name) for name in LIBRARIES}
     content = {
         "arguments": comparison.argv,
-        "versions": versions,
+        "versions": versions(),
         "reach": comparison.reach,
         "warnings": budget_warnings(comparison.cells),
         "cells": [asdict(state.results[c]) for c in comparison.cells if c in state.results],
@@ -146,23 +138,21 @@ def write_results(state: State) -> list[str]:
     }
     atomic_write(out / "results.json", (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     charts = {task: f"accuracy_{file_name(task)}.png" for task in dict.fromkeys(f.task for f in aggregates)}
+    atomic_write(out / "results.md", markdown(state, aggregates, charts).encode())
     for task, name in charts.items():
         arms = {arm[1]: state.of(arm) for arm in comparison.arms if arm[0] == task}
         atomic_write(out / name, chart(task, arms))
-    atomic_write(out / "results.md", markdown(state, aggregates, charts, versions).encode())
     return ["results.md", "results.json", *charts.values()]
 
 
-def markdown(
-    state: State, aggregates: Sequence[Aggregate], charts: dict[str, str], versions: dict[str, str]
-) -> str:
+def markdown(state: State, aggregates: Sequence[Aggregate], charts: dict[str, str]) -> str:
     """The text of results.md."""
     comparison = state.comparison
     reach = f"{comparison.reach:g}"
     blocks = [
         "# Comparison",
         f"```\npython -m hir.compare {shlex.join(comparison.argv)}\n```",
-        "Made with " + ", ".join(f"{name} {number}" for name, number in versions.items()) + ".",
+        "Made with " + ", ".join(f"{name} {number}" for name, number in versions().items()) + ".",
         *(f"**Warning**: {line}." for line in budget_warnings(comparison.cells)),
         *(f"**Failed**: {c.task}, {c.arm[1]}, seed {c.seed}: `{line}`" for c, line in state.failed.items()),
     ]
@@ -225,7 +215,10 @@ def _number(value: float | None) -> str:
 
 
 def chart(task: str, arms: dict[str, list[Result]]) -> bytes:
-    """A PNG of validation accuracy against samples: the mean and the 95 % interval of each arm."""
+    """A PNG of validation accuracy against samples: the mean and the 95 % interval of each arm.
+
+    Colours come again after ten arms, with another line and marker.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -237,13 +230,16 @@ def chart(task: str, arms: dict[str, list[Result]]) -> bytes:
             points = mean_curve(results)
             samples, means, halves = zip(*points, strict=True)
             bases += [result.curve[0][1] for result in results]
-            (line,) = axes.plot(samples, means, color=f"C{place}", label=label, marker=".")
+            style, marker = (("-", "."), (":", "s"), ("-.", "^"))[place // 10 % 3]
+            (line,) = axes.plot(
+                samples, means, style, color=f"C{place}", label=plain(label), marker=marker, markersize=5
+            )
             low = [max(0.0, mean - half) for mean, half in zip(means, halves, strict=True)]
             high = [min(1.0, mean + half) for mean, half in zip(means, halves, strict=True)]
             axes.fill_between(samples, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
     axes.axhline(fmean(bases), color="black", linewidth=0.8, linestyle="--", label="base")
     axes.set(xlabel="answers sampled", ylabel="validation accuracy", ylim=(-0.02, 1.02))
-    axes.set_title(f"{task}: mean over seeds and its 95 % interval")
+    axes.set_title(f"{plain(task)}: mean over seeds and its 95 % interval")
     axes.grid(alpha=0.25)
     axes.legend(loc="best", frameon=False)
     content = io.BytesIO()

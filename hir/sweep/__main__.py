@@ -21,11 +21,10 @@ on. Exit code: 0; 1 if a run failed or none has the metric, 2 for a mistake in t
 from __future__ import annotations
 
 import json
-import signal
 import sys
+from contextlib import suppress
 
-from rich.console import Console
-
+from hir.compare.program import claimed, exit_code, interrupt_on_signals, open_console
 from hir.errors import UserError
 from hir.sweep.plan import Sweep, parse_arguments
 
@@ -40,10 +39,11 @@ def claim_folder(sweep: Sweep) -> None:
 
     path = sweep.out / "sweep.json"
     if path.is_file():
-        try:
+        before = None
+        with suppress(ValueError):
             before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{path} is damaged: choose another out") from error
+        if not isinstance(before, dict):
+            raise UserError(f"{path} is damaged: choose another out")
         for key in sorted({*before, *sweep.identity}):
             if before.get(key) != sweep.identity.get(key):
                 raise UserError(
@@ -57,16 +57,15 @@ def sweep_runs(sweep: Sweep) -> int:
     """Run what is unfinished and write the results; returns the exit code.
 
     Raises:
-        UserError: the folder holds other runs, or cannot be written.
+        UserError: the folder holds other runs, this machine cannot run these, another process does, or the
+            folder cannot be written.
     """
-    from hir.compare.runner import is_finished
+    from hir.compare.runner import check_machine, is_finished
     from hir.sweep.report import State, run_shown, write_results
 
-    console = Console(highlight=False)
-    if not console.file.isatty():
-        console.width = 250  # lines of a log are not to be wrapped
-    state = State(sweep)
-    try:
+    check_machine([run.cell for run in sweep.runs], sweep.jobs)
+    state, console = State(sweep), open_console()
+    with claimed(sweep.out):
         claim_folder(sweep)
         todo = [run for run in sweep.runs if not is_finished(run.cell)]
         for line in sweep.notes:
@@ -79,8 +78,6 @@ def sweep_runs(sweep: Sweep) -> int:
         else:
             console.print("nothing left to do")
         files = write_results(state)
-    except OSError as error:
-        raise UserError(f"{error.filename or sweep.out}: {error.strerror or error}") from error
     console.print(state.table())
     console.print(
         f"in the order of the last {sweep.metric.name}, to {sweep.metric.goal}", markup=False, soft_wrap=True
@@ -97,21 +94,9 @@ def sweep_runs(sweep: Sweep) -> int:
 
 
 def main(argv: list[str]) -> int:
-    if "-h" in argv or "--help" in argv:
-        print(__doc__)
-        return 0
-    try:
-        return sweep_runs(parse_arguments(argv))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
+    return exit_code(__doc__, argv, lambda: sweep_runs(parse_arguments(argv)))
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGHUP):  # of a scheduler, of a closed terminal: end the runs too
-        if signal.getsignal(number) == signal.SIG_DFL:  # unless nohup says otherwise
-            signal.signal(number, signal.default_int_handler)
+    interrupt_on_signals()
     sys.exit(main(sys.argv[1:]))

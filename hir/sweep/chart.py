@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from hir.compare.program import plain
 from hir.sweep.plan import Run, Sweep, text
 from hir.sweep.space import Parameter
 
@@ -16,7 +17,8 @@ class Choices:
 
     def __init__(self, values: Sequence[Any]) -> None:
         self.names = list(dict.fromkeys(map(text, values)))
-        self.ticks = [(self.place(name), name if len(name) <= 18 else f"{name[:17]}…") for name in self.names]
+        short = [name if len(name) <= 18 else f"{name[:17]}…" for name in self.names]
+        self.ticks = [(self.place(name), plain(label)) for name, label in zip(self.names, short, strict=True)]
 
     def place(self, value: Any) -> float:
         """Height of a value, 0 to 1; a single one is in the middle."""
@@ -55,12 +57,11 @@ Axis = Choices | Scale
 
 def axis_of(parameter: Parameter, values: Sequence[Any]) -> Axis:
     """The axis of a parameter: what the file lists, else the range of the file, else that of the values."""
-    options = parameter.options
-    if "values" in options:
-        return Choices(options["values"])
+    if "values" in parameter.options:
+        return Choices(parameter.options["values"])
     low, high = min(values), max(values)
-    if "min" in options and options["min"] <= low and high <= options["max"]:
-        low, high = options["min"], options["max"]
+    if (bounds := parameter.bounds) and bounds[0] <= low and high <= bounds[1]:
+        low, high = bounds
     return Scale(low, high, parameter.log)
 
 
@@ -108,15 +109,15 @@ def chart(sweep: Sweep, points: Sequence[tuple[Run, float]]) -> bytes:
             align = "right" if side < 0 else "left"
             place = (x + 0.04 * side, height)
             plot.annotate(label, place, ha=align, va="center", fontsize=8, path_effects=halo, zorder=5)
-    names = [parameter.name.replace(".", ".\n", 1) for parameter in sweep.varied]
+    names = [plain(parameter.name).replace(".", ".\n", 1) for parameter in sweep.varied]
     goal = "higher is better" if sweep.metric.maximize else "lower is better"
-    plot.set_xticks(range(len(axes)), [*names, f"{sweep.metric.name}\n({goal})"], fontsize=9)
+    plot.set_xticks(range(len(axes)), [*names, f"{plain(sweep.metric.name)}\n({goal})"], fontsize=9)
     plot.tick_params(axis="x", length=0, pad=6)
     plot.set_yticks([])
     plot.set(xlim=(-0.35, last + 0.35), ylim=(-0.05, 1.05))
     plot.spines[:].set_visible(False)
     number = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
-    plot.set_title(f"{sweep.path.stem}: {number}, the best (run {runs[0].number}) in red", fontsize=11)
+    plot.set_title(f"{plain(sweep.path.stem)}: {number}, the best (run {runs[0].number}) in red", fontsize=11)
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()

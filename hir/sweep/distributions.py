@@ -73,18 +73,29 @@ class Distribution:
     """Options that must be above 0."""
     log: bool = False
     """Whether values are spread evenly over their logarithms."""
+    bounds: Callable[[float, float], tuple[float, float]] = lambda low, high: (low, high)
+    """The range of the values by min and max."""
 
 
 def _quantized(plain: Distribution) -> Distribution:
     return Distribution(
-        _rounded(plain.draw), plain.needs, {**plain.defaults, "q": 1.0}, (*plain.positive, "q"), plain.log
+        _rounded(plain.draw),
+        plain.needs,
+        {**plain.defaults, "q": 1.0},
+        (*plain.positive, "q"),
+        plain.log,
+        plain.bounds,
     )
 
 
 _BELL = {"mu": 0.0, "sigma": 1.0}
 _PLAIN = {
     "uniform": Distribution(lambda o, rng: _uniform(o["min"], o["max"], rng)),
-    "log_uniform": Distribution(lambda o, rng: _log_uniform(o["min"], o["max"], rng), log=True),
+    "log_uniform": Distribution(
+        lambda o, rng: _log_uniform(o["min"], o["max"], rng),
+        log=True,
+        bounds=lambda low, high: (math.exp(low), math.exp(high)),
+    ),
     "log_uniform_values": Distribution(_log_uniform_values, positive=("min",), log=True),
     "normal": Distribution(_normal, (), _BELL),
     "log_normal": Distribution(lambda o, rng: math.exp(_normal(o, rng)), (), _BELL, log=True),
@@ -95,7 +106,11 @@ DISTRIBUTIONS = {
     "categorical": Distribution(_choice, ("values",)),
     "categorical_w_probabilities": Distribution(_choice, ("values", "probabilities")),
     "int_uniform": Distribution(_int_uniform),
-    "inv_log_uniform": Distribution(lambda o, rng: _log_uniform(-o["max"], -o["min"], rng), log=True),
+    "inv_log_uniform": Distribution(
+        lambda o, rng: _log_uniform(-o["max"], -o["min"], rng),
+        log=True,
+        bounds=lambda low, high: (math.exp(-high), math.exp(-low)),
+    ),
     "inv_log_uniform_values": Distribution(_log_uniform_values, positive=("min",), log=True),
     **_PLAIN,
     **{f"q_{name}": _quantized(plain) for name, plain in _PLAIN.items()},

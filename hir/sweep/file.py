@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from hir.config import Config
 from hir.config_keys import suggest
 from hir.errors import UserError
 from hir.load_config import ROOT
@@ -54,7 +55,7 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: of text, of a date or of a number
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} must hold keys with values: program, method, metric, parameters")
@@ -92,9 +93,28 @@ def read_metric(tree: Mapping[str, Any], notes: list[str]) -> Metric:
     if name not in METRICS and not name.startswith("train/") and not name.endswith("/accuracy"):
         hint = suggest(name, METRICS) or f": use {', '.join(METRICS)}, train/loss or TASK/accuracy"
         raise UserError(f"unknown metric {name}{hint}")
+    if "goal" not in metric:
+        notes.append(f"metric has no goal: {name} is minimised, as by W&B")
     if "target" in metric:
         notes.append("metric.target is left out here: no run ends the sweep")
     return Metric(name, goal == "maximize")
+
+
+def check_metric(metric: Metric, config: Config) -> None:
+    """Refuse the accuracy on a task that a run of this configuration does not evaluate or that it trains on.
+
+    Raises:
+        UserError: it is one.
+    """
+    task = metric.name.removesuffix("/accuracy")
+    if metric.name in METRICS or metric.name.startswith("train/"):
+        return
+    if task == config.task.name:
+        raise UserError(
+            f"metric {metric.name}: test rows of the run's task are no part of a choice; use val/accuracy"
+        )
+    if task not in config.evaluation.tasks:
+        raise UserError(f"metric {metric.name}: evaluation.tasks holds no {task}, so that no run has it")
 
 
 def command_arguments(tree: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hir.compare.grid import Cell
+from hir.compare.grid import Cell, as_argument
 from hir.config_keys import CHOICES, lookup, suggest
 from hir.errors import UserError
 from hir.load_config import load_config
-from hir.sweep.file import Metric, command_arguments, read_file, read_metric
+from hir.sweep.file import Metric, check_metric, command_arguments, read_file, read_metric
 from hir.sweep.space import Parameter, Settings, grid, random_search, read_parameters
 
 OPTIONS = ("count", "out", "jobs", "seed")
@@ -80,8 +80,12 @@ def parse_arguments(argv: Sequence[str]) -> Sweep:
     drawn = grid(parameters, count) if method == "grid" else random_search(parameters, count or 0, draw_seed)
     before, after = command_arguments(tree)
     fixed = before, [*after, *(f"{key}={text}" for key, text in overrides.items())]
+    metric = read_metric(tree, notes)
     varied = tuple(parameter for parameter in parameters if not parameter.fixed)
     out = Path(options.get("out") or Path("outputs") / f"sweep-{path.stem}")
+    runs = tuple(_run(number, settings, varied, fixed, out) for number, settings in enumerate(drawn, 1))
+    for run in runs:
+        check_metric(metric, run.cell.config)
     identity = {
         "method": method,
         "parameters": tree["parameters"],
@@ -93,9 +97,9 @@ def parse_arguments(argv: Sequence[str]) -> Sweep:
         path=path,
         argv=tuple(argv),
         method=method,
-        metric=read_metric(tree, notes),
+        metric=metric,
         varied=varied,
-        runs=tuple(_run(number, settings, varied, fixed, out) for number, settings in enumerate(drawn, 1)),
+        runs=runs,
         out=out,
         jobs=jobs,
         notes=tuple(notes),
@@ -105,8 +109,12 @@ def parse_arguments(argv: Sequence[str]) -> Sweep:
 
 def _parameters(tree: Mapping[str, Any], notes: list[str], overrides: Mapping[str, str]) -> list[Parameter]:
     parameters = list(read_parameters(tree["parameters"]))
+    names: set[str] = set()
     for parameter in parameters:
         _check_key(parameter.name, "the file's parameters: ")
+        if parameter.name in names:
+            raise UserError(f"the file's parameters: {parameter.name} is given twice")
+        names.add(parameter.name)
     if "logger" not in overrides:
         logged = [parameter for parameter in parameters if parameter.name == "logger"]
         if any("wandb" in str(parameter.options) for parameter in logged):
@@ -161,10 +169,7 @@ def _run(
     fixed: tuple[Sequence[str], Sequence[str]],
     out: Path,
 ) -> Run:
-    own = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value, default=str)}"
-        for key, value in settings.items()
-    ]
+    own = [as_argument(key, value) for key, value in settings.items()]
     arguments = [*fixed[0], *own, *fixed[1]]  # the last of a repeated key wins
     try:
         config = load_config(arguments)
@@ -181,4 +186,4 @@ def text(value: Any) -> str:
     """A setting for a table, to four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-import hir
 from hir.cache import atomic_write
 from hir.compare.grid import Cell
-from hir.compare.report import LIBRARIES
-from hir.compare.runner import last_line, log_file, run_cells
+from hir.compare.program import run_live, versions
+from hir.compare.runner import last_line, log_file
 from hir.errors import UserError
 from hir.runs import read_history
 from hir.sweep.chart import chart
@@ -68,11 +64,11 @@ def read_outcome(run: Run, metric: str) -> Outcome:
         return Outcome(
             run=run,
             value=values[-1] if values else None,
-            test=summary["test"]["accuracy"],
-            base=summary["base"]["accuracy"],
+            test=float(summary["test"]["accuracy"]),
+            base=float(summary["base"]["accuracy"]),
             seconds=round(summary["seconds"]["sampling"] + summary["seconds"]["training"], 2),
         )
-    except (ValueError, LookupError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"{folder} holds a broken summary.json or metrics.csv: delete it") from error
 
 
@@ -174,22 +170,15 @@ def run_shown(state: State, todo: Sequence[Run], console: Console) -> None:
             reason = escape(f"{state.failed[run.number]} ({log_file(cell)})")
             console.print(f"{name} [red]failed[/]: {reason}", soft_wrap=True)
 
-    cells = [run.cell for run in todo]
-    if console.file.isatty():
-        with Live(console=console, get_renderable=state.__rich__, refresh_per_second=2, transient=True):
-            run_cells(cells, state.sweep.jobs, started, ended)
-    else:
-        run_cells(cells, state.sweep.jobs, started, ended)
+    run_live(state, console, [run.cell for run in todo], state.sweep.jobs, started, ended)
 
 
 def write_results(state: State) -> list[str]:
     """Write results.md and results.json, and with a best run best.yaml and the chart; returns their names."""
     sweep, ranked, best = state.sweep, state.ranked(), state.best()
-    versions = {"python": platform.python_version(), "hir": hir.__version__}
-    versions |= {name: version(name) for name in LIBRARIES}
     content = {
         "arguments": sweep.argv,
-        "versions": versions,
+        "versions": versions(),
         "method": sweep.method,
         "metric": {"name": sweep.metric.name, "goal": sweep.metric.goal, "value": "last"},
         "notes": sweep.notes,
@@ -219,16 +208,15 @@ def write_results(state: State) -> list[str]:
         head += "Repeat it with: python train.py config=THIS_FILE\n"
         saved = (best.run.cell.folder / "config.yaml").read_text(encoding="utf-8")  # its run_dir is null
         atomic_write(out / "best.yaml", (head + saved).encode())
-        files.append("best.yaml")
-        if sweep.varied:
-            points = [(outcome.run, outcome.value) for outcome in ranked if _is_number(outcome.value)]
-            atomic_write(out / "sweep.png", chart(sweep, points))  # type: ignore[arg-type]
-            files.append("sweep.png")
-    atomic_write(out / "results.md", markdown(state, versions, "sweep.png" in files).encode())
+        files += ["best.yaml", "sweep.png"] if sweep.varied else ["best.yaml"]
+    atomic_write(out / "results.md", markdown(state, "sweep.png" in files).encode())
+    if "sweep.png" in files:
+        points = [(outcome.run, outcome.value) for outcome in ranked if _is_number(outcome.value)]
+        atomic_write(out / "sweep.png", chart(sweep, points))  # type: ignore[arg-type]
     return files
 
 
-def markdown(state: State, versions: dict[str, str], charted: bool) -> str:
+def markdown(state: State, charted: bool) -> str:
     """The text of results.md."""
     sweep, names = state.sweep, [parameter.name for parameter in state.sweep.varied]
     rows = [["", "run", *names, sweep.metric.name, "base", "test", "seconds"]]
@@ -242,7 +230,7 @@ def markdown(state: State, versions: dict[str, str], charted: bool) -> str:
         f"# Sweep of {sweep.path.name}",
         f"```\npython -m hir.sweep {shlex.join(sweep.argv)}\n```",
         f"{done}, to {sweep.metric.goal} {sweep.metric.name}. Made with "
-        + ", ".join(f"{name} {number}" for name, number in versions.items())
+        + ", ".join(f"{name} {number}" for name, number in versions().items())
         + ".",
         *(f"**Note**: {line}." for line in sweep.notes),
         *(f"**Failed**: run {number}: `{line}`" for number, line in state.failed.items()),

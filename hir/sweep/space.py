@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
 from typing import Any
 
+from hir.compare.grid import as_argument
 from hir.config_keys import suggest
 from hir.errors import UserError
 from hir.randomness import generator
@@ -40,13 +42,19 @@ class Parameter:
         """Whether its values belong on a logarithmic axis."""
         return DISTRIBUTIONS[self.distribution].log
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range that the file gives its values; None where it gives none."""
+        if "min" not in self.options:
+            return None
+        return DISTRIBUTIONS[self.distribution].bounds(self.options["min"], self.options["max"])
+
     def draw(self, rng: Random) -> Any:
         """A value at random; UserError if it is too large for a number."""
         try:
             return DISTRIBUTIONS[self.distribution].draw(self.options, rng)
         except OverflowError as error:
-            hint = "bounds of log_uniform are logarithms, of log_uniform_values the values"
-            raise UserError(f"{self.name}: {self.distribution} drew too large a number: {hint}") from error
+            raise UserError(f"{self.name}: {self.distribution} drew too large a number") from error
 
     def grid(self) -> Sequence[Any]:
         """All values; UserError where W&B's grid search takes no such distribution."""
@@ -59,7 +67,10 @@ class Parameter:
             return range(options["min"], options["max"] + 1)
         if self.distribution == "q_uniform":  # without max, as in W&B's grids
             low, q = options["min"], options["q"]
-            return [float(f"{low + i * q:.12g}") for i in range(math.ceil((options["max"] - low) / q))]
+            steps = range(math.ceil((options["max"] - low) / q))
+            if low == int(low) and q == int(q):  # as an integer key wants them
+                return [int(low) + i * int(q) for i in steps]
+            return [float(f"{low + i * q:.12g}") for i in steps]
         kinds = "constant, categorical, int_uniform and q_uniform"
         raise UserError(f"{self.name}: a grid takes {kinds}, not {self.distribution}")
 
@@ -72,7 +83,7 @@ def read_parameters(tree: Mapping[str, Any], prefix: str = "") -> Iterator[Param
     """
     for key, options in tree.items():
         name = f"{prefix}{key}"
-        if not isinstance(options, dict) or not options:
+        if not isinstance(options, dict) or not options or not all(isinstance(word, str) for word in options):
             raise UserError(
                 f"{name} must be a mapping such as {{value: 1}} or {{min: 0, max: 1}}, not {options!r}"
             )
@@ -88,7 +99,7 @@ def read_parameters(tree: Mapping[str, Any], prefix: str = "") -> Iterator[Param
 def _read_parameter(name: str, options: Mapping[str, Any]) -> Parameter:
     given = {key: value for key, value in options.items() if key != "distribution"}
     kind = options.get("distribution") or _implied(name, given)
-    if kind not in DISTRIBUTIONS:
+    if not isinstance(kind, str) or kind not in DISTRIBUTIONS:
         hint = suggest(str(kind), DISTRIBUTIONS) or f": known are {', '.join(sorted(DISTRIBUTIONS))}"
         raise UserError(f"{name}: unknown distribution {kind!r}{hint}")
     wanted = DISTRIBUTIONS[kind]
@@ -124,9 +135,13 @@ def _check(name: str, kind: str, options: Options, wanted: Distribution) -> None
     for key in ("values", "probabilities"):
         if key in options and (not isinstance(options[key], list) or not options[key]):
             raise UserError(f"{name}: {key} must be a list with something in it, not {options[key]!r}")
+    for value in (options.get("value"), *options.get("values", ())):
+        as_argument(name, value)
     numbers = {key: options[key] for key in options if key not in ("value", "values", "probabilities")}
     numbers |= {f"probabilities[{i}]": p for i, p in enumerate(options.get("probabilities", []))}
     for key, number in numbers.items():
+        if type(number) is int and abs(number) > sys.float_info.max:
+            raise UserError(f"{name}: {key} is too large a number")
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
             hint = " (YAML wants 1.0e-4 for 1e-4)" if isinstance(number, str) else ""
             raise UserError(f"{name}: {key} must be a number, not {number!r}{hint}")
@@ -138,6 +153,12 @@ def _check(name: str, kind: str, options: Options, wanted: Distribution) -> None
             raise UserError(f"{name}: {key} must be at least 0, not {number!r}")
     if "min" in options and options["min"] >= options["max"]:
         raise UserError(f"{name}: min {options['min']} must be below max {options['max']}")
+    try:
+        if "min" in options:
+            wanted.bounds(options["min"], options["max"])
+    except OverflowError as error:
+        hint = "bounds of log_uniform are logarithms, of log_uniform_values the values"
+        raise UserError(f"{name}: {kind} draws too large a number: {hint}") from error
     if "probabilities" in options:
         if len(options["probabilities"]) != len(options["values"]):
             raise UserError(f"{name}: there must be as many probabilities as values")
@@ -167,7 +188,7 @@ def random_search(parameters: Sequence[Parameter], count: int, seed: int) -> lis
     for number in range(1, count + 1):
         for attempt in range(ATTEMPTS):
             drawn = {p.name: p.draw(generator(seed, number, attempt, f"sweep/{p.name}")) for p in parameters}
-            text = json.dumps(drawn, default=str)
+            text = json.dumps(drawn)
             if text not in seen:
                 break
         else:
