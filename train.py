@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hir.errors import UserError
-from hir.launch import check_num_processes, check_run_dir, process_rank
+from hir.launch import check_launch, check_num_processes, check_run_dir, process_rank
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, Trainer
@@ -29,8 +31,18 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         started: time.perf_counter() at the start of the program.
         callbacks: further ones, called before the project's own.
     """
-    folder = run_folder(config)
+    inherited = "HIR_RUN_DIR" in os.environ
+    try:
+        return _train(config, run_folder(config), started, callbacks)
+    finally:
+        if not inherited:  # the next run of this process, a notebook's say, makes up a name of its own
+            os.environ.pop("HIR_RUN_DIR", None)
+
+
+def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Callback]) -> dict[str, Any]:
     # Imported late: --help and mistakes in the configuration need not wait for torch.
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
+
     from hir.build import build_run
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
@@ -40,6 +52,7 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     from hir.quiet import quiet_libraries
 
     quiet_libraries()
+    check_launch(config.trainer.get("num_nodes", 1))
     checkpoint = check_resume(config) if config.resume else None
     trainer = build_trainer(config, folder)
     check_num_processes(trainer.num_devices, trainer.num_nodes)
@@ -57,7 +70,10 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         own.append(WandbReport(config, recorder))
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
-    trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
+    except SIGTERMException:  # which Lightning makes of the signal, and which would exit with 0
+        raise SystemExit(128 + signal.SIGTERM) from None
     return recorder.summary()
 
 
@@ -99,9 +115,8 @@ def run_folder(config: Config) -> Path:
     """
     check_run_dir(config.run_dir)
     started = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"outputs/{started}-{config.task.name}-{config.method.name}-{config.model.name}"
-    if run_id := os.environ.get("WANDB_RUN_ID"):  # W&B's agents may start several runs in one second
-        name += f"-{run_id}"
+    unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second
+    name = f"outputs/{started}-{config.task.name}-{config.method.name}-{config.model.name}-{unique}"
     # Lightning's launcher starts this program again for every further device: they inherit the name.
     folder = Path(config.run_dir or os.environ.setdefault("HIR_RUN_DIR", name))
     if config.resume:
@@ -111,10 +126,14 @@ def run_folder(config: Config) -> Path:
             return folder
     if folder.is_file():
         raise UserError(f"run_dir={folder} is a file: choose another folder")
-    # What a run killed before its first iteration ended leaves is no run.
-    started_only = {"config.yaml", "metrics.csv", "samples.jsonl", "wandb"}
-    if folder.is_dir() and {path.name for path in folder.iterdir()} - started_only:
-        raise UserError(f"run_dir={folder} holds another run: choose another, or go on with resume={folder}")
+    if folder.is_dir():
+        from hir.callbacks.recorder import STARTED
+
+        # What a run killed before its first iteration ended leaves is no run.
+        if {path.name for path in folder.iterdir()} - {*STARTED, "wandb"}:
+            raise UserError(
+                f"run_dir={folder} holds another run: choose another, or go on with resume={folder}"
+            )
     return folder
 
 

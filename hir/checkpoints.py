@@ -18,7 +18,7 @@ FIXED = ("seed", "task", "instructions", "model", "method", "sampling", "buffer"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The checkpoint's contents, loaded with weights_only=True.
+    """The checkpoint's contents, loaded with weights_only=True; tensors are read from the file when used.
 
     Raises:
         UserError: it is truncated, holds pickled code, or is no checkpoint of this project.
@@ -26,7 +26,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is refused anyway
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged file makes the reader fail in any way
         raise UserError(
             f"{path} is no readable checkpoint (truncated, or a pickle that would run code): "
@@ -43,7 +43,7 @@ def check_resume(config: Config) -> Path:
     Raises:
         UserError: it is from another configuration, finished, or unreadable.
     """
-    _, path = find_checkpoint(str(config.resume))
+    folder, path = find_checkpoint(str(config.resume))
     checkpoint = read_checkpoint(path)
     saved, now = checkpoint["hir"]["config"], to_dict(config)
     sections = [(saved.get(name), now[name], name) for name in FIXED]
@@ -62,6 +62,12 @@ def check_resume(config: Config) -> Path:
         )
     finished = checkpoint["epoch"] + 1
     if finished >= config.trainer["max_epochs"]:
+        if not (folder / "summary.json").is_file():
+            raise UserError(
+                f"resume={config.resume}: the run has finished its {finished} iterations, but was killed "
+                "before it wrote summary.json: get its accuracy by "
+                f"`python -m hir.evaluate run={config.resume}`, or raise trainer.max_epochs to go on"
+            )
         raise UserError(
             f"resume={config.resume}: the run has finished its {finished} iterations; "
             "raise trainer.max_epochs to go on"

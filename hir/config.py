@@ -362,7 +362,7 @@ class Config:
     seed: int = 1
     """Seed of everything random in the run."""
     run_dir: str | None = None
-    """Folder of the run; null: outputs/<date>-<name>."""
+    """Folder of the run; null: outputs/<date>-<name>-<six letters and digits>."""
     resume: str | None = None
     """Run folder or checkpoint that is continued; null: a fresh run."""
     logger: str = "csv"

@@ -22,11 +22,14 @@ def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | Non
     """The launcher of this process, None for Lightning; by signs and in an order that are Lightning's own."""
     if "TORCHELASTIC_RUN_ID" in environment:
         return Launcher("torchrun", int(environment["RANK"]), int(environment["WORLD_SIZE"]))
-    # Lightning starts its own processes there.
-    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    if "SLURM_NTASKS" in environment and "SLURM_PROCID" in environment and not interactive:
+    if _in_slurm(environment) and "SLURM_PROCID" in environment:
         return Launcher("srun", int(environment["SLURM_PROCID"]), int(environment["SLURM_NTASKS"]))
     return None
+
+
+def _in_slurm(environment: Mapping[str, str]) -> bool:
+    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return "SLURM_NTASKS" in environment and not interactive  # else Lightning starts its own processes
 
 
 def process_rank(environment: Mapping[str, str] = os.environ) -> int:
@@ -50,6 +53,31 @@ def check_run_dir(run_dir: str | None) -> None:
         )
 
 
+def check_launch(num_nodes: object, environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse what Lightning would trip over or wait for because no launcher has started this process.
+
+    Args:
+        num_nodes: trainer.num_nodes, as it was given.
+        environment: of this process.
+
+    Raises:
+        UserError: SLURM's tasks without srun, or several machines of which Lightning knows this one alone.
+    """
+    if find_launcher(environment):
+        return
+    if _in_slurm(environment):
+        raise UserError(
+            "this is a SLURM job, and srun has not started this process: put srun before the command, or set "
+            "SLURM_JOB_NAME=interactive to have Lightning start the processes of this machine"
+        )
+    by_hand = "MASTER_ADDR" in environment and "NODE_RANK" in environment
+    if isinstance(num_nodes, int) and num_nodes > 1 and not by_hand:
+        raise UserError(
+            f"trainer.num_nodes={num_nodes}, and nothing starts the processes of the other machines: start "
+            "the run with torchrun or srun, as docs/hardware.md shows"
+        )
+
+
 def check_num_processes(devices: int, num_nodes: int) -> None:
     """Lightning takes its own word for the number of processes, and would let each train a run of its own.
 
@@ -57,8 +85,15 @@ def check_num_processes(devices: int, num_nodes: int) -> None:
         UserError: the launcher has started another number of them.
     """
     launcher = find_launcher()
-    if launcher and launcher.num_processes != devices * num_nodes:
+    if launcher is None or launcher.num_processes == devices * num_nodes:
+        return
+    asked = f"trainer.devices={devices} x trainer.num_nodes={num_nodes} is {devices * num_nodes}"
+    if launcher.name == "srun":  # or an sbatch file, whose own process has the variables of a task
         raise UserError(
-            f"{launcher.name} has started {launcher.num_processes} processes, but trainer.devices={devices} "
-            f"x trainer.num_nodes={num_nodes} is {devices * num_nodes}: set both as they were started"
+            f"SLURM_NTASKS={launcher.num_processes}, but {asked}: start as many tasks with srun, or set "
+            "SLURM_JOB_NAME=interactive to have Lightning start the processes of one machine"
         )
+    raise UserError(
+        f"{launcher.name} has started {launcher.num_processes} processes, but {asked}: set both as they were "
+        "started"
+    )

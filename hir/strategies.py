@@ -101,6 +101,11 @@ def check_strategy(config: Config) -> None:
         UserError: the first of it.
     """
     name = str(config.trainer.get("strategy", ""))
+    if any(way in name for way in ("spawn", "fork", "notebook")):
+        raise UserError(
+            f"trainer.strategy={name} is not supported, since a run cannot be sent to a process that has "
+            "not built it: set ddp"
+        )
     if name.startswith("fsdp"):
         if name not in ("fsdp", "fsdp_cpu"):
             raise UserError(f"trainer.strategy={name} is not supported: set fsdp")

@@ -521,7 +521,7 @@ def test_broken_off_then_failed_then_done(
         monkeypatch.setenv(name, environment[name])
     variants, out = tmp_path / "variants.yaml", tmp_path / "out"
     variants.write_text("default: {}\nbroken: {method.beta: 0}\n")
-    shared = ["trainer.max_epochs=8", f"variants={variants}", f"out={out}", "seeds=3,", "jobs=1"]
+    shared = ["trainer.max_epochs=24", f"variants={variants}", f"out={out}", "seeds=3,", "jobs=1"]
     arguments = [*SMALL, *shared]
     cell, broken = parse_arguments(arguments).cells
     checkpoint, summary = cell.folder / "checkpoints" / "last.ckpt", cell.folder / "summary.json"
@@ -536,6 +536,7 @@ def test_broken_off_then_failed_then_done(
 
     with monkeypatch.context() as patch:
         patch.setattr("hir.compare.runner.time", SimpleNamespace(sleep=interrupt, monotonic=time.monotonic))
+        patch.setattr("hir.compare.runner.PATIENCE", 3.0)  # less than the run would take to its end
         assert main(arguments) == 130
     assert capsys.readouterr().err == "interrupted; the same command goes on\n"
     assert checkpoint.exists() and not summary.exists() and not (out / "results.md").exists()
@@ -551,7 +552,7 @@ def test_broken_off_then_failed_then_done(
     text = (out / "results.md").read_text()
     assert "**Failed**: object_counting, hir, broken, seed 3: `error: run_dir=" in text
     assert "| hir, default | 1 |" in text and "| hir, broken |" not in text
-    assert json.loads(summary.read_text())["samples"] == 8 * 32 * 4
+    assert json.loads(summary.read_text())["samples"] == 24 * 32 * 4
 
     variants.write_text("default: {}\n")
     finished = summary.stat().st_mtime_ns

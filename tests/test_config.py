@@ -1,5 +1,6 @@
 """hir/config.py, config_keys.py, load_config.py and config_help.py, by loading real files and arguments."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -115,6 +116,12 @@ def test_an_on_policy_method_keeps_its_settings_beside_the_paper_experiment(meth
 
 MODELS = [f"flan_t5_{size}" for size in ("small", "base", "large", "xl", "xxl")]
 HARDWARE = sorted(path.stem for path in (CONF / "hardware").glob("*.yaml"))
+ROWS = {
+    (cells[1].strip(), f"flan_t5_{cells[2].strip()}"): int(cells[4])
+    for line in (CONF.parent / "docs/hardware.md").read_text().splitlines()
+    if line.endswith(" GB |") and (cells := line.split("|"))
+}
+"""Rows of a forward pass by the page's table."""
 
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
@@ -132,8 +139,7 @@ def test_lightning_takes_every_model_on_all_hardware(experiment, hardware):
         devices, nodes = config.trainer["devices"], config.trainer["num_nodes"]
         assert (trainer.num_devices, trainer.num_nodes) == (devices, nodes)
         assert trainer.precision == "bf16-mixed"
-        rows = rows_per_device(config, devices * nodes)
-        assert rows * devices * nodes * config.trainer.get("accumulate_grad_batches", 1) == 64
+        assert rows_per_device(config, devices * nodes) == ROWS[hardware, model]
         assert sharded == (devices > 1 and model in ("flan_t5_xl", "flan_t5_xxl"))
         assert type(trainer.strategy) is (
             BlockFSDP if sharded else DDPStrategy if devices > 1 else SingleDeviceStrategy
@@ -146,6 +152,43 @@ def test_the_sbatch_file_starts_as_many_processes_as_its_configuration_asks_for(
     arguments = re.search(r"arguments=\((experiment=.*) run_dir=", text)[1].split()
     trainer = load_config(arguments).trainer
     assert (trainer["num_nodes"], trainer["devices"]) == (nodes, tasks) == (2, 8)
+
+
+def test_the_sbatch_file_starts_its_run_and_goes_on_with_it_when_requeued(tmp_path):
+    srun = tmp_path / "bin/srun"
+    srun.parent.mkdir()
+    srun.write_text('#!/bin/bash\nprintf "%s\\n" "$SRUN_CPUS_PER_TASK" "$OMP_NUM_THREADS" "$@"\n')
+    srun.chmod(0o755)
+    job = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "5"}
+
+    def started():
+        done = subprocess.run(
+            ["bash", str(CONF / "slurm/two_nodes.sbatch"), "task=word_sorting", "wandb.notes=two words"],
+            env={"PATH": f"{srun.parent}:{os.environ['PATH']}", **job},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[:5] == ["5", "5", "--kill-on-bad-exit=1", ".venv/bin/python", "train.py"]
+        return lines[5:]
+
+    own = ["experiment=paper", "model=flan_t5_xxl", "hardware=2x8gpus", "run_dir=outputs/job-7"]
+    assert started() == [*own, "task=word_sorting", "wandb.notes=two words"]
+    checkpoint = tmp_path / "outputs/job-7/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    assert started() == ["resume=outputs/job-7"]
+
+
+def test_a_saved_run_on_other_hardware_trains_as_that_hardwares_file_says(tmp_path):
+    """Whatever the file that the run was saved under had set: xl has another number of passes under each."""
+    alone = {name: merge_layers(["model=flan_t5_xl", f"hardware={name}"]) for name in HARDWARE}
+    assert len({config.trainer["accumulate_grad_batches"] for config in alone.values()}) == len(HARDWARE)
+    for config in alone.values():
+        save_config(config, tmp_path / "run.yaml")
+        for now in HARDWARE:
+            assert merge_layers([f"config={tmp_path}/run.yaml", f"hardware={now}"]) == alone[now]
 
 
 def test_hardware_beats_the_experiment_the_models_file_and_a_saved_configuration(conf, tmp_path):

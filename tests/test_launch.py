@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -12,10 +13,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from hir.checkpoints import check_resume
+import train
+from hir.checkpoints import check_resume, read_checkpoint
+from hir.config import Config
 from hir.errors import UserError
-from hir.launch import Launcher, check_num_processes, check_run_dir, find_launcher, process_rank
-from hir.load_config import load_config
+from hir.launch import (
+    Launcher,
+    check_launch,
+    check_num_processes,
+    check_run_dir,
+    find_launcher,
+    process_rank,
+)
+from hir.load_config import load_config, save_config, to_dict
 from hir.strategies import check_strategy
 from tests.command_line import ROOT, SMALL, run
 
@@ -57,6 +67,135 @@ def test_processes_started_by_others_name_one_folder_and_are_as_many_as_trained(
         check_num_processes(2, 1)
 
 
+def test_slurms_tasks_are_counted_whether_srun_started_them_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (SRUN | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}).items():
+        monkeypatch.setenv(name, value)  # as in an sbatch file's own process
+    check_num_processes(1, 1)
+    with pytest.raises(UserError, match="^SLURM_NTASKS=1, but .* is 4: start as many tasks with srun"):
+        check_num_processes(4, 1)
+
+
+SALLOC = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "foo"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "num_nodes", "told"),
+    [
+        ({}, 2, "trainer.num_nodes=2, .* torchrun or srun, as docs/hardware.md shows"),
+        ({"MASTER_ADDR": "first"}, 2, "trainer.num_nodes=2"),
+        (SALLOC, 1, "srun has not started this process: put srun before .* SLURM_JOB_NAME=interactive"),
+        (SALLOC | {"SLURM_JOB_NAME": "interactive"}, 2, "trainer.num_nodes=2"),
+        (SALLOC | {"SLURM_JOB_NAME": "interactive"}, 1, ""),
+        (SALLOC | TORCHRUN, 2, ""),
+        (SRUN, 2, ""),
+        ({"MASTER_ADDR": "first", "NODE_RANK": "1"}, 2, ""),
+        ({}, "two", ""),  # which Lightning refuses
+    ],
+)
+def test_processes_that_nobody_starts_are_not_waited_for(
+    environment: dict[str, str], num_nodes: object, told: str
+) -> None:
+    if not told:
+        return check_launch(num_nodes, environment)
+    with pytest.raises(UserError, match=told) as caught:
+        check_launch(num_nodes, environment)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_machines_are_refused_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("MASTER_ADDR", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("train.build_trainer", None)
+    assert train.main(["experiment=paper", "hardware=2x8gpus", f"run_dir={tmp_path}/run"]) == 2
+    assert "error: trainer.num_nodes=2" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_runs_started_in_one_second_and_in_one_process_have_folders_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HIR_RUN_DIR", "WANDB_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    folders = []
+
+    def fail(config: Config, folder: Path, *rest: object) -> None:
+        assert (
+            os.environ["HIR_RUN_DIR"] == str(folder) == str(train.run_folder(config))
+        )  # of Lightning's processes
+        folders.append(folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_train", fail)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            train.train(Config(), 0.0)
+    assert len(set(folders)) == 3 and "HIR_RUN_DIR" not in os.environ
+    monkeypatch.setenv("HIR_RUN_DIR", "outputs/mine")
+    with pytest.raises(KeyboardInterrupt):
+        train.train(Config(), 0.0)
+    assert folders[3] == Path("outputs/mine") and os.environ["HIR_RUN_DIR"] == "outputs/mine"
+
+
+@pytest.mark.parametrize(
+    ("left", "taken"), [("metrics.csv", False), ("wandb", False), ("summary.json", True)]
+)
+def test_a_folder_is_taken_once_its_run_has_finished_an_iteration(
+    left: str, taken: bool, tmp_path: Path
+) -> None:
+    (tmp_path / left).touch()
+    config = Config(run_dir=str(tmp_path))
+    if not taken:
+        assert train.run_folder(config) == tmp_path
+        return
+    with pytest.raises(UserError, match="holds another run"):
+        train.run_folder(config)
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """What a run of three iterations leaves that is killed in its last test."""
+    config = load_config(["trainer.max_epochs=3"])
+    save_config(config, tmp_path / "config.yaml")
+    (tmp_path / "checkpoints").mkdir()
+    state = {"hir": {"config": to_dict(config)}, "optimizer_states": [{}], "epoch": 2}
+    torch.save({**state, "state_dict": {"weight": torch.ones(3)}}, tmp_path / "checkpoints/last.ckpt")
+    return tmp_path
+
+
+def test_a_run_killed_in_its_last_test_says_what_it_lacks(killed: Path) -> None:
+    def told() -> str:
+        with pytest.raises(UserError) as caught:
+            check_resume(load_config([f"resume={killed}"]))
+        return str(caught.value)
+
+    assert "summary.json" in told() and f"`python -m hir.evaluate run={killed}`" in told()
+    (killed / "summary.json").write_text('{"iterations": 3}')
+    assert "summary.json" not in told() and "raise trainer.max_epochs" in told()
+
+
+def test_a_checkpoint_is_looked_at_without_reading_its_tensors(
+    killed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, given = torch.load, []
+
+    def noted(*arguments: object, **options: object) -> object:
+        given.append(options)
+        return load(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch, "load", noted)
+    checkpoint = read_checkpoint(killed / "checkpoints/last.ckpt")
+    assert given == [{"map_location": "cpu", "weights_only": True, "mmap": True}]
+    weight = torch.nn.Parameter(torch.zeros(3))
+    with torch.no_grad():
+        weight.copy_(checkpoint["state_dict"]["weight"])
+    assert weight.tolist() == [1, 1, 1]
+    path = killed / "checkpoints/last.ckpt"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        read_checkpoint(path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -64,6 +203,9 @@ def test_processes_started_by_others_name_one_folder_and_are_as_many_as_trained(
         (["trainer.strategy=fsdp", "sampling=generate"], "sampling=generate needs the whole model"),
         (["trainer.strategy=fsdp", "training.compile=true"], "set it to false"),
         (["trainer.strategy=fsdp_cpu_offload"], "set fsdp"),
+        (["trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn is not supported.*: set ddp"),
+        (["trainer.strategy=ddp_fork_find_unused_parameters_true"], "set ddp"),
+        (["trainer.strategy=ddp_notebook"], "set ddp"),
         (["trainer.strategy=deepspeed_stage_3"], "set deepspeed_stage_2 or fsdp"),
         (["trainer.strategy=fsdp", "method=grpo", "method.kl=0.04"], ""),
         (["trainer.strategy=ddp", "method=ppo"], ""),

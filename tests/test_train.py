@@ -126,18 +126,31 @@ def test_output_is_plain_text_with_header_lines_and_result(
     assert done.stderr == ""
 
 
-def test_killed_run_resumes_to_the_same_weights_and_files(
-    finished: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    folder = tmp_path / "killed"
-    command = [sys.executable, "train.py", *SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
+def start_and_signal(environment: dict[str, str], folder: Path, number: int, *arguments: str) -> int:
+    """Send a run a signal after its first iteration; returns the exit code."""
+    command = [sys.executable, "train.py", *SMALL, *arguments, f"run_dir={folder}"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not (folder / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(number)
     process.wait()
     assert not (folder / "summary.json").exists(), "the run was over before it could be killed"
+    return process.returncode
+
+
+def test_a_run_that_is_told_to_end_does_not_say_that_it_succeeded(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    code = start_and_signal(environment, tmp_path / "run", signal.SIGTERM, "trainer.max_epochs=500")
+    assert code == 128 + signal.SIGTERM
+
+
+def test_killed_run_resumes_to_the_same_weights_and_files(
+    finished: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    start_and_signal(environment, folder, signal.SIGKILL, "trainer.max_epochs=3")
     done = run(environment, f"resume={folder}")
     assert done.returncode == 0, done.stderr
     assert_same_weights(finished, folder)

@@ -16,9 +16,10 @@ from types import SimpleNamespace
 
 import pytest
 import wandb
+from wandb.sdk.mailbox import HandleAbandonedError
 from wandb.util import get_core_path
 
-from hir.callbacks.wandb import RunLogger, WandbReport
+from hir.callbacks.wandb import Progress, RunLogger, WandbReport
 from hir.config import Config
 from hir.errors import UserError
 from hir.load_config import load_config, to_dict
@@ -331,6 +332,153 @@ def test_a_server_that_does_not_answer_is_given_up_and_named(start, tmp_path, mo
     (part,) = parts(tmp_path / "run")
     assert part.name.startswith("offline-run-")
     assert KEY not in logger.problem
+
+
+@pytest.mark.parametrize(
+    ("argument", "variables", "told"),
+    [
+        ("wandb.project=a/b", {}, "Invalid project name 'a/b'"),
+        ("wandb.tags=['']", {}, "run_tags: Tag at index 0 is empty"),
+        (f"wandb.tags={'x' * 70}", {}, "run_tags: .* is 70 characters"),
+        ("wandb.name=n", {"WANDB_RUN_ID": "a/b"}, "Run ID cannot contain"),
+        ("wandb.name=n", {"WANDB_MODE": "on"}, "mode: Input should be 'online'"),
+        ("wandb.name=n", {"WANDB_INIT_TIMEOUT": "soon"}, "init_timeout: Input should be a valid number"),
+        ("wandb.name=n", {"WANDB_BASE_URL": f"wandb.example/{KEY}"}, "base_url: Input should be a valid URL"),
+        (
+            "wandb.name=n",
+            {"WANDB_HTTP_TIMEOUT": "1.5", "WANDB_MODE": "online", "WANDB_API_KEY": KEY},
+            "int.* '1.5'",
+        ),
+    ],
+)
+def test_settings_that_wandb_refuses_are_told_in_one_line(
+    start, tmp_path, monkeypatch, argument, variables, told
+):
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(UserError, match=f"^wandb refuses its settings: .*{told}") as caught:
+        start(load_config(["logger=wandb", argument]))
+    assert "\n" not in str(caught.value) and KEY not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+class FakeRun:
+    """A W&B run without W&B: notes the calls, and raises what it is given for them."""
+
+    id, url, step, sweep_id, disabled = "r", "https://wandb.example/r", 0, None, False
+
+    def __init__(self, folder: Path, offline: bool = False, **raises: Exception) -> None:
+        self.sync_dir = str(folder / "wandb" / "run-r")
+        self.offline = offline
+        self.raises = raises
+        self.calls: list[str] = []
+        self.config = SimpleNamespace(keys={}.keys, update=lambda *arguments: None)
+        self.summary = {}
+
+    def __getattr__(self, name: str):
+        def call(*arguments, **options):
+            self.calls.append(f"{name} {options['timeout']}" if "timeout" in options else name)
+            if name in self.raises:
+                raise self.raises[name]
+            return self  # log_artifact gives what is waited for
+
+        return call
+
+
+@pytest.fixture
+def end(tmp_path, monkeypatch):
+    """Logs the base and an iteration to a fake run and ends the training; gives the logger and its calls."""
+    monkeypatch.setattr(wandb, "Image", lambda path: path)
+    monkeypatch.setattr(wandb, "Artifact", lambda *_, **__: SimpleNamespace(add_file=lambda *_, **__: None))
+
+    def end(run: FakeRun, **settings) -> tuple[RunLogger, list[str]]:
+        config = load_config(["logger=wandb", *(f"wandb.{key}={value}" for key, value in settings.items())])
+        logger = RunLogger(config, tmp_path / "run")
+        logger._experiment, logger.progress = run, Progress("r", finished=False)
+        rows = [{"iteration": i, "samples": i} for i in range(2)]
+        summary = {"test": {"accuracy": 0.5}, "iterations": 1, "samples": 1, "updates": 1}
+        recorder = SimpleNamespace(
+            history=rows[:1], samples=[], folder=tmp_path / "run", summary=lambda: summary
+        )
+        trainer = SimpleNamespace(is_global_zero=True, logger=logger, should_stop=False, max_epochs=9)
+        report = WandbReport(config, recorder)
+        report.on_train_start(trainer, None)
+        recorder.history = rows
+        report.on_train_epoch_end(trainer, None)
+        report.on_train_end(trainer, None)
+        return logger, [call for call in run.calls if call != "define_metric"]
+
+    return end
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, wandb.Error, HandleAbandonedError])
+def test_a_run_goes_on_without_w_and_b_when_its_process_is_lost(end, tmp_path, capsys, error):
+    logger, calls = end(FakeRun(tmp_path / "run", log=error("Connection lost")))
+    logger.log_metrics({"a": 1.0})
+    logger.finalize("failed")
+    assert calls == ["log"] and logger.experiment.calls[-1] == "log"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == ["wandb   lost: Connection lost; the run goes on without it"]
+
+
+def test_a_defect_of_ours_is_no_loss_of_w_and_b(end, tmp_path):
+    with pytest.raises(KeyError):
+        end(FakeRun(tmp_path / "run", log=KeyError("ours")))
+
+
+@pytest.mark.parametrize("call", ["log_artifact", "finish"])
+def test_w_and_b_may_be_lost_at_the_end(end, tmp_path, capsys, call):
+    logger, calls = end(
+        FakeRun(tmp_path / "run", **{call: ConnectionResetError("gone")}), log_checkpoint=True
+    )
+    assert calls[-1] == call and logger.lost and not logger.progress.finished
+    assert capsys.readouterr().out.splitlines()[1:] == ["wandb   lost: gone; the run goes on without it"]
+
+
+def test_what_is_not_uploaded_in_time_is_said(end, tmp_path, capsys):
+    logger, calls = end(FakeRun(tmp_path / "run", finish=TimeoutError()))
+    assert calls == ["log", "log", "log", "finish"] and logger.progress.finished
+    command = f"wandb sync --include-online {tmp_path}/run/wandb/run-r"
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"wandb   not all was uploaded in time; later: {command}"
+    ]
+
+
+def test_the_checkpoint_alone_is_waited_for_long(end, tmp_path, capsys):
+    _, calls = end(FakeRun(tmp_path / "run"), log_checkpoint=True)
+    assert calls[3:] == ["log_artifact", "wait 3600", "finish"]
+    _, calls = end(FakeRun(tmp_path / "run", wait=ValueError("over quota")), log_checkpoint=True)
+    assert calls[3:] == ["log_artifact", "wait 3600", "finish"]
+    _, calls = end(FakeRun(tmp_path / "run", offline=True), log_checkpoint=True)
+    assert calls[3:] == ["log_artifact", "finish"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "upload" in line]
+    assert lines == ["wandb   the checkpoint was not uploaded: over quota"]
+
+
+@pytest.mark.parametrize(
+    ("resumed", "starting_step", "logged"), [(True, 2, 1), (True, 3, 2), (True, 4, 3), (False, 0, 3)]
+)
+def test_rows_that_a_killed_part_had_not_sent_are_logged_again(
+    start, tmp_path, monkeypatch, resumed, starting_step, logged
+):
+    (tmp_path / "run/wandb").mkdir(parents=True)
+    (tmp_path / "run/wandb/hir.json").write_text(
+        '{"id": "r", "logged": 3, "part": "run-r", "finished": false}'
+    )
+    run, given = FakeRun(tmp_path / "run"), {}
+    run.resumed, run.starting_step = resumed, starting_step
+
+    def settings(**arguments):
+        given.update(arguments)
+        return SimpleNamespace(mode="offline")
+
+    monkeypatch.setattr(wandb, "Settings", settings)
+    monkeypatch.setattr(wandb, "setup", lambda settings: SimpleNamespace(settings=settings))
+    monkeypatch.setattr(wandb, "init", lambda **arguments: given.update(arguments) or run)
+    config = load_config(["logger=wandb", "wandb.log_checkpoint=true"])
+    logger = start(replace(config, resume="run"))
+    assert (logger.progress.logged, logger.progress.before) == (logged, logged)
+    assert (given["id"], given["resume"], given["finish_timeout"]) == ("r", "allow", 120)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file .*sweep.yaml:ResourceWarning")  # wandb leaves it open

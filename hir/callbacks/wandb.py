@@ -1,9 +1,11 @@
 """Weights & Biases, for `python train.py logger=wandb`: RunLogger starts or continues the run's W&B run, and
 WandbReport fills it. docs/wandb.md says what is logged.
 
-W&B neither stops a training run nor asks it anything: without a key or a server the run is logged offline. An
-iteration is logged once, however often the run is broken off and resumed: `wandb sync` appends the rows of an
-offline part to those of the parts before it, and would show a repeated one twice.
+W&B neither stops a training run nor asks it anything: without a key or a server the run is logged offline,
+and once W&B's own process has gone it is logged no more. Settings that wandb refuses end it at the start.
+
+An iteration is logged once, however often the run is broken off and resumed: `wandb sync` appends the rows of
+an offline part to those of the parts before it, and would show a repeated one twice.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import os
 import secrets
 import shlex
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +35,7 @@ from hir.errors import UserError
 from hir.load_config import to_dict
 
 if TYPE_CHECKING:
-    from wandb import Run
+    from wandb import Artifact, Run
 
 ONLY_BY_ITERATION = ("samples", "updates", "seconds", "samples_per_second")
 """Metrics that, like the losses, are drawn against the iteration. All others tell how good the answers are,
@@ -41,9 +44,11 @@ and are drawn against the samples they cost."""
 START_SECONDS = 30
 """How long the server may take to answer at the start; wandb itself waits for 90 s."""
 
-FINISH_SECONDS = {False: 120, True: 3600}
-"""How long the upload may take at the end, without and with a checkpoint; wandb itself waits for ever."""
+FINISH_SECONDS = 120
+"""How long the upload may take at the end, of an interrupted run, too; wandb itself waits for ever."""
 
+CHECKPOINT_SECONDS = 3600
+"""How long the checkpoint's may take, before that."""
 
 STATE = "hir.json"
 """File in a run's folder wandb/ that holds its Progress."""
@@ -82,6 +87,8 @@ class RunLogger(WandbLogger):
         self.problem = ""
         """Why the run is logged offline although that was not asked for."""
         self.progress = Progress("")
+        self.lost = False
+        """Whether W&B has failed on the way, so that nothing more is logged."""
 
     @property
     @rank_zero_experiment
@@ -95,7 +102,9 @@ class RunLogger(WandbLogger):
     def finalize(self, status: str) -> None:
         """Lightning's call at the end; WandbReport has finished a run that went well."""
         if status != "success" and self._experiment is not None:
-            self.finish(exit_code=1)
+            if not self.lost:
+                with self.surviving():
+                    self.finish(exit_code=1)
             if self.progress.logged <= 0:  # it leaves nothing to go on with, so it leaves nothing
                 if (self.folder / STATE).is_file():
                     shutil.rmtree(self.folder)
@@ -104,13 +113,33 @@ class RunLogger(WandbLogger):
 
     def finish(self, exit_code: int = 0) -> bool:
         """End the W&B run; returns whether all that goes to the server is there."""
+        sent = True
         try:
             self.experiment.finish(exit_code)
-            return True
         except TimeoutError:
-            return False
-        finally:
-            self._keep(replace(self.progress, finished=True))
+            sent = False
+        self._keep(replace(self.progress, finished=True))
+        return sent
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Lightning's call for what a module logs with ``logger=True``."""
+        if not self.lost:
+            with self.surviving():
+                super().log_metrics(metrics, step)
+
+    @contextmanager
+    def surviving(self) -> Iterator[None]:
+        """Around calls to W&B: where its process has gone or its disk is full, the run goes on unlogged."""
+        try:
+            yield
+        except Exception as error:
+            # Of wandb's own errors some, as that its process has closed the line, are no wandb.Error.
+            if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] != "wandb":
+                raise
+            if not self.lost:
+                say(f"lost: {one_line(error)}; the run goes on without it")
+            self.lost = True
 
     def mark(self, iteration: int) -> None:
         """Note that an iteration has been logged."""
@@ -127,31 +156,17 @@ class RunLogger(WandbLogger):
             atomic_write(self.folder / STATE, json.dumps(asdict(progress)).encode())
 
     def _start(self) -> Run:
-        import wandb  # takes seconds
+        from wandb.errors import UsageError  # takes seconds
 
         saved = self._restore()
-        arguments = self._arguments(saved)
         with suppress(OSError):  # which the recorder reports
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-        settings: dict[str, Any] = {"quiet": True, "show_info": False, "finish_timeout_raises": True}
-        if "WANDB_INIT_TIMEOUT" not in os.environ:
-            settings["init_timeout"] = START_SECONDS
-        if "WANDB_FINISH_TIMEOUT" not in os.environ:
-            settings["finish_timeout"] = FINISH_SECONDS[self.config.wandb.log_checkpoint]
-        session = wandb.setup(settings=wandb.Settings(**settings))
-        parts = set(self.folder.glob("run-*"))
         try:
-            # Not asked for: an unattended job in a terminal would wait for an answer.
-            if session.settings.mode in ("online", "run") and not wandb.login(verify=True, prompt=False):
-                self.problem = "no API key is configured (`wandb login` stores one)"
-            run = wandb.init(**arguments, mode="offline" if self.problem else None)
-        except (wandb.Error, TimeoutError) as error:  # a key that is refused, no network
-            self.problem = " ".join(str(error).split()) or type(error).__name__
-            wandb.teardown()
-            for part in set(self.folder.glob("run-*")) - parts:
-                shutil.rmtree(part, ignore_errors=True)
-            wandb.setup(settings=wandb.Settings(**settings))
-            run = wandb.init(**arguments, mode="offline")
+            run = self._init(self._arguments(saved))
+        except (UsageError, ValueError) as error:
+            with suppress(OSError):  # where it holds something
+                self.folder.parent.rmdir()
+            raise UserError(f"wandb refuses its settings: {one_line(error)}") from error
         if run.resumed and run.starting_step <= saved.logged:
             saved = replace(saved, logged=run.starting_step - 1)  # what a killed part had not sent yet
         self._experiment = run
@@ -159,6 +174,30 @@ class RunLogger(WandbLogger):
         self._keep(replace(saved, id=run.id, before=saved.logged, part=name, finished=False))
         run.config.update(self._config(set(run.config.keys()) if run.sweep_id else set()), True)
         return run
+
+    def _init(self, arguments: dict[str, Any]) -> Run:
+        """Online if that is asked for and possible, else offline."""
+        import wandb
+
+        settings: dict[str, Any] = {"quiet": True, "show_info": False, "finish_timeout_raises": True}
+        if "WANDB_INIT_TIMEOUT" not in os.environ:
+            settings["init_timeout"] = START_SECONDS
+        if "WANDB_FINISH_TIMEOUT" not in os.environ:
+            settings["finish_timeout"] = FINISH_SECONDS
+        session = wandb.setup(settings=wandb.Settings(**settings))
+        parts = set(self.folder.glob("run-*"))
+        try:
+            # Not asked for: an unattended job in a terminal would wait for an answer.
+            if session.settings.mode in ("online", "run") and not wandb.login(verify=True, prompt=False):
+                self.problem = "no API key is configured (`wandb login` stores one)"
+            return wandb.init(**arguments, mode="offline" if self.problem else None)
+        except (wandb.Error, TimeoutError) as error:  # a key that is refused, no network
+            self.problem = one_line(error)
+            wandb.teardown()
+            for part in set(self.folder.glob("run-*")) - parts:
+                shutil.rmtree(part, ignore_errors=True)
+            wandb.setup(settings=wandb.Settings(**settings))
+            return wandb.init(**arguments, mode="offline")
 
     def _arguments(self, saved: Progress) -> dict[str, Any]:
         settings, environment = self.config.wandb, os.environ
@@ -216,7 +255,6 @@ class WandbReport(Callback):
     def __init__(self, config: Config, recorder: RunRecorder) -> None:
         self.config = config
         self.recorder = recorder
-        self.console = Console(highlight=False, soft_wrap=True)
         self._metrics: set[str] = set()
         self._num_rollouts = 0
 
@@ -227,7 +265,7 @@ class WandbReport(Callback):
         run = logger.experiment
         where = f"offline, in {logger.folder}" if run.offline else run.url
         problem = f": {logger.problem}" if logger.problem else ""
-        self._say("disabled by WANDB_MODE" if run.disabled else f"{where}{problem}")
+        say("disabled by WANDB_MODE" if run.disabled else f"{where}{problem}")
         # The base, or what a resumed run has not logged: before it was given this logger, or before a kill.
         for row in self.recorder.history:
             if row["iteration"] > logger.progress.logged:
@@ -240,11 +278,13 @@ class WandbReport(Callback):
             self._log(logger, row, last)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
+        if trainer.is_global_zero and not (logger := run_logger(trainer)).lost:
+            with logger.surviving():
+                self._end(logger)
+
+    def _end(self, logger: RunLogger) -> None:
         import wandb
 
-        logger = run_logger(trainer)
         run, folder, last = logger.experiment, self.recorder.folder, self.recorder.history[-1]
         summary = self.recorder.summary()
         end: dict[str, Any] = {
@@ -254,6 +294,8 @@ class WandbReport(Callback):
             "learning_curve": wandb.Image(str(folder / "learning_curve.png")),
         }
         self._log(logger, end, last=False, whole_table=True)
+        if logger.lost:
+            return
         parts = {name: value for name, value in summary.items() if isinstance(value, dict)}
         run.summary.update({f"{name}/{key}": parts[name][key] for name in parts for key in parts[name]})
         run.summary.update({name: summary[name] for name in ("iterations", "samples", "updates")})
@@ -263,30 +305,35 @@ class WandbReport(Callback):
             checkpoint = folder / "checkpoints" / "last.ckpt"
             add = artifact.add_dir if checkpoint.is_dir() else artifact.add_file
             add(str(checkpoint), name="checkpoints/last.ckpt")
-            run.log_artifact(artifact)
+            artifact = run.log_artifact(artifact)
+            if not run.disabled and not run.offline:
+                wait_for(artifact)
         if run.disabled:
             return
         part = Path(run.sync_dir)
         if not logger.finish():
-            self._say(
+            say(
                 "not all was uploaded in time; later: "
                 f"wandb sync --include-online {shlex.quote(str(logger.folder / part.name))}"
             )
         if logger.unsent():
-            self._say(f"to upload what is offline: wandb sync {shlex.quote(str(logger.folder))}")
+            say(f"to upload what is offline: wandb sync {shlex.quote(str(logger.folder))}")
 
     def _log(self, logger: RunLogger, row: dict[str, Any], last: bool, whole_table: bool = False) -> None:
         """Log an iteration's row, the last one open, so that what is known at the end joins it."""
+        if logger.lost:
+            return
         run = logger.experiment
-        for name in row.keys() - self._metrics:
-            by_samples = not name.startswith("train/") and name not in ONLY_BY_ITERATION
-            axis = "samples" if by_samples else "iteration"
-            run.define_metric(name, step_metric=None if name == "iteration" else axis)
-        self._metrics |= row.keys()
-        table = self._rollouts(whole_table)
-        step = int(row["iteration"])
-        run.log({**row, **table}, step=step if run.disabled else max(step, run.step), commit=not last)
-        logger.mark(step)
+        with logger.surviving():
+            for name in row.keys() - self._metrics:
+                by_samples = not name.startswith("train/") and name not in ONLY_BY_ITERATION
+                axis = "samples" if by_samples else "iteration"
+                run.define_metric(name, step_metric=None if name == "iteration" else axis)
+            self._metrics |= row.keys()
+            table = self._rollouts(whole_table)
+            step = int(row["iteration"])
+            run.log({**row, **table}, step=step if run.disabled else max(step, run.step), commit=not last)
+            logger.mark(step)
 
     def _rollouts(self, whole: bool) -> dict[str, Any]:
         """The table of all sampled rows, if it has grown by a quarter since it was logged, or must be whole.
@@ -303,8 +350,32 @@ class WandbReport(Callback):
         self._num_rollouts = len(rows)
         return {"rollouts": wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])}
 
-    def _say(self, text: str) -> None:
-        self.console.print(f"[bold]wandb[/]   {escape(text)}")
+
+def wait_for(artifact: Artifact) -> None:
+    """Wait until the checkpoint is on the server, longer than for the rest."""
+    try:
+        artifact.wait(timeout=CHECKPOINT_SECONDS)
+    except Exception as error:  # wandb's own, ValueError where the server refuses it, RuntimeError
+        say(f"the checkpoint was not uploaded: {one_line(error)}")
+
+
+def say(text: str) -> None:
+    """Print a line in the console report's manner."""
+    Console(highlight=False, soft_wrap=True).print(f"[bold]wandb[/]   {escape(text)}")
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, of pydantic's neither the value, which may be secret, nor the link."""
+    from pydantic import ValidationError  # of wandb's settings
+
+    text = str(error)
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        text = "; ".join(
+            f"{'.'.join(map(str, part['loc']))}: {part['msg'].removeprefix('Value error, ')}"
+            for part in found
+        )
+    return " ".join(text.split()) or type(error).__name__
 
 
 def was_sent(part: Path) -> bool:
