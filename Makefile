@@ -6,6 +6,12 @@ ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# Installs what stands behind -r; says how far it is, since pip's own bar shows nowhere but on a terminal.
+INSTALL = install() { \
+	(seconds=0; while sleep 5 && kill -0 $$$$ 2>/dev/null; do seconds=$$((seconds + 5)); \
+		echo "  $$seconds s, $$(du -sm $(VENV) | cut -f 1) MB in $(VENV)"; done) & \
+	trap "kill $$!" EXIT; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r $$1; }; install
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
@@ -32,7 +38,7 @@ notebooks: $(INSTALLED) ## Execute notebooks/ and render them into docs/notebook
 	@$(PY) notebooks/render.py $(ARGS)
 
 bench: $(INSTALLED) ## Measure speed and memory against other implementations
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r benchmarks/requirements.txt
+	@$(INSTALL) benchmarks/requirements.txt
 	@$(PY) -m benchmarks $(ARGS)
 
 lint: $(INSTALLED) ## Look for mistakes with ruff
@@ -54,6 +60,7 @@ clean: ## Remove caches and build output, not .venv and outputs/
 
 # A .venv without a working pip is a half-made or a moved one: make it anew.
 $(INSTALLED): requirements.txt
+	@echo "Installing requirements.txt into $(VENV): some minutes the first time"
 	@$(PY) -m pip --version >/dev/null 2>&1 || { \
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 			echo "error: '$(PYTHON)' is not Python 3.10 or newer; name one that is: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; \
@@ -61,6 +68,5 @@ $(INSTALLED): requirements.txt
 		}; \
 		$(PYTHON) -m venv --clear $(VENV); \
 	}
-	@echo "Installing requirements.txt into $(VENV) (some minutes the first time)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt
+	@$(INSTALL) requirements.txt
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import signal
@@ -40,6 +41,8 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
 
 
 def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Callback]) -> dict[str, Any]:
+    say = functools.partial(print, flush=True) if RANK == 0 else lambda line: None
+    say("loading torch, Lightning and transformers")
     # Imported late: --help and mistakes in the configuration need not wait for torch.
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -57,7 +60,7 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     trainer = build_trainer(config, folder)
     check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows_per_device(config, trainer.world_size)
-    run = build_run(config, say=print if RANK == 0 else lambda line: None)
+    run = build_run(config, say)
     evaluation = BigBenchEvaluation(
         config.evaluation, run.datamodule.instructions, run.datamodule.task, run.evaluation_tasks
     )

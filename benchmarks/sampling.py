@@ -71,7 +71,7 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) 
         if not quick:
             rows += device_rows(pair, device, dtype, repeats, sampler, (64, 4, 64), compiled=False)
     if device == "cpu":
-        rows += task_rows("word_sorting", repeats, quick, sampler)
+        rows += task_rows("object_counting" if quick else "word_sorting", repeats, quick, sampler)
     return rows
 
 

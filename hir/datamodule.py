@@ -20,7 +20,7 @@ from hir.methods.base import Method
 from hir.policy import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample
-from hir.sampling.base import Answer, Progress, Sampler
+from hir.sampling.base import Answer, Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class HIRDataModule(LightningDataModule):
         return chosen
 
     def regenerate(
-        self, sampler: Sampler, iteration: int, progress: Progress | None = None, num_logged: int = 0
+        self, sampler: Sampler, iteration: int, stage: Stage = silent_stage, num_logged: int = 0
     ) -> SamplingReport:
         """Sample, judge and relabel an iteration's answers, and plan its training rows.
 
@@ -108,7 +108,7 @@ class HIRDataModule(LightningDataModule):
             prompts,
             self.config.sampling.num_samples,
             derive_seed(seed, iteration, _rank(), "sampling"),
-            progress,
+            stage("sampling", len(examples)),
         )
         judged = [
             [self._judge(iteration, example, answer) for answer in samples]

@@ -16,7 +16,7 @@ from hir.load_config import to_dict
 from hir.methods.base import Batch, Method
 from hir.policy import Seq2SeqPolicy
 from hir.randomness import derive_seed
-from hir.sampling.base import Progress, Sampler
+from hir.sampling.base import Sampler, Stage, silent_stage
 
 
 class HIRModule(LightningModule):
@@ -37,8 +37,8 @@ class HIRModule(LightningModule):
         self.sampler = sampler
         self.report: SamplingReport | None = None
         """What the current iteration's sampling brought."""
-        self.sampling_progress: Progress | None = None
-        """Told of every prompt answered; the progress bar sets it."""
+        self.stage: Stage = silent_stage
+        """Told of each part of the run and how far it is; the console sets it."""
         self.num_samples = 0
         """Answers sampled so far, over all ranks."""
         if config.training.compile:
@@ -58,7 +58,7 @@ class HIRModule(LightningModule):
         # Hooks run outside the precision plugin's autocast.
         with self.trainer.precision_plugin.forward_context():
             self.report = self.datamodule.regenerate(
-                self.sampler, iteration, self.sampling_progress, self.config.evaluation.num_logged_rollouts
+                self.sampler, iteration, self.stage, self.config.evaluation.num_logged_rollouts
             )
         self.num_samples += self.report.num_samples
         # A module that was loaded in eval mode would stay in it during fit.

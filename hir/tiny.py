@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ NUM_HELD_OUT = 1024
 BATCH_SIZE = 64
 WARMUP = 50
 CHECK_EVERY = 5
+SAY_EVERY = 5.0
+"""Seconds between lines while a base is made."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def make_base(
             ) from error
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
         judges = [type(source).verify for source in sources] * (NUM_HELD_OUT // len(sources) + 1)
-        _pretrain(path, model.base, instructions, rows, judges[:NUM_HELD_OUT], definition)
+        _pretrain(path, model.base, instructions, rows, judges[:NUM_HELD_OUT], definition, say)
     made = json.loads((path / "base.json").read_text(encoding="utf-8"))
     return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.query for row in rows))
 
@@ -156,6 +159,7 @@ def _pretrain(
     rows: list[Example],
     judges: Sequence[Verifier],
     definition: dict[str, object],
+    say: Callable[[str], None],
 ) -> None:
     """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole.
 
@@ -176,7 +180,7 @@ def _pretrain(
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0)
     rng = random.Random(derive_seed(config.seed, 0, 0, "tiny pre-training"))
-    accuracy, update = 0.0, 0
+    accuracy, update, said = 0.0, 0, time.monotonic()
     policy.train()
     while accuracy < config.accuracy and update < config.max_updates:
         update += 1
@@ -193,6 +197,11 @@ def _pretrain(
             judged = zip(held_out, answers, judges, strict=True)
             right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
             accuracy = sum(right) / len(right)
+        if time.monotonic() - said > SAY_EVERY:
+            said = time.monotonic()
+            say(
+                f"  {update} updates: {accuracy:.2f} of its held-out rows are right, {config.accuracy} wanted"
+            )
     made = {**definition, "accuracy": accuracy, "num_updates": update}
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         folder = Path(scratch) / "base"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import os
+import select
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,9 +26,27 @@ SMALL = [
 """A run of 32 queries x 4 samples and 3 updates of 16 rows an iteration."""
 
 
+@functools.cache
+def forks() -> subprocess.Popen[str]:
+    """This test process's tests/forks.py; it ends with its standard input."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "tests" / "forks.py")]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+
+
 def run(
     environment: dict[str, str], *arguments: str, program: str = "train.py", timeout: int = 300
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python PROGRAM ARGUMENTS`` in the project's folder."""
-    command = [sys.executable, *program.split(), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+    """Run ``python PROGRAM ARGUMENTS`` in the project's folder, in a process with the libraries imported."""
+    server, argv = forks(), [*program.split(), *arguments]
+    assert server.stdin and server.stdout
+    with tempfile.NamedTemporaryFile() as stdout, tempfile.NamedTemporaryFile() as stderr:
+        job = {"argv": argv, "environment": environment, "folder": str(ROOT)}
+        server.stdin.write(json.dumps({**job, "stdout": stdout.name, "stderr": stderr.name}) + "\n")
+        if not select.select([server.stdout], [], [], timeout)[0]:
+            server.kill()
+            forks.cache_clear()
+            raise subprocess.TimeoutExpired(argv, timeout, stdout.read(), stderr.read())
+        code = int(server.stdout.readline())
+        return subprocess.CompletedProcess(argv, code, stdout.read().decode(), stderr.read().decode())

@@ -1,9 +1,13 @@
+import fcntl
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports transformers: no test may ask the network
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+
+from tests.command_line import SMALL, run  # noqa: E402
 
 torch.set_num_threads(1)  # the models here are too small to share among threads
 
@@ -65,10 +69,49 @@ def folder(tmp_path, policy):
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """Environment of a command line: one cache for all, so that the base is made once, and no network."""
+def shared(tmp_path_factory):
+    """A folder of this session, the same for all its workers."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # which all workers share
-    cache = str(folder / "cache")
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def environment(shared):
+    """Environment of a command line: one cache for all, so that the base is made once, and no network."""
+    cache = str(shared / "cache")
     return {**os.environ, "HIR_CACHE": cache, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def made_once(shared, environment):
+    """Makes a run of train.py by that name once a session, whichever test asks first; others wait for it."""
+
+    def make(name: str, *arguments: str) -> Path:
+        folder = shared / "runs" / name
+        folder.parent.mkdir(exist_ok=True)
+        with (folder.parent / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                done = run(environment, *SMALL, *arguments, f"run_dir={folder}")
+                assert done.returncode == 0, done.stderr
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(made_once):
+    """A finished run of three iterations; tests read it and write to copies."""
+    return made_once("finished", "trainer.max_epochs=3")
+
+
+@pytest.fixture(scope="session")
+def on_two_devices(made_once):
+    """A run of one iteration on two devices, whose second process Lightning starts."""
+    devices = ["trainer.devices=2", "trainer.accelerator=cpu"]
+    return made_once("on_two_devices", *devices, "trainer.max_epochs=1", "training.final_lr=null")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from tests.command_line import SMALL, run
+from tests.command_line import run
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 ROWS = [
     {"input": f"{i} <b>{{{word}}}</b>\n&lt; ~ \\ é", "target": f"<{word}> &lt;"}
-    for i in range(10)
+    for i in range(4)
     for word in ("red", "blue", "gold")
 ]
 """Queries and answers with characters that the tokenizer below does not know, and an entity of their own."""
@@ -68,8 +68,8 @@ def make_tokenizer():
     )
 
 
-def teach(policy, updates: int) -> None:
-    """Some supervised updates on ROWS, so that answers differ and hold strange characters."""
+def teach(policy, certain: bool) -> None:
+    """Supervised updates on ROWS: 30, or until each token is so likely that no rounding changes it."""
     from hir.records import TrainingExample
 
     pairs = [
@@ -77,11 +77,15 @@ def teach(policy, updates: int) -> None:
     ]
     weights = [weight for weight in policy.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-2)
-    for _ in range(updates):
-        batch = policy.collate(pairs[:6])
+    for _ in range(800 if certain else 30):
+        batch = policy.collate(pairs if certain else pairs[:6])
+        losses = torch.nn.functional.cross_entropy(policy(batch).logits[0], batch["labels"], reduction="none")
+        if certain and losses.max() < 0.5:  # each token has a probability above 0.6
+            return
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(policy(batch).logits[0], batch["labels"]).backward()
+        losses.mean().backward()
         optimizer.step()
+    assert not certain, losses.max()
 
 
 def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
@@ -108,7 +112,7 @@ def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
         model = T5ForConditionalGeneration(shape)
         model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight) / 8)
         model.all_tied_weights_keys.pop("lm_head.weight", None)
-        teach(Seq2SeqPolicy(model, tokenizer), 30)
+        teach(Seq2SeqPolicy(model, tokenizer), certain=False)
         model.save_pretrained(folder / "base")
         tokenizer.save_pretrained(folder / "base")
         config = load_config(
@@ -119,7 +123,7 @@ def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
             ]
         )  # fmt: skip
         policy, _ = build_policy(config)
-        teach(policy, 30)
+        teach(policy, certain=True)
     task = load_task(config.task, config.seed)
     sampler = build_sampler(policy.eval(), config.sampling, 8)
     outputs = [
@@ -190,7 +194,7 @@ def test_the_card_s_code_answers_as_the_run(
     assert export(f"run={source}", f"to={out}", f"merge={str(kind != 'adapters').lower()}") == 0
     answer = answer_of(out, monkeypatch)
     rows = answers(source)
-    assert {row["output"] for row in rows} >= {"<red> &lt;", "<gold> &lt;"}
+    assert [row["output"] for row in rows] == [row["target"] for row in rows]
     assert [answer(row["query"]) for row in rows] == [row["output"] for row in rows]
     assert (out / "adapter_model.safetensors").exists() == (kind == "adapters")
     assert (out / "model.safetensors").exists() == (kind != "adapters")
@@ -290,9 +294,9 @@ def test_the_card_tells_the_run_s_numbers(made: Path, out: Path) -> None:
     }
     assert said["license"] == "mit" and said["base_model"] is None and said["tags"][0] == "hir"
     card = (out / "README.md").read_text()
-    assert "| 6 test rows, p_correct | 0.125 | 0.625 |" in card  # a fifth of 30
-    assert "| 3 validation rows, p_wrong | 0.500 | 0.000 |" in card  # a tenth
-    assert "21 training queries" in card
+    assert "| 2 test rows, p_correct | 0.125 | 0.625 |" in card  # a fifth of 12
+    assert "| 1 validation rows, p_wrong | 0.500 | 0.000 |" in card  # a tenth
+    assert "9 training queries" in card
     assert "| iterations | 2 of 3 |" in card and "| answers sampled | 128, 4 a query |" in card
     assert "| updates | 9 of 64 rows, AdamW |" in card and "One run with one seed" in card
     assert "a local folder" in card and str(made.parent) not in card.split("<details>")[0]
@@ -441,15 +445,13 @@ def test_options_are_accepted_by_letter_text_and_both() -> None:
 
 @pytest.mark.slow
 def test_a_trained_tiny_model_is_exported_by_the_command_line(
-    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tiny base has a tokenizer of its own: the code of the card, and no network, are all it needs."""
-    folder, out = tmp_path / "run", tmp_path / "out"
-    done = run(environment, *SMALL, "training.num_updates=8", "trainer.max_epochs=1", f"run_dir={folder}")
-    assert done.returncode == 0, done.stderr
+    folder, out = finished, tmp_path / "out"
     done = run(environment, f"run={folder}", f"to={out}", program="-m hir.export")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == f"exported the model of {folder} after iteration 1"
+    assert done.stdout.splitlines()[0] == f"exported the model of {folder} after iteration 3"
     rows = answers(folder)
     answer = answer_of(out, monkeypatch)
     assert [answer(row["query"]) for row in rows] == [row["output"] for row in rows]

@@ -268,17 +268,10 @@ def assert_same_run(folder: Path, other: Path, tolerance: float = 0.0) -> None:
         assert (folder / name).read_text() == (other / name).read_text()
 
 
-@pytest.fixture(scope="module")
-def by_lightning(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one iteration whose second process Lightning starts."""
-    folder = tmp_path_factory.mktemp("launch") / "lightning"
-    done = run(environment, *SETTINGS, "trainer.devices=2", f"run_dir={folder}")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 @slow
-def test_two_machines_with_torchrun(by_lightning: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_two_machines_with_torchrun(
+    on_two_devices: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     folder, port = tmp_path / "run", free_port()
     commands = [
         ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", f"--node_rank={rank}",
@@ -288,11 +281,11 @@ def test_two_machines_with_torchrun(by_lightning: Path, environment: dict[str, s
     ]  # fmt: skip
     first, second = start_two(environment, commands, [{}, {}])
     assert "saved in" in first and second == ""
-    assert_same_run(folder, by_lightning)
+    assert_same_run(folder, on_two_devices)
 
 
 @slow
-def test_two_machines_with_slurm(by_lightning: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_two_machines_with_slurm(on_two_devices: Path, environment: dict[str, str], tmp_path: Path) -> None:
     """What srun puts into the environment of two tasks on two machines; there is no SLURM here."""
     folder, port = tmp_path / "run", free_port()
     command = ["train.py", *SETTINGS, "trainer.devices=1", "trainer.num_nodes=2", f"run_dir={folder}"]
@@ -306,12 +299,12 @@ def test_two_machines_with_slurm(by_lightning: Path, environment: dict[str, str]
     ]  # fmt: skip
     first, second = start_two(environment, [command, command], changes)
     assert "saved in" in first and second == ""
-    assert_same_run(folder, by_lightning)
+    assert_same_run(folder, on_two_devices)
 
 
 @slow
-def test_a_run_without_its_optimizers_state_is_not_gone_on_with(by_lightning: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(by_lightning, tmp_path / "run")
+def test_a_run_without_its_optimizers_state_is_not_gone_on_with(on_two_devices: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(on_two_devices, tmp_path / "run")
     path = folder / "checkpoints" / "last.ckpt"
     assert check_resume(load_config([f"resume={folder}", "trainer.max_epochs=2"])) == path
     checkpoint = torch.load(path, weights_only=True)
@@ -322,13 +315,13 @@ def test_a_run_without_its_optimizers_state_is_not_gone_on_with(by_lightning: Pa
 
 @slow
 def test_sharded_weights_make_the_same_run_which_resumes_and_is_evaluated(
-    by_lightning: Path, environment: dict[str, str], tmp_path: Path
+    on_two_devices: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """FSDP block by block: sampling, clipping, checkpoint; sums of gradients are rounded in another order."""
     folder, sharded = tmp_path / "run", ["trainer.devices=2", "trainer.strategy=fsdp_cpu"]
     done = run(environment, *SETTINGS, *sharded, f"run_dir={folder}", program="tests/fsdp.py")
     assert done.returncode == 0, done.stderr
-    assert_same_run(folder, by_lightning, tolerance=1e-4)
+    assert_same_run(folder, on_two_devices, tolerance=1e-4)
     done = run(environment, f"resume={folder}", "trainer.max_epochs=2", program="tests/fsdp.py")
     assert done.returncode == 0, done.stderr
     summary = json.loads((folder / "summary.json").read_text())

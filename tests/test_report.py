@@ -8,6 +8,7 @@ import json
 import math
 import re
 import shlex
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +24,7 @@ from hir.report.html import element, table
 from hir.report.page import labels
 from hir.report.settings import settings_of
 from hir.runs import read_run
-from tests.command_line import SMALL, run
+from tests.command_line import run
 
 CORRECT, WRONG = "Solve the question with correct answer.", "Solve the question with wrong answer."
 ATTACK = '</td></svg></style><script src="https://evil.example/x.js">alert("1")</script>'
@@ -357,15 +358,13 @@ def test_a_damaged_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_a_real_run_on_the_command_line(tmp_path: Path, environment: dict[str, str]) -> None:
-    folder = tmp_path / "run"
-    trained = run(environment, *SMALL, "trainer.max_epochs=1", f"run_dir={folder}")
-    assert trained.returncode == 0, trained.stderr
+def test_a_real_run_on_the_command_line(finished: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
     done = run(environment, f"run={folder}", program="-m hir.report")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"written to {folder / 'report.html'}\n" and done.stderr == ""
     page = Page(folder / "report.html")
-    assert "answers sampled 128 updates 3" in page.text  # 32 queries x 4 samples
+    assert "answers sampled 384 updates 9" in page.text  # 3 times 32 queries x 4 samples
     sections = re.findall("<h2>(.*?)</h2>", page.source)
     assert sections == [
         "Training",

@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import signal
-import subprocess
-import sys
-import time
 from math import isfinite
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.command_line import ROOT, SMALL, run
+from tests.command_line import SMALL, run
 
 pytestmark = pytest.mark.slow
 
@@ -38,14 +35,6 @@ def assert_same_weights(one: Path, other: Path) -> None:
     left, right = weights(one), weights(other)
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
-
-
-@pytest.fixture(scope="session")
-def finished(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of three iterations."""
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    train(environment, folder, "trainer.max_epochs=3")
-    return folder
 
 
 def test_run_folder_holds_what_the_contract_names(finished: Path) -> None:
@@ -126,31 +115,21 @@ def test_output_is_plain_text_with_header_lines_and_result(
     assert done.stderr == ""
 
 
-def start_and_signal(environment: dict[str, str], folder: Path, number: int, *arguments: str) -> int:
-    """Send a run a signal after its first iteration; returns the exit code."""
-    command = [sys.executable, "train.py", *SMALL, *arguments, f"run_dir={folder}"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not (folder / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(number)
-    process.wait()
-    assert not (folder / "summary.json").exists(), "the run was over before it could be killed"
-    return process.returncode
-
-
 def test_a_run_that_is_told_to_end_does_not_say_that_it_succeeded(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    code = start_and_signal(environment, tmp_path / "run", signal.SIGTERM, "trainer.max_epochs=500")
-    assert code == 128 + signal.SIGTERM
+    arguments = [str(int(signal.SIGTERM)), *SMALL, "trainer.max_epochs=3", f"run_dir={tmp_path / 'run'}"]
+    assert run(environment, *arguments, program="tests/killed.py").returncode == 128 + signal.SIGTERM
+    assert not (tmp_path / "run" / "summary.json").exists()
 
 
 def test_killed_run_resumes_to_the_same_weights_and_files(
     finished: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "killed"
-    start_and_signal(environment, folder, signal.SIGKILL, "trainer.max_epochs=3")
+    arguments = [str(int(signal.SIGKILL)), *SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
+    assert run(environment, *arguments, program="tests/killed.py").returncode == -signal.SIGKILL
+    assert not (folder / "summary.json").exists()
     done = run(environment, f"resume={folder}")
     assert done.returncode == 0, done.stderr
     assert_same_weights(finished, folder)
@@ -259,18 +238,18 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     examples = [{"input": f"What is {i}?", "target": f"never {i}"} for i in range(60)]
     (data / "impossible.json").write_text(json.dumps({"examples": examples}))
     arguments = [
+        *SMALL,
         "task=impossible",
+        "model.base.max_updates=1",
         "task.num_train=null",
         f"task.data_dir={data}",
         "sampling.max_queries=16",
         "sampling.max_new_tokens=2",
     ]
-    done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
+    done = run(environment, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "no sample of this iteration was correct" in done.stdout
-    done = run(
-        environment, *SMALL, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}"
-    )
+    done = run(environment, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}")
     assert done.returncode == 2
     assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "other").exists()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from hir.build import Run
 from hir.callbacks.recorder import RunRecorder
 from hir.config import Config
 from hir.module import HIRModule
+from hir.sampling.base import Progress
 
 FILES = (
     "config.yaml metrics.csv samples.jsonl answers.jsonl summary.json learning_curve.png "
     "checkpoints/last.ckpt"
 )
+SILENCE = 5.0
+"""Seconds after which a plain log says how far the run is."""
 
 
 class ConsoleReport(Callback):
@@ -33,16 +38,18 @@ class ConsoleReport(Callback):
         # In a notebook, too, a log is plain lines.
         self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
         self.bars = bars and self.console.file.isatty()  # colors can be forced elsewhere, bars not
-        self.progress: Progress | None = None
+        self.progress: Bars | None = None
+        self._where = "before the first iteration"
+        self._said = time.monotonic()  # when the last line was printed
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         for line in self._header(trainer):
-            self.console.print(line)
+            self._say(line)
         if self.bars:
-            self.progress = Progress(
-                TextColumn("{task.description:<24}"),
+            self.progress = Bars(
+                TextColumn("{task.description:<40}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
@@ -50,14 +57,29 @@ class ConsoleReport(Callback):
                 transient=True,
             )
             self.progress.start()
-            self._training = self.progress.add_task("training", total=None)
-            self._sampling = self.progress.add_task("  sampling", total=None)
-            assert isinstance(pl_module, HIRModule)
-            pl_module.sampling_progress = self._advance_sampling
+            self._bar = self.progress.add_task("", total=None)
+        assert isinstance(pl_module, HIRModule)
+        pl_module.stage = self._stage
 
-    def _advance_sampling(self, number: int) -> None:
+    def _say(self, text: object = "") -> None:
+        self.console.print(text)
+        self._said = time.monotonic()
+
+    def _stage(self, name: str, total: int) -> Progress:
+        """A bar on a terminal; elsewhere a line where there would be none for long."""
+        name, done = f"{self._where}: {name}", 0
         if self.progress:
-            self.progress.advance(self._sampling, number)
+            self.progress.reset(self._bar, total=total, description=name)
+
+        def advance(number: int) -> None:
+            nonlocal done
+            done += number
+            if self.progress:
+                self.progress.update(self._bar, completed=done)
+            elif time.monotonic() - self._said > SILENCE:
+                self._say(f"[dim]      {name} {done}/{total}[/]")
+
+        return advance
 
     def _header(self, trainer: Trainer) -> list[str]:
         config, task, data = self.config, self.run.datamodule.task, self.run.datamodule
@@ -76,31 +98,37 @@ class ConsoleReport(Callback):
                 f"[yellow]note[/]    {self.run.num_overlong} prompts are over "
                 f"{config.model.max_input_tokens} tokens and are cut in their middle"
             )
+        return lines
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         base = self.recorder.evaluation.base["test/accuracy"]
-        lines.append(f"[bold]base[/]    {base:.3f} test accuracy before training")
+        self._say(f"[bold]base[/]    {base:.3f} test accuracy before training")
         if self.run.base:
-            lines.append(
+            self._say(
                 f"        the tiny base had {self.run.base.num_updates} supervised updates on labelled "
                 f"{' and '.join(self.run.base.tasks)} rows of its own, since relabeling has nothing to "
                 "work on from chance; from here on the model only hears right or wrong"
             )
         if trainer.current_epoch:
-            lines.append(f"[bold]resume[/]  after iteration {trainer.current_epoch}")
-        return lines
+            self._say(f"[bold]resume[/]  after iteration {trainer.current_epoch}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.progress:
-            number = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            updates = trainer.num_training_batches  # more than optimizer steps where batches are accumulated
-            share = -(-self.run.datamodule.num_queries // trainer.world_size)
-            self.progress.reset(self._training, total=updates, description=number)
-            self.progress.reset(self._sampling, total=share)
+        self._where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0 and trainer.is_global_zero:
+            # Batches are more than optimizer steps where they are accumulated.
+            self._trained = self._stage("training", int(trainer.num_training_batches))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.progress:
-            self.progress.update(self._training, completed=batch_idx + 1)
+        if trainer.is_global_zero:
+            self._trained(1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -113,12 +141,12 @@ class ConsoleReport(Callback):
         parts += [f"{name.removeprefix('train/')} {row[name]:.3f}" for name in terms]
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
         width = len(str(trainer.max_epochs))
-        self.console.print(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))
+        self._say(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))
         every = self.config.evaluation.samples_every
         if every and (trainer.current_epoch % every == 0):
             self._print_samples(pl_module)
         if row["fraction_correct"] == 0:
-            self.console.print(
+            self._say(
                 "[yellow]warning[/] no sample of this iteration was correct: with nothing right to imitate "
                 "the model can only learn what is wrong; start from a stronger model or an easier task"
             )
@@ -131,8 +159,8 @@ class ConsoleReport(Callback):
             verdict = "[green]right[/]" if rollout.correct else "[red]wrong[/]"
             question = " ".join(rollout.query.split())
             question = question if len(question) <= 100 else f"{question[:60]} ... {question[-35:]}"
-            self.console.print(f"      [dim]Q:[/] {escape(question)}")
-            self.console.print(
+            self._say(f"      [dim]Q:[/] {escape(question)}")
+            self._say(
                 f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]"
                 f"{'trained as[/] ' + escape(relabeled) if relabeled else 'not trained on[/]'}"
             )
@@ -153,17 +181,17 @@ class ConsoleReport(Callback):
             before, after = self.recorder.evaluation.base[key], self.recorder.latest(key)
             rows = f"{task.name} ({len(task.test)})"
             table.add_row(rows, f"{before:.3f}", f"[bold]{after:.3f}[/]", f"{after - before:+.3f}")
-        self.console.print()
-        self.console.print(table)
+        self._say()
+        self._say(table)
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in summary["seconds"].items())
-        self.console.print(f"[dim]{seconds}[/]")
-        self.console.print(f"saved in {escape(str(self.recorder.folder))}: {FILES}")
+        self._say(f"[dim]{seconds}[/]")
+        self._say(f"saved in {escape(str(self.recorder.folder))}: {FILES}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._stop()
         if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt) and trainer.current_epoch:
             folder = escape(str(self.recorder.folder))
-            self.console.print(f"interrupted; go on with: python train.py resume={folder}")
+            self._say(f"interrupted; go on with: python train.py resume={folder}")
 
     def _stop(self) -> None:
         if self.progress:

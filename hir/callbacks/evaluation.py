@@ -16,7 +16,7 @@ from hir.instructions import Instructions, render_prompt
 from hir.module import HIRModule
 from hir.policy import Seq2SeqPolicy
 from hir.records import Example
-from hir.sampling.base import Sampler
+from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.verifiers import Verifier
 
@@ -33,11 +33,17 @@ class GreedyAnswer:
 
 
 def answer(
-    policy: Seq2SeqPolicy, sampler: Sampler, verify: Verifier, rows: Sequence[Example], instruction: str
+    policy: Seq2SeqPolicy,
+    sampler: Sampler,
+    verify: Verifier,
+    rows: Sequence[Example],
+    instruction: str,
+    stage: Stage = silent_stage,
 ) -> list[GreedyAnswer]:
     """This rank's share of the rows answered greedily under an instruction."""
     share = shard(rows)
-    outputs = sampler.greedy([render_prompt(instruction, row.query) for row in share])
+    prompts = [render_prompt(instruction, row.query) for row in share]
+    outputs = sampler.greedy(prompts, stage("evaluation", len(share)))
     texts = [policy.decode(ids) for ids in outputs]
     return [
         GreedyAnswer(row.query, row.targets[0], text, verify(row, text))
@@ -147,7 +153,7 @@ class BigBenchEvaluation(Callback):
     ) -> list[GreedyAnswer]:
         assert isinstance(module, HIRModule)
         with trainer.precision_plugin.forward_context():
-            return answer(module.policy, module.sampler, task.verify, rows, instruction)
+            return answer(module.policy, module.sampler, task.verify, rows, instruction, module.stage)
 
     def state_dict(self) -> dict[str, object]:
         return {"base": self.base, "seconds": self.seconds}

@@ -10,6 +10,14 @@ from hir.registry import Registry
 
 Progress = Callable[[int], None]
 """Called with the number of prompts just answered."""
+Stage = Callable[[str, int], Progress]
+"""Called at the start of a part of a run with its name and number of pieces; gives what is called with
+the number of pieces just done."""
+
+
+def silent_stage(name: str, total: int) -> Progress:
+    """A Stage that tells nobody."""
+    return lambda number: None
 
 
 class Answer(NamedTuple):
