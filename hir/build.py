@@ -26,6 +26,7 @@ ON_POLICY = {
     "buffer.max_wrong_fraction": None,
     "buffer.deduplicate": False,
     "sampling.temperature": 1.0,
+    "sampling.retry_temperature": None,
     "sampling.top_k": 0,
     "sampling.top_p": 1.0,
 }

@@ -242,6 +242,9 @@ class SamplingConfig:
     """Answers drawn for a query (paper: 4)."""
     temperature: float = 1.0
     """Softmax temperature (paper: 1)."""
+    retry_temperature: float | None = None
+    """Where no answer to a query was right num_samples more are drawn, at this temperature: above 1 it finds
+    answers that the policy is sure not to give, and would never hear are right; null: none (paper)."""
     top_k: int = 50
     """Keep the k likeliest tokens; 0 keeps all."""
     top_p: float = 1.0
@@ -257,6 +260,8 @@ class SamplingConfig:
         check_at_least(1, "sampling", num_samples=self.num_samples, max_new_tokens=self.max_new_tokens)
         check_at_least(1, "sampling", batch_size=self.batch_size)
         check(0 < self.temperature < inf, "sampling.temperature", "above 0", self.temperature)
+        retry = self.retry_temperature
+        check(retry is None or 0 < retry < inf, "sampling.retry_temperature", "above 0, or null", retry)
         check_at_least(0, "sampling", top_k=self.top_k)
         check(0 < self.top_p <= 1, "sampling.top_p", "above 0 and at most 1", self.top_p)
 

@@ -31,6 +31,7 @@ class SamplingReport:
     """What an iteration's online sampling brought, over all ranks."""
 
     num_samples: int
+    """All answers, those to queries asked again included, which nothing below counts."""
     fraction_correct: float
     fraction_unique: float
     """Different answers by all answers, counted query by query."""
@@ -101,33 +102,54 @@ class HIRDataModule(LightningDataModule):
         every rank holds the same buffer and the same plan.
         """
         start = time.perf_counter()
-        seed = self.config.seed
+        sampling = self.config.sampling
         examples = shard(self.queries(iteration))
-        prompts = [render_prompt(self.instructions.correct, example.query) for example in examples]
-        answers = sampler.sample(
-            prompts,
-            self.config.sampling.num_samples,
-            derive_seed(seed, iteration, _rank(), "sampling"),
-            stage("sampling", len(examples)),
-        )
-        judged = [
-            [self._judge(iteration, example, answer) for answer in samples]
-            for example, samples in zip(examples, answers, strict=True)
-        ]
+        judged = self._answer(sampler, iteration, examples, "sampling", stage)
+        if sampling.retry_temperature:
+            missed = [i for i, rollouts in enumerate(judged) if not any(r.correct for r in rollouts)]
+            # By every rank, even for no query: where weights are sharded all ranks gather them.
+            again = self._answer(
+                sampler, iteration, [examples[i] for i in missed], "retry", stage, sampling.retry_temperature
+            )
+            for i, rollouts in zip(missed, again, strict=True):
+                judged[i] += rollouts
         own = [rollout for samples in judged for rollout in samples]
-        rows = self.method.relabel(own, generator(seed, iteration, _rank(), "relabeling"))
+        rows = self.method.relabel(own, generator(self.config.seed, iteration, _rank(), "relabeling"))
         self.buffer.extend(iteration, [row for share in gather([rows]) for row in share])
         self.replan(iteration)
-        rollouts = [rollout for samples in gather(judged) for rollout in samples]
+        gathered = gather(judged)
+        rollouts = [rollout for samples in gathered for rollout in samples[: sampling.num_samples]]
         return SamplingReport(
-            num_samples=len(rollouts),
+            num_samples=sum(map(len, gathered)),
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
             fraction_unique=len({(r.query, r.output_ids) for r in rollouts}) / len(rollouts),
             seconds=time.perf_counter() - start,
             logged=tuple((rollout, self.method.instruction(rollout)) for rollout in rollouts[:num_logged]),
         )
 
-    def _judge(self, iteration: int, example: Example, answer: Answer) -> Rollout:
+    def _answer(
+        self,
+        sampler: Sampler,
+        iteration: int,
+        examples: Sequence[Example],
+        purpose: str,
+        stage: Stage,
+        temperature: float | None = None,
+    ) -> list[list[Rollout]]:
+        """Judged answers to each example, at the sampler's own temperature or another."""
+        answers = sampler.sample(
+            [render_prompt(self.instructions.correct, example.query) for example in examples],
+            self.config.sampling.num_samples,
+            derive_seed(self.config.seed, iteration, _rank(), purpose),
+            stage(purpose, len(examples)),
+            temperature,
+        )
+        return [
+            [self._rollout(iteration, example, answer) for answer in samples]
+            for example, samples in zip(examples, answers, strict=True)
+        ]
+
+    def _rollout(self, iteration: int, example: Example, answer: Answer) -> Rollout:
         output = self.policy.decode(answer.tokens)
         return Rollout(
             iteration=iteration,

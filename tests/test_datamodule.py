@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from hir.datamodule import Blocks
+from hir.config import Config, SamplingConfig, TrainingConfig
+from hir.datamodule import Blocks, HIRDataModule
+from hir.instructions import Instructions
+from hir.methods.base import build_method
+from hir.policy import Seq2SeqPolicy
+from hir.records import Example
+from hir.sampling.base import Answer, Progress
+from hir.tasks.base import Task
+from hir.verifiers import exact_match
 from tests.command_line import SMALL, run
 
 slow = pytest.mark.slow
@@ -46,6 +55,40 @@ def test_every_row_has_one_rank(world_size: int, accumulated: int) -> None:
         for step in range(5):
             part = share[step * size * accumulated : (step + 1) * size * accumulated]
             assert {number // update for number in part} == {step}
+
+
+def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -> None:
+    """The policy knows that the answer to "cat" is "one"; to "dog" it says so only at another temperature."""
+    rows = tuple(Example(query, ("one",)) for query in ("cat", "dog"))
+    config = Config(
+        sampling=SamplingConfig(num_samples=2, retry_temperature=2.0),
+        training=TrainingConfig(batch_size=2, num_updates=1),
+    )
+    asked = []
+
+    class Scripted:
+        def sample(
+            self,
+            prompts: Sequence[str],
+            num_samples: int,
+            seed: int,
+            progress: Progress | None = None,
+            temperature: float | None = None,
+        ) -> list[list[Answer]]:
+            asked.append((sorted(prompt.split()[2] for prompt in prompts), num_samples, temperature))
+            known = [temperature is not None or "cat" in prompt for prompt in prompts]
+            ids = [policy.encode_answer("one" if knows else "two") for knows in known]
+            return [[Answer(tokens, (-0.5,) * len(tokens))] * num_samples for tokens in ids]
+
+    instructions = Instructions("right", "wrong")
+    method = build_method(config.method, instructions, policy)
+    data = HIRDataModule(config, Task("t", rows, rows, rows, exact_match), policy, method, instructions)
+    report = data.regenerate(Scripted(), iteration=0)
+    assert asked == [(["cat", "dog"], 2, None), (["dog"], 2, 2.0)]
+    trained = {(row.query, row.instruction, policy.decode(row.output_ids)) for row in data.buffer.rows()}
+    assert trained == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
+    assert report.num_samples == 6  # all, but the shares are of the first four
+    assert (report.fraction_correct, report.fraction_unique) == (0.5, 0.5)
 
 
 def probe(environment: dict[str, str], folder: Path, *arguments: str) -> list[dict]:

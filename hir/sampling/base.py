@@ -52,9 +52,14 @@ class Sampler(Protocol):
     def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None: ...
 
     def sample(
-        self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        num_samples: int,
+        seed: int,
+        progress: Progress | None = None,
+        temperature: float | None = None,
     ) -> list[list[Answer]]:
-        """``num_samples`` answers a prompt, in the prompts' order.
+        """``num_samples`` answers a prompt, in the prompts' order, at a temperature in place of the config's.
 
         The same weights, prompts and seed give the same answers.
         """

@@ -31,7 +31,12 @@ class GenerateSampler:
         self.root: Any = policy.model  # unused: generate reads weights where they are
 
     def sample(
-        self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        num_samples: int,
+        seed: int,
+        progress: Progress | None = None,
+        temperature: float | None = None,
     ) -> list[list[Answer]]:
         config = self.config
         # generate draws from torch's global generators: seed them here and put them back afterwards.
@@ -44,7 +49,7 @@ class GenerateSampler:
                 progress,
                 do_sample=True,
                 num_return_sequences=num_samples,
-                temperature=config.temperature,
+                temperature=temperature or config.temperature,
                 top_k=config.top_k,
                 top_p=config.top_p,
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -55,24 +56,31 @@ class T5Sampler:
         self.greedy_batch_size = greedy_batch_size
         self.weights = T5Weights(policy.model, config.max_new_tokens)
         self.root: Any = policy.model
-        self._batches: dict[tuple[int, int, int, bool], FixedBatch] = {}
+        self._batches: dict[tuple[int, int, int, bool, float], FixedBatch] = {}
 
     def sample(
-        self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None = None
+        self,
+        prompts: Sequence[str],
+        num_samples: int,
+        seed: int,
+        progress: Progress | None = None,
+        temperature: float | None = None,
     ) -> list[list[Answer]]:
         generator = torch.Generator().manual_seed(seed)
         uniforms = torch.rand(len(prompts), num_samples, self.config.max_new_tokens, 2, generator=generator)
-        return self._decode(prompts, num_samples, self.config.batch_size, uniforms, progress)
+        config = replace(self.config, temperature=temperature or self.config.temperature)
+        return self._decode(prompts, num_samples, config, uniforms, progress)
 
     def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
-        answers = self._decode(prompts, 1, self.greedy_batch_size, None, progress)
+        config = replace(self.config, batch_size=self.greedy_batch_size)
+        answers = self._decode(prompts, 1, config, None, progress)
         return [answer.tokens for (answer,) in answers]
 
     def _decode(
         self,
         prompts: Sequence[str],
         num_samples: int,
-        batch_size: int,
+        config: SamplingConfig,
         uniforms: Tensor | None,
         progress: Progress | None,
     ) -> list[list[Answer]]:
@@ -89,19 +97,24 @@ class T5Sampler:
             input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
             numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
             answer = self._answer if device.type == "cpu" else self._answer_in_fixed_batches
-            tokens, log_probs = answer(input_ids, attention_mask, num_samples, numbers)
+            tokens, log_probs = answer(input_ids, attention_mask, num_samples, numbers, config)
             for row, (ids, values) in enumerate(zip(tokens.tolist(), log_probs.tolist(), strict=True)):
                 answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
             return len(chosen)
 
         workers = sum(map(len, encoded)) // MIN_TOKENS if device.type == "cpu" else 1
-        for number in in_batches(decode, order, batch_size, workers):
+        for number in in_batches(decode, order, config.batch_size, workers):
             if progress:
                 progress(number)
         return answers
 
     def _answer(
-        self, input_ids: Tensor, attention_mask: Tensor, num_samples: int, uniforms: Tensor | None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_samples: int,
+        uniforms: Tensor | None,
+        config: SamplingConfig,
     ) -> tuple[Tensor, Tensor]:
         """Tokens and log-probabilities (N, T) of ``num_samples`` answers to each of P queries, N in all.
 
@@ -110,9 +123,10 @@ class T5Sampler:
             attention_mask: (P, S).
             num_samples: answers a query.
             uniforms: (N, T, 2) numbers in [0, 1); None decodes greedily.
+            config: how tokens are drawn.
         """
         queries = self.weights.encode(input_ids, attention_mask)
-        num_queries, max_length = len(input_ids), self.config.max_new_tokens
+        num_queries, max_length = len(input_ids), config.max_new_tokens
         rows = self.weights.rows(num_queries * num_samples)
         newest = torch.full((num_queries,), self.policy.start_id)
         place_of = torch.arange(num_queries)  # where a query stands among those still encoded
@@ -124,7 +138,7 @@ class T5Sampler:
         for t in range(max_length):
             logits = self.weights.decode(newest, slice(t, t + 1), t + 1, rows, queries)
             numbers = None if uniforms is None else uniforms[live, t]
-            chosen, values = draw(logits, row_of, numbers, self.config)
+            chosen, values = draw(logits, row_of, numbers, config)
             tokens[live, t], log_probs[live, t] = chosen, values
             ended |= chosen == self.policy.eos_id
             num_ended = int(ended.sum())
@@ -150,7 +164,12 @@ class T5Sampler:
         return tokens, log_probs
 
     def _answer_in_fixed_batches(
-        self, input_ids: Tensor, attention_mask: Tensor, num_samples: int, uniforms: Tensor | None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_samples: int,
+        uniforms: Tensor | None,
+        config: SamplingConfig,
     ) -> tuple[Tensor, Tensor]:
         """The same in batches of fixed sizes, whose steps a GPU can replay without the host.
 
@@ -161,29 +180,33 @@ class T5Sampler:
         input_ids = F.pad(input_ids, (0, padding), value=self.policy.pad_id)
         queries = self.weights.encode(input_ids, F.pad(attention_mask, (0, padding)))
         asked = torch.arange(len(input_ids), device=input_ids.device)
-        shape = (len(asked), num_samples, self.config.max_new_tokens)
+        shape = (len(asked), num_samples, config.max_new_tokens)
         tokens = torch.full(shape, self.policy.pad_id, device=input_ids.device)
         log_probs = torch.zeros(shape, device=input_ids.device)
-        batch = self._fixed_batch(len(asked), input_ids.shape[1], num_samples, uniforms is None)
+        kind = input_ids.shape[1], num_samples, uniforms is None
+        batch = self._fixed_batch(config, len(asked), *kind)
         batch.start(queries, None if uniforms is None else uniforms.to(input_ids.device))
-        for t in range(self.config.max_new_tokens):
+        for t in range(config.max_new_tokens):
             batch.step(t)
-            if t + 1 == self.config.max_new_tokens or (t + 1) % CHECK_EVERY == 0:
+            if t + 1 == config.max_new_tokens or (t + 1) % CHECK_EVERY == 0:
                 tokens[asked], log_probs[asked] = batch.answers(len(asked))
                 going = batch.going(len(asked))
                 if not len(going):
                     break
                 if size_of(len(going)) < size_of(len(asked)):
                     asked = asked[going]
-                    smaller = self._fixed_batch(len(asked), input_ids.shape[1], num_samples, uniforms is None)
+                    smaller = self._fixed_batch(config, len(asked), *kind)
                     smaller.go_on(batch, going)
                     batch = smaller
         return tokens.flatten(0, 1).cpu(), log_probs.flatten(0, 1).cpu()
 
-    def _fixed_batch(self, num_queries: int, length: int, num_samples: int, greedy: bool) -> FixedBatch:
-        key = (size_of(num_queries), length, num_samples, greedy)
+    def _fixed_batch(
+        self, config: SamplingConfig, num_queries: int, length: int, num_samples: int, greedy: bool
+    ) -> FixedBatch:
+        size = (size_of(num_queries), length, num_samples, greedy)
+        key = (*size, config.temperature)
         if key not in self._batches:
-            self._batches[key] = FixedBatch(self.weights, self.policy, self.config, *key)
+            self._batches[key] = FixedBatch(self.weights, self.policy, config, *size)
         return self._batches[key]
 
 
