@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import select
 import subprocess
 import sys
@@ -29,10 +28,9 @@ SMALL = [
 @functools.cache
 def forks() -> subprocess.Popen[str]:
     """This test process's tests/forks.py; it ends with its standard input."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "tests" / "forks.py")]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
 
 def run(

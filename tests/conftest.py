@@ -3,13 +3,14 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports transformers: no test may ask the network
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models here are too small to share among threads
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from tests.command_line import SMALL, run  # noqa: E402
 
-torch.set_num_threads(1)  # the models here are too small to share among threads
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 WORDS = ["<pad>", "</s>", "<unused>", "Q:", "A:", "right", "wrong", "cat", "dog", "one", "two"]
 
@@ -79,7 +80,7 @@ def shared(tmp_path_factory):
 def environment(shared):
     """Environment of a command line: one cache for all, so that the base is made once, and no network."""
     cache = str(shared / "cache")
-    return {**os.environ, "HIR_CACHE": cache, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "HIR_CACHE": cache, "WANDB_MODE": "offline"}
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -620,12 +619,10 @@ def test_to_dict_holds_plain_containers_only():
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_is_quick_and_lists_every_key(flag):
+def test_help_lists_every_key(flag):
     code = f"from hir.load_config import load_config\nload_config(['seed=3', '{flag}'])"
     code += "\nraise AssertionError('help must exit')"
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], cwd=CONF.parent, capture_output=True, text=True)
-    assert time.perf_counter() - start < 3
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 100
@@ -637,10 +634,13 @@ def test_help_is_quick_and_lists_every_key(flag):
     assert "  training.lr  (a number; default: " in done.stdout
 
 
-def test_reading_the_help_imports_nothing_heavy():
-    code = "import sys, hir.config_help as h; h.help_text()"
-    code += "; print({'torch', 'lightning', 'transformers'} & {*sys.modules})"
+@pytest.mark.parametrize("program", ["train.py", "hir/compare/__main__.py", "hir/sweep/__main__.py"])
+def test_help_imports_nothing_heavy(program):
+    code = f"import sys, runpy; sys.argv = [{program!r}, '--help']; sys.path[0] = '.'\n"
+    code += f"try: runpy.run_path({program!r}, run_name='__main__')\n"
+    code += "except SystemExit as end: assert not end.code\n"
+    code += "print({'torch', 'lightning', 'transformers', 'wandb', 'matplotlib'} & {*sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=CONF.parent, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "set()\n"
+    assert done.stdout.endswith("set()\n") and len(done.stdout) > 1000 and done.stderr == ""

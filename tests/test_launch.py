@@ -264,7 +264,8 @@ def assert_same_run(folder: Path, other: Path, tolerance: float = 0.0) -> None:
             torch.testing.assert_close(of_weight[part], other_moments[name][part], atol=tolerance, rtol=0)
     names = [{path.name for path in run.iterdir()} for run in (folder, other)]
     assert names[0] == names[1]
-    for name in ("samples.jsonl", "answers.jsonl"):
+    # The base was sampled; the trained model's answers may differ where its weights do.
+    for name in ("samples.jsonl",) if tolerance else ("samples.jsonl", "answers.jsonl"):
         assert (folder / name).read_text() == (other / name).read_text()
 
 

@@ -175,14 +175,15 @@ def test_a_task_of_a_file_gets_a_base_of_all_generated_tasks(small: ModelConfig)
 
 
 def test_pretraining_stops_at_the_accuracy(small: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    # After warm-up, accuracy is measured every CHECK_EVERY updates: any answer right ends it at 4.
+    """After warm-up it is measured every CHECK_EVERY updates: here all is right from the third time on."""
     monkeypatch.setattr(tiny, "WARMUP", 2)
     monkeypatch.setattr(tiny, "CHECK_EVERY", 4)
-    easy = {"min_items": 1, "max_items": 2, "max_count": 1, "max_answer": 2}
-    monkeypatch.setattr(tiny, "NUM_ROWS", 160)
-    base, _ = make(replace(small, base=replace(small.base, max_updates=200, lr=1e-2)), easy)
-    assert base.num_updates < 200 and base.num_updates % 4 == 0
-    assert base.accuracy >= 0.01
+    judged = []
+    task = type(generated_task("object_counting", {}))
+    verify = staticmethod(lambda row, output: judged.append(output) or len(judged) > 2 * 64)
+    monkeypatch.setattr(task, "verify", verify)
+    base, _ = make(replace(small, base=replace(small.base, accuracy=0.5, max_updates=200)))
+    assert (base.accuracy, base.num_updates) == (1.0, 12)
 
 
 def test_the_base_is_judged_as_the_task_judges(small: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:

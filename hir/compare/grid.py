@@ -253,8 +253,8 @@ def budget(config: Config) -> Mapping[str, str]:
         updates = max(1, round(training.passes * samples / training.batch_size))
     return {
         "iterations": str(config.trainer["max_epochs"]),
-        "samples an iteration": str(samples or f"{sampling.num_samples} of each query")
-        + (", more where all are wrong" if sampling.retry_temperature else ""),
+        "samples an iteration": str(samples or f"{sampling.num_samples} of each query"),
+        "as many more where all are wrong": "yes" if sampling.retry_temperature else "no",
         "rows trained on an iteration": str(updates * training.batch_size)
         if updates
         else f"{training.passes:g} passes",

@@ -1,7 +1,6 @@
 import random
 import re
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -173,13 +172,6 @@ def test_more_queries_than_there_are_is_refused() -> None:
         generator.splits(0, 500, 2, 3)
     with pytest.raises(UserError, match="more queries asked than it has: 73 for pre-training"):
         generator.pretraining_rows(0, 73)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_rows_come_quickly(name: str) -> None:
-    start = time.process_time()
-    generated_task(name, {}).splits(0, 5000, 10, 10)
-    assert time.process_time() - start < 2.0
 
 
 @pytest.mark.parametrize(
