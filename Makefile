@@ -15,7 +15,7 @@ INSTALL = install() { \
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast bench notebooks lint format format-check types clean
+.PHONY: help setup train test test-fast test-kernels bench notebooks lint format format-check types clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,16 @@ test: $(INSTALLED) ## Run all tests, on all cores
 
 test-fast: $(INSTALLED) ## Run the tests that are not marked slow
 	@$(PY) -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+# As a processor without vector units past SSE 4.1 rounds, as one with AVX2 does, and as this one does.
+KERNELS := "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41" \
+	"ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE" "OMP_NUM_THREADS=2"
+
+test-kernels: $(INSTALLED) ## Run all tests three times, as three kinds of processor round
+	@failed=0; for kernels in $(KERNELS); do \
+		echo "== $$kernels"; \
+		env $$kernels $(PY) -m pytest $(PARALLEL) $(ARGS) || failed=1; \
+	done; exit $$failed
 
 notebooks: $(INSTALLED) ## Execute notebooks/ and render them into docs/notebooks/
 	@$(PY) notebooks/render.py $(ARGS)
