@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from hir.config import TaskConfig, check
+from hir.config import TaskConfig, as_integer, check
 from hir.errors import UserError
 from hir.records import Example
 from hir.tasks.bigbench import read_rows
@@ -146,6 +146,7 @@ def generated_task(name: str, settings: dict[str, Any]) -> GeneratedTask[Any]:
     cls = generators()[name]
     types = get_type_hints(cls.Settings)
     known = [field.name for field in dataclasses.fields(cls.Settings)]
+    settings = {key: as_integer(value) if types.get(key) is int else value for key, value in settings.items()}
     for key, value in settings.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
