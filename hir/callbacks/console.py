@@ -76,6 +76,7 @@ class ConsoleReport(Callback):
                 f"[yellow]note[/]    {self.run.num_overlong} prompts are over "
                 f"{config.model.max_input_tokens} tokens and are cut in their middle"
             )
+        lines += [f"[yellow]note[/]    {escape(line)}" for line in self.run.long_targets]
         base = self.recorder.evaluation.base["test/accuracy"]
         lines.append(f"[bold]base[/]    {base:.3f} test accuracy before training")
         if self.run.base:

@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import importlib
+import json
 import pkgutil
 import random
 from collections.abc import Callable, Iterator
@@ -48,6 +49,20 @@ class Task:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     verify: Verifier
+
+    @property
+    def rows(self) -> tuple[Example, ...]:
+        """Those of all splits."""
+        return (*self.train, *self.validation, *self.test)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Differs from that of any other rows, and of the same ones in another order or split."""
+        splits = [
+            [(row.query, row.targets, row.options) for row in split]
+            for split in (self.train, self.validation, self.test)
+        ]
+        return hashlib.sha256(json.dumps(splits).encode()).hexdigest()[:16]
 
 
 def is_pretraining(query: str) -> bool:
