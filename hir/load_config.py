@@ -25,6 +25,7 @@ import json
 import re
 import warnings
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -262,8 +263,8 @@ def _parse_value(key: Key, text: str) -> Any:
     if key.kind is str:
         return _escape(text)
     read = _read_python(text)
-    if key.kind is list:
-        return _escape(read if _are_texts(read) else _read_texts(key, text))
+    if key.kind is list and read is None:
+        return _escape(_read_texts(key, text))
     if read is not None:
         return _escape(read)
     if ":" in text and text[0] not in "[{":
@@ -277,17 +278,17 @@ def _parse_value(key: Key, text: str) -> Any:
 
 
 def _read_python(text: str) -> Any:
-    """A list or a mapping as Python prints it, and so W&B's agent; None for any other text."""
+    """A list or a mapping as Python prints it, and so W&B's agent, or as JSON; None for any other text."""
     if not text.startswith(("[", "{")):
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of a backslash that YAML takes as it is
-            value = ast.literal_eval(text)
-        json.dumps(value)  # neither sets nor bytes
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-    return value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a backslash that YAML takes as it is
+        for read in (ast.literal_eval, json.loads):
+            with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                value = read(text)
+                json.dumps(value)  # neither sets nor bytes
+                return value
+    return None
 
 
 def _read_texts(key: Key, text: str) -> list[str]:
@@ -298,10 +299,6 @@ def _read_texts(key: Key, text: str) -> list[str]:
         text = text[1:-1]
     items = re.findall(r"""\s*("[^"]*"|'[^']*'|[^,]+?)\s*(?:,|$)""", text)
     return [item[1:-1] if item[0] in "'\"" and item[0] == item[-1] else item for item in items]
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _escape(value: Any) -> Any:
@@ -398,7 +395,7 @@ def _build(layers: list[Values]) -> Config:
             for item in value if isinstance(value, list) else [value]:
                 # OmegaConf would make "True" of yes, and let a: b be in a list.
                 if isinstance(item, bool | dict | list):
-                    raise ConfigError(f"{key}: YAML reads {item!r} there, which is no text: put it in quotes")
+                    raise ConfigError(f"{key} must be {found.type_name}, not {item!r}: put it in quotes")
         try:
             OmegaConf.update(tree, key, value)
         except ValidationError as error:

@@ -471,6 +471,11 @@ def test_no_experiment_may_be_spelled_out():
         ("training.num_updates=x", "training.num_updates must be an integer or null, not 'x'"),
         ("buffer.deduplicate=maybe", "buffer.deduplicate must be true or false, not 'maybe'"),
         ("instructions.correct=None", "instructions.correct must be text, not None"),
+        (
+            "instructions.others=[{'Answer': 'shortly'}]",
+            "instructions.others must be a list of texts, not {'Answer': 'shortly'}: put it in quotes",
+        ),
+        ("evaluation.tasks=[true]", "evaluation.tasks must be a list of texts, not True: put it in quotes"),
         ("evaluation.tasks=[a", "evaluation.tasks must be a list of texts, not '[a'"),
         ("trainer=3", "trainer must be a mapping, not 3"),
         (
@@ -574,12 +579,15 @@ def test_every_reserved_trainer_argument_is_refused_and_its_key_exists():
         ("training: {batch_size: 64.5}", "training.batch_size must be an integer, not 64.5"),
         (
             "instructions: {others: [Answer: shortly]}",
-            "reads {'Answer': 'shortly'} there, which is no text: put",
+            "must be a list of texts, not {'Answer': 'shortly'}: put it in",
         ),
-        ("wandb: {tags: [a, [b]]}", "wandb.tags: YAML reads ['b'] there, which is no text: put it in quotes"),
-        ("evaluation: {tasks: [yes]}", "evaluation.tasks: YAML reads True there"),
+        ("wandb: {tags: [a, [b]]}", "wandb.tags must be a list of texts, not ['b']: put it in quotes"),
+        (
+            "evaluation: {tasks: [yes]}",
+            "evaluation.tasks must be a list of texts, not True: put it in quotes",
+        ),
         ("evaluation: {tasks: [null]}", "evaluation.tasks must be a list of texts, not [None]"),
-        ("instructions: {correct: yes}", "instructions.correct: YAML reads True there"),
+        ("instructions: {correct: yes}", "instructions.correct must be text, not True: put it in quotes"),
         ("training: {lrr: 1}", "unknown key training.lrr: did you mean training.lr?"),
         ("training: 3", "training is a section: set one of its keys, such as training.batch_size"),
         ("task: word_sorting", "task is a section: choose its file by groups: {task: word_sorting}"),
