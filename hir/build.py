@@ -166,8 +166,9 @@ def long_targets(policy: Seq2SeqPolicy, tasks: Sequence[Task], max_new_tokens: i
     """A line on each task with rows to which no answer of so many tokens is right."""
     lines = []
     for task in tasks:
-        ids = iter(policy.token_ids([target for row in task.rows for target in row.targets]))
-        shortest = [(row, min((next(ids) for _ in row.targets), key=len)) for row in task.rows]
+        targets = list(dict.fromkeys(target for row in task.rows for target in row.targets))
+        ids = dict(zip(targets, policy.token_ids(targets), strict=True))
+        shortest = [(row, min((ids[target] for target in row.targets), key=len)) for row in task.rows]
         long = [
             len(target)
             for row, target in shortest
