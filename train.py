@@ -50,7 +50,7 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
     from hir.callbacks.recorder import RunRecorder
-    from hir.checkpoints import check_resume
+    from hir.checkpoints import check_resume, check_rows
     from hir.datamodule import rows_per_device
     from hir.quiet import quiet_libraries
 
@@ -61,6 +61,8 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows_per_device(config, trainer.world_size)
     run = build_run(config, say)
+    if config.resume:
+        check_rows(config, run.module.rows)
     evaluation = BigBenchEvaluation(
         config.evaluation, run.datamodule.instructions, run.datamodule.task, run.evaluation_tasks
     )

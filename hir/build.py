@@ -45,6 +45,8 @@ class Run:
     """Further tasks to evaluate on."""
     num_overlong: int
     """Prompts of the task that the encoder would cut."""
+    long_targets: tuple[str, ...]
+    """A line on each task with targets that no answer can hold."""
 
 
 def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
@@ -59,12 +61,14 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
         further = tuple(rest)
     method = build_method(config.method, instructions, policy)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
+    tasks = (task, *further)
     return Run(
-        module=HIRModule(config, policy, method, sampler),
+        module=HIRModule(config, policy, method, sampler, [task.fingerprint for task in tasks]),
         datamodule=HIRDataModule(config, task, policy, method, instructions),
         base=base,
         evaluation_tasks=further,
-        num_overlong=count_overlong(policy, (task, *further), instructions, config.model.overlong),
+        num_overlong=count_overlong(policy, tasks, instructions, config.model.overlong),
+        long_targets=long_targets(policy, tasks, config.sampling.max_new_tokens),
     )
 
 
@@ -145,11 +149,9 @@ def count_overlong(
     texts = (instructions.correct, instructions.wrong, *instructions.others)
     number = 0
     for task in tasks:
-        rows = (*task.train, *task.validation, *task.test)
-        lengths = [
-            max(len(ids) for ids in policy.token_ids([render_prompt(text, row.query) for text in texts]))
-            for row in rows
-        ]
+        rows = task.rows
+        by_text = (policy.token_ids([render_prompt(text, row.query) for row in rows]) for text in texts)
+        lengths = [max(of_row) for of_row in zip(*(list(map(len, ids)) for ids in by_text), strict=True)]
         long = sum(length > policy.max_input_tokens for length in lengths)
         if long and overlong == "refuse":
             raise UserError(
@@ -159,3 +161,25 @@ def count_overlong(
             )
         number += long
     return number
+
+
+def long_targets(policy: Seq2SeqPolicy, tasks: Sequence[Task], max_new_tokens: int) -> tuple[str, ...]:
+    """A line on each task with rows to which no answer of so many tokens is right."""
+    lines = []
+    for task in tasks:
+        targets = list(dict.fromkeys(target for row in task.rows for target in row.targets))
+        ids = dict(zip(targets, policy.token_ids(targets), strict=True))
+        shortest = [(row, min((ids[target] for target in row.targets), key=len)) for row in task.rows]
+        long = [
+            len(target)
+            for row, target in shortest
+            # A judge may ask for no more than a target's beginning.
+            if len(target) > max_new_tokens and not task.verify(row, policy.decode(target[:max_new_tokens]))
+        ]
+        if long:
+            number = "all" if len(long) == len(task.rows) else f"{len(long)} of"
+            lines.append(
+                f"{number} {len(task.rows)} targets of {task.name} are longer than sampling.max_new_tokens="
+                f"{max_new_tokens}, so that no answer to them can be right: set it to {max(long)}"
+            )
+    return tuple(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,25 @@ def check_resume(config: Config) -> Path:
             "raise trainer.max_epochs to go on"
         )
     return path
+
+
+def check_rows(config: Config, rows: Sequence[str]) -> None:
+    """Refuse to go on with a run whose rows have changed since: what it was trained on may be tested on.
+
+    Args:
+        rows: fingerprints of the tasks, the run's own first.
+
+    Raises:
+        UserError: they are others than the checkpoint's; one from before there were any is taken.
+    """
+    saved = read_checkpoint(find_checkpoint(str(config.resume))[1])["hir"].get("rows", rows)
+    names = (config.task.name, *config.evaluation.tasks)
+    for name, before, now in zip(names, saved, rows, strict=True):
+        if before != now:
+            raise UserError(
+                f"resume={config.resume}: the rows of task {name}, or their split, are others than those the "
+                "run was trained on: restore them, or start a new run"
+            )
 
 
 def _difference(saved: Any, now: Any, key: str) -> str | None:

@@ -28,6 +28,11 @@ def check_at_least(minimum: float, section: str, **values: float) -> None:
         check(minimum <= value < inf, f"{section}.{name}", f"at least {minimum}", value)
 
 
+def as_integer(value: Any) -> Any:
+    """A whole float, as W&B and YAML write some integers, as an integer; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 @dataclass
 class TaskConfig:
     """What is asked, and how its rows are split."""
@@ -103,7 +108,7 @@ class LoraConfig:
     dropout: float = 0.0
     """Dropout on the adapters' input."""
     target_modules: list[str] = field(default_factory=lambda: ["q", "v"])
-    """Names of the layers that get adapters."""
+    """Names of the layers that get adapters; all-linear for every linear layer but the head."""
 
     def __post_init__(self) -> None:
         check_at_least(0, "model.lora", r=self.r)

@@ -41,10 +41,11 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
         build_policy,
         count_overlong,
         load_evaluation_task,
+        long_targets,
         without_queries,
     )
     from hir.callbacks.evaluation import evaluate
-    from hir.checkpoints import load_weights
+    from hir.checkpoints import load_weights, read_checkpoint
     from hir.quiet import quiet_libraries
     from hir.sampling.base import build_sampler
     from hir.tasks.base import load_task
@@ -58,17 +59,26 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     tasks = [load_task(config.task, config.seed)]
     tasks += [load_evaluation_task(config, name) for name in config.evaluation.tasks]
+    if base:
+        tasks = [without_queries(task, base.queries) for task in tasks]
+    if trained and checkpoint and trained.task.name == config.task.name:
+        (rows, *_) = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
+        if rows != tasks[0].fingerprint:
+            print(
+                f"the rows of {config.task.name} are not split as in training: some may have been trained on"
+            )
     num_overlong = count_overlong(policy, tasks, build_instructions(config), config.model.overlong)
     if num_overlong:
         print(f"{num_overlong} prompts are over {config.model.max_input_tokens} tokens and are cut")
+    for line in long_targets(policy, tasks, config.sampling.max_new_tokens):
+        print(line)
     results: dict[str, Any] = {}
     for task in tasks:
-        rows = (without_queries(task, base.queries) if base else task).test
         right, wrong = (
-            evaluate(policy, sampler, task.verify, rows, instruction)
+            evaluate(policy, sampler, task.verify, task.test, instruction)
             for instruction in (config.instructions.correct, config.instructions.wrong)
         )
-        results[task.name] = {"rows": len(rows), "accuracy": right, "accuracy_p_wrong": wrong}
+        results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}
     return results
 
 

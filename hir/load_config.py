@@ -25,6 +25,7 @@ import json
 import re
 import warnings
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 from yaml import YAMLError  # type: ignore[import-untyped, unused-ignore]
 
-from hir.config import Config, ConfigError
+from hir.config import Config, ConfigError, as_integer
 from hir.config_keys import CHOICES, GROUPS, SECTIONS, Key, lookup, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,14 +111,18 @@ def check_trainer(config: Config) -> None:
     """Refuse what Lightning's Trainer does not know, what the project sets itself and what fails."""
     from lightning.pytorch import Trainer  # takes seconds, which --help need not wait for
 
-    known = list(inspect.signature(Trainer.__init__).parameters)[1:]
-    for name in config.trainer:
+    parameters = dict(list(inspect.signature(Trainer.__init__).parameters.items())[1:])
+    for name, value in config.trainer.items():
         if name in RESERVED_TRAINER_KEYS:
             key = RESERVED_TRAINER_KEYS[name]
             raise ConfigError(f"trainer.{name} is set by the project: {f'use {key}' if key else 'remove it'}")
-        if name not in known:
-            hint = suggest(name, known, prefix="trainer.") or ": see the documentation of lightning.Trainer"
+        if name not in parameters:
+            hint = suggest(name, parameters, prefix="trainer.")
+            hint = hint or ": see the documentation of lightning.Trainer"
             raise ConfigError(f"trainer.{name} is no argument of Lightning's Trainer{hint}")
+        kinds = str(parameters[name].annotation)
+        if "int" in kinds and "float" not in kinds:  # elsewhere 1.0 is a share, and 1 a number
+            config.trainer[name] = as_integer(value)
     epochs = config.trainer.get("max_epochs")
     if type(epochs) is not int or epochs < 1:
         rule = "trainer.max_epochs, the number of HIR iterations, must be an integer of at least 1"
@@ -127,9 +132,12 @@ def check_trainer(config: Config) -> None:
         raise ConfigError(
             f"trainer.accumulate_grad_batches must be an integer of at least 1, not {accumulated!r}"
         )
-    precision = config.trainer.get("precision")
-    if str(precision) in ("16", "16-mixed", "16-true"):
-        raise ConfigError(f"trainer.precision={precision} overflows in T5: use bf16-mixed or 32-true")
+    precision = str(config.trainer.get("precision"))
+    if precision not in ("None", "32", "32-true", "bf16", "bf16-mixed"):
+        problem = "overflows in T5" if "16" in precision else "is not supported"
+        if precision == "bf16-true":
+            problem = "rounds most of AdamW's updates away"
+        raise ConfigError(f"trainer.precision={precision} {problem}: use bf16-mixed or 32-true")
 
 
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
@@ -254,10 +262,11 @@ def _parse_value(key: Key, text: str) -> Any:
         return None
     if key.kind is str:
         return _escape(text)
-    if (read := _read_python(text)) is not None:
+    read = _read_python(text)
+    if key.kind is list and read is None:
+        return _escape(_read_texts(key, text))
+    if read is not None:
         return _escape(read)
-    if key.kind is list and not text.startswith("["):
-        return _escape([part.strip() for part in text.split(",")] if text else [])
     if ":" in text and text[0] not in "[{":
         return _escape(text)  # a duration such as 12:00:00:00, which YAML takes for one number
     try:
@@ -269,17 +278,27 @@ def _parse_value(key: Key, text: str) -> Any:
 
 
 def _read_python(text: str) -> Any:
-    """A list or a mapping as Python prints it, and so W&B's agent; None for any other text."""
+    """A list or a mapping as Python prints it, and so W&B's agent, or as JSON; None for any other text."""
     if not text.startswith(("[", "{")):
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of a backslash that YAML takes as it is
-            value = ast.literal_eval(text)
-        json.dumps(value)  # neither sets nor bytes
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-    return value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a backslash that YAML takes as it is
+        for read in (ast.literal_eval, json.loads):
+            with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                value = read(text)
+                json.dumps(value)  # neither sets nor bytes
+                return value
+    return None
+
+
+def _read_texts(key: Key, text: str) -> list[str]:
+    """The items of a list written by hand, with or without brackets: each is a text, whatever it holds."""
+    if text.startswith("["):
+        if not text.endswith("]"):
+            raise ConfigError(f"{key.name} must be {key.type_name}, not {text!r}")
+        text = text[1:-1]
+    items = re.findall(r"""\s*("[^"]*"|'[^']*'|[^,]+?)\s*(?:,|$)""", text)
+    return [item[1:-1] if item[0] in "'\"" and item[0] == item[-1] else item for item in items]
 
 
 def _escape(value: Any) -> Any:
@@ -367,10 +386,20 @@ def _build(layers: list[Values]) -> Config:
     """Merge layers over the defaults of the dataclasses, with their types checked."""
     tree = OmegaConf.structured(Config)
     for key, value in (item for layer in layers for item in layer.items()):
+        found = lookup(key)
+        if found.kind is int:
+            value = as_integer(value)
+        elif found.kind is list and isinstance(value, str) and not value.startswith("${"):
+            value = [value]
+        if found.kind in (str, list):
+            for item in value if isinstance(value, list) else [value]:
+                # OmegaConf would make "True" of yes, and let a: b be in a list.
+                if isinstance(item, bool | dict | list):
+                    raise ConfigError(f"{key} must be {found.type_name}, not {item!r}: put it in quotes")
         try:
             OmegaConf.update(tree, key, value)
         except ValidationError as error:
-            raise ConfigError(f"{key} must be {lookup(key).type_name}, not {value!r}") from error
+            raise ConfigError(f"{key} must be {found.type_name}, not {value!r}") from error
     try:
         config = OmegaConf.to_object(tree)
     except OmegaConfBaseException as error:

@@ -63,10 +63,10 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             model_config.dropout_rate = config.dropout
         shared = attention.NAME if model_config.model_type in attention.FAMILY else None
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        files = tokenizer.vocab_files_names.values()
-        if local and not any((Path(path) / name).is_file() for name in files):
-            # transformers makes up a tokenizer that knows no word instead.
-            raise UserError(f"model.path={path}: no tokenizer there, neither {' nor '.join(sorted(files))}")
+        if tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys() <= {"\u2581"}:
+            # transformers makes one up where it finds no file; ByT5's needs none.
+            files = " nor ".join(sorted(tokenizer.vocab_files_names.values()))
+            raise UserError(f"model.path={path}: no tokenizer that knows a word there, neither {files}")
         with _quiet():
             model, info = AutoModelForSeq2SeqLM.from_pretrained(
                 path,
@@ -132,7 +132,8 @@ def add_lora(model: Any, config: LoraConfig) -> Any:
         r=config.r,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=list(config.target_modules),
+        # peft takes its own name for all layers only outside a list.
+        target_modules="all-linear" if "all-linear" in config.target_modules else config.target_modules,
     )
     try:
         return peft.get_peft_model(model, settings)

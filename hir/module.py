@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,14 +28,23 @@ class HIRModule(LightningModule):
         policy: the language model that is trained.
         method: gives the loss.
         sampler: draws answers from the live weights.
+        rows: fingerprints of the tasks, the run's own first, for its checkpoints.
     """
 
-    def __init__(self, config: Config, policy: Seq2SeqPolicy, method: Method, sampler: Sampler) -> None:
+    def __init__(
+        self,
+        config: Config,
+        policy: Seq2SeqPolicy,
+        method: Method,
+        sampler: Sampler,
+        rows: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.config = config
         self.policy = policy
         self.method = method
         self.sampler = sampler
+        self.rows = list(rows)
         self.report: SamplingReport | None = None
         """What the current iteration's sampling brought."""
         self.stage: Stage = silent_stage
@@ -98,7 +108,11 @@ class HIRModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["hir"] = {"config": to_dict(self.config), "num_samples": self.num_samples}
+        checkpoint["hir"] = {
+            "config": to_dict(self.config),
+            "num_samples": self.num_samples,
+            "rows": self.rows,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.num_samples = checkpoint["hir"]["num_samples"]

@@ -360,6 +360,13 @@ def test_an_empty_section_of_a_file_sets_nothing(tmp_path):
     assert load_config([write(tmp_path, "training:\ntask: {settings: }")]).training == Config().training
 
 
+def test_a_file_may_give_one_text_for_a_list_and_a_whole_number_with_a_point(tmp_path):
+    text = "model: {lora: {target_modules: all-linear}}\ntraining: {batch_size: 64.0}\nwandb: {tags: [2024]}"
+    config = load_config([write(tmp_path, text)])
+    assert config.model.lora.target_modules == ["all-linear"] and config.wandb.tags == ["2024"]
+    assert config.training.batch_size == 64 and type(config.training.batch_size) is int
+
+
 # Syntax of the command line
 
 
@@ -379,9 +386,19 @@ def test_an_empty_section_of_a_file_sets_nothing(tmp_path):
         ("evaluation.tasks=[a,b]", "evaluation", "tasks", ["a", "b"]),
         ("evaluation.tasks=a, b", "evaluation", "tasks", ["a", "b"]),
         ("evaluation.tasks=a", "evaluation", "tasks", ["a"]),
+        ("evaluation.tasks=[yes, 010, None, 2.0]", "evaluation", "tasks", ["yes", "010", "None", "2.0"]),
         ("evaluation.tasks=", "evaluation", "tasks", []),
         ("instructions.others=['Yes, please', \"${x}\"]", "instructions", "others", ["Yes, please", "${x}"]),
+        (
+            "instructions.others=[Answer: shortly, {x} is: a, 'a, b', it's]",
+            "instructions",
+            "others",
+            ["Answer: shortly", "{x} is: a", "a, b", "it's"],
+        ),
+        ("instructions.others=Answer: shortly", "instructions", "others", ["Answer: shortly"]),
         ("instructions.correct=", "instructions", "correct", ""),
+        ("training.batch_size=64.0", "training", "batch_size", 64),
+        ("task.num_train=1e2", "task", "num_train", 100),
         ("task.data_dir=", "task", "data_dir", None),
         ("task.name=123", "task", "name", "123"),
         ("instructions.correct=a: b, 'c' = \"d\" #e", "instructions", "correct", "a: b, 'c' = \"d\" #e"),
@@ -407,6 +424,10 @@ def test_values_are_read_by_the_type_of_their_key(argument, section, name, expec
         ("trainer.fast_dev_run=True", True),
         ("trainer.limit_val_batches=None", None),
         ("trainer.max_time=12:00:00:00", "12:00:00:00"),
+        ("trainer.max_epochs=3.0", 3),
+        ("trainer.limit_val_batches=1.0", 1.0),  # all of them; 1 would be one
+        ("trainer.precision=bf16", "bf16"),
+        ("trainer.precision=32", 32),
     ],
 )
 def test_trainer_values_are_read_as_yaml(argument, expected):
@@ -449,6 +470,11 @@ def test_no_experiment_may_be_spelled_out():
         ("training.num_updates=x", "training.num_updates must be an integer or null, not 'x'"),
         ("buffer.deduplicate=maybe", "buffer.deduplicate must be true or false, not 'maybe'"),
         ("instructions.correct=None", "instructions.correct must be text, not None"),
+        (
+            "instructions.others=[{'Answer': 'shortly'}]",
+            "instructions.others must be a list of texts, not {'Answer': 'shortly'}: put it in quotes",
+        ),
+        ("evaluation.tasks=[true]", "evaluation.tasks must be a list of texts, not True: put it in quotes"),
         ("evaluation.tasks=[a", "evaluation.tasks must be a list of texts, not '[a'"),
         ("trainer=3", "trainer must be a mapping, not 3"),
         (
@@ -468,6 +494,23 @@ def test_no_experiment_may_be_spelled_out():
             "trainer.precision=16-mixed overflows in T5: use bf16-mixed or 32-true",
         ),
         ("trainer.precision=16", "trainer.precision=16 overflows in T5: use bf16-mixed or 32-true"),
+        (
+            "trainer.precision=bf16-true",
+            "trainer.precision=bf16-true rounds most of AdamW's updates away: use bf16-mixed or 32-true",
+        ),
+        (
+            "trainer.precision=64-true",
+            "trainer.precision=64-true is not supported: use bf16-mixed or 32-true",
+        ),
+        ("trainer.precision=64", "trainer.precision=64 is not supported: use bf16-mixed or 32-true"),
+        (
+            "trainer.precision=transformer-engine",
+            "trainer.precision=transformer-engine is not supported: use bf16-mixed or 32-true",
+        ),
+        (
+            "model.lora.target=all-linear",
+            "unknown key model.lora.target: did you mean model.lora.target_modules?",
+        ),
         ("sampling.temperature=-1", "sampling.temperature must be above 0, not -1.0"),
         ("method.alpha=-0.5", "method.alpha must be at least 0, not -0.5"),
     ],
@@ -532,6 +575,18 @@ def test_every_reserved_trainer_argument_is_refused_and_its_key_exists():
     [
         ("training: {lr: fast}", "training.lr must be a number, not 'fast'"),
         ("trainng: {lr: 1}", "unknown key trainng"),
+        ("training: {batch_size: 64.5}", "training.batch_size must be an integer, not 64.5"),
+        (
+            "instructions: {others: [Answer: shortly]}",
+            "must be a list of texts, not {'Answer': 'shortly'}: put it in",
+        ),
+        ("wandb: {tags: [a, [b]]}", "wandb.tags must be a list of texts, not ['b']: put it in quotes"),
+        (
+            "evaluation: {tasks: [yes]}",
+            "evaluation.tasks must be a list of texts, not True: put it in quotes",
+        ),
+        ("evaluation: {tasks: [null]}", "evaluation.tasks must be a list of texts, not [None]"),
+        ("instructions: {correct: yes}", "instructions.correct must be text, not True: put it in quotes"),
         ("training: {lrr: 1}", "unknown key training.lrr: did you mean training.lr?"),
         ("training: 3", "training is a section: set one of its keys, such as training.batch_size"),
         ("task: word_sorting", "task is a section: choose its file by groups: {task: word_sorting}"),

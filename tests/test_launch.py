@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import train
-from hir.checkpoints import check_resume, read_checkpoint
-from hir.config import Config
+from hir.checkpoints import check_resume, check_rows, read_checkpoint
+from hir.config import Config, EvaluationConfig
 from hir.errors import UserError
 from hir.launch import (
     Launcher,
@@ -172,6 +172,23 @@ def test_a_run_killed_in_its_last_test_says_what_it_lacks(killed: Path) -> None:
     assert "summary.json" in told() and f"`python -m hir.evaluate run={killed}`" in told()
     (killed / "summary.json").write_text('{"iterations": 3}')
     assert "summary.json" not in told() and "raise trainer.max_epochs" in told()
+
+
+def test_rows_of_before_go_on_and_others_are_refused_by_the_name_of_their_task(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints/last.ckpt"
+    path.parent.mkdir()
+    (tmp_path / "config.yaml").touch()
+    config = Config(resume=str(tmp_path), evaluation=EvaluationConfig(tasks=["more"]))
+    torch.save({"hir": {}}, path)  # of a run from before there were fingerprints
+    check_rows(config, ["a", "b"])
+    torch.save({"hir": {"rows": ["a", "b"]}}, path)
+    check_rows(config, ["a", "b"])
+    for rows, name in ((["c", "b"], "object_counting"), (["a", "c"], "more")):
+        with pytest.raises(
+            UserError, match=f"^resume={tmp_path}: the rows of task {name}, or their split, "
+        ) as e:
+            check_rows(config, rows)
+        assert "\n" not in str(e.value)
 
 
 def test_a_checkpoint_is_looked_at_without_reading_its_tensors(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, T5Config, T5ForConditionalGeneration
+from transformers import ByT5Tokenizer, GPT2Config, T5Config, T5ForConditionalGeneration
 from transformers.activations import ACT2FN
 
 from hir import attention
@@ -17,6 +17,7 @@ from hir.models import load_policy
 from hir.policy import Seq2SeqPolicy
 from hir.records import TrainingExample
 from hir.sampling.generate import GenerateSampler
+from hir.sampling.t5 import T5Sampler
 
 # Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
 # 7 cat, 8 dog, 9 one, 10 two.
@@ -148,7 +149,7 @@ BROKEN: list[tuple[Callable[[Path], None], str]] = [
         lambda folder: edit_config(folder, decoder_start_token_id=None),
         ": config.json has no decoder_start_tok",
     ),
-    (without_tokenizer, "no tokenizer there, neither spiece.model nor tokenizer.json"),
+    (without_tokenizer, "no tokenizer that knows a word there, neither spiece.model nor tokenizer.json"),
 ]
 
 
@@ -173,6 +174,26 @@ def test_a_broken_folder_is_refused_in_one_line(
     message = str(error.value)
     assert message.startswith(f"model.path={folder}") and said in message and "\n" not in message
     assert not caplog.records  # transformers' own table of faults stays out of the way
+
+
+@pytest.mark.parametrize("named_in", ["tokenizer_config.json", "config.json"])
+def test_byt5_needs_no_file_of_words_and_loses_no_character(tmp_path: Path, named_in: str) -> None:
+    shape = T5Config(vocab_size=384, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+                     decoder_start_token_id=0)  # fmt: skip
+    T5ForConditionalGeneration(shape).save_pretrained(tmp_path)
+    if named_in == "config.json":
+        edit_config(tmp_path, tokenizer_class="ByT5Tokenizer")
+    else:
+        ByT5Tokenizer().save_pretrained(tmp_path)
+    policy = load(tmp_path)
+    assert policy.token_ids(["a", "bc\u00e9"]) == [
+        [100, 1],
+        [101, 102, 198, 172, 1],
+    ]  # bytes + 3, the end last
+    for text in ("if a < b: {c} &lt; ~ caf\u00e9 , \U0001f600 .", "&amp;lt; \u2581 a  b\nc"):
+        assert policy.decode(policy.encode_answer(text)) == policy.text.escape(text) == text
+    (answers,) = T5Sampler(policy, SamplingConfig(), greedy_batch_size=2).sample(["a < b"], 4, seed=1)
+    assert len(answers) == 4 and all(isinstance(policy.decode(answer.tokens), str) for answer in answers)
 
 
 def test_a_missing_folder_is_not_looked_up_on_the_hub(
@@ -219,6 +240,13 @@ def test_lora_trains_adapters_of_the_named_layers_alone(folder: Path) -> None:
     assert len(names) == 6 and all(".q.lora_" in name for name in names)
     # 16 x 2 and 2 x 16 numbers an adapter
     assert sum(w.numel() for w in policy.parameters() if w.requires_grad) == 3 * 2 * 32
+
+
+@peft_warning
+def test_all_linear_is_every_linear_layer_but_the_head(folder: Path) -> None:
+    pytest.importorskip("peft")
+    names = trainable(load(folder, lora=LoraConfig(r=2, target_modules=["all-linear"])))
+    assert {name.partition(".lora_")[0].rpartition(".")[2] for name in names} == {*"qkvo", "wi", "wo"}
 
 
 @peft_warning

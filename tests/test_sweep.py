@@ -300,6 +300,44 @@ def test_arguments_beat_the_file_and_its_command(tmp_path: Path) -> None:
     assert two.cell.folder == Path("o/run002")
 
 
+def test_variables_of_the_environment_in_a_command_are_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"{GRID}command: ['${{program}}', 'task.data_dir=${{envvar:HIR_TEST}}/x', '${{args}}']\n"
+    monkeypatch.setenv("HIR_TEST", "/data")
+    sweep = parse_arguments([write(tmp_path, text)])
+    assert sweep.runs[0].cell.config.task.data_dir == "/data/x"
+    assert sweep.identity["command"][1] == "task.data_dir=/data/x"  # other data is another sweep
+    monkeypatch.delenv("HIR_TEST")
+    with pytest.raises(UserError, match="HIR_TEST} stands for a variable of the environment that is not set"):
+        parse_arguments([write(tmp_path, text)])
+
+
+def test_texts_of_a_list_come_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    text = "method: grid\nparameters: {instructions.others: {values: [['a: b', 'yes', '\U0001f600, c']]}}\n"
+    (run,) = parse_arguments([write(tmp_path, text)]).runs
+    assert run.cell.config.instructions.others == ["a: b", "yes", "\U0001f600, c"]
+
+
+def test_bounds_are_read_as_wandb_does_but_for_integers_of_a_key_that_takes_fractions(tmp_path: Path) -> None:
+    text = (
+        "method: random\nparameters:\n  training.lr: {distribution: log_uniform, min: 0.00001, max: 0.01}\n"
+        "  method.alpha: {min: 0, max: 1}\n  training.batch_size: {min: 16, max: 18}\n"
+        "  method.beta: {distribution: int_uniform, min: 0, max: 1}\n"
+    )
+    sweep = parse_arguments([write(tmp_path, text), "count=5"])
+    (note,) = sweep.notes
+    assert note == (
+        "training.lr: log_uniform takes logarithms as bounds, as by W&B, and draws 1 to 1.01: "
+        "log_uniform_values takes the values themselves"
+    )
+    settings = [run.settings for run in sweep.runs]
+    assert all(1 < drawn["training.lr"] < 1.02 for drawn in settings)
+    assert all(0 < drawn["method.alpha"] < 1 for drawn in settings)
+    assert {drawn["training.batch_size"] for drawn in settings} <= {16, 17, 18}
+    assert {drawn["method.beta"] for drawn in settings} <= {0, 1}
+
+
 def test_what_needs_a_server_is_noted(tmp_path: Path) -> None:
     text = """\
 method: bayes
@@ -356,6 +394,9 @@ def with_parameter(text: str) -> str:
         (f"{SPACE}methd: grid\n", ["count=1"], "unknown key methd: did you mean method?"),
         (f"{SPACE}command: ['${{program}}', '${{args_json}}']\n", ["count=1"], "not '${args_json}'"),
         (f"{SPACE}command: [torchrun, '${{program}}', '${{args}}']\n", ["count=1"], "'torchrun' before"),
+        (f"{SPACE}command: ['${{program}}', '${{args_no_boolean_flags}}']\n", ["count=1"], "${envvar:NAME}"),
+        (f"{SPACE}command: ['${{program}}', '${{args}}', run_dir=x]\n", ["count=1"], "run_dir is set by the"),
+        (f"{SPACE}command: ['${{program}}', --lrr=1, '${{args}}']\n", ["count=1"], "unknown key lrr"),
         (f"{SPACE}command: ['${{program}}', seed=1]\n", ["count=1"], "no run would get its settings"),
         ("method: random\n", ["count=1"], "parameters is missing or empty"),
         ("method: custom\nparameters: {seed: {value: 1}}\n", [], "method must be grid, random or bayes"),

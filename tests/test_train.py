@@ -225,6 +225,7 @@ def test_resume_into_the_folder_of_another_run_is_refused(
 def test_evaluate_gives_the_test_accuracy_of_the_summary(finished: Path, environment: dict[str, str]) -> None:
     done = run(environment, f"run={finished}", program="-m hir.evaluate")
     assert done.returncode == 0, done.stderr
+    assert "split as in training" not in done.stdout
     result = json.loads(done.stdout.splitlines()[-1])["object_counting"]
     assert result["rows"] == 30
     summary = json.loads((finished / "summary.json").read_text())
@@ -232,7 +233,7 @@ def test_evaluate_gives_the_test_accuracy_of_the_summary(finished: Path, environ
 
 
 def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str], tmp_path: Path) -> None:
-    """Two tokens cannot spell the targets: the run goes on, on wrong rows, and says so."""
+    """Two tokens cannot spell the targets: the run goes on, on wrong rows, and says so. Not on other rows."""
     data = tmp_path / "data"
     data.mkdir()
     examples = [{"input": f"What is {i}?", "target": f"never {i}"} for i in range(60)]
@@ -249,6 +250,19 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     done = run(environment, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "no sample of this iteration was correct" in done.stdout
+    assert "note    all 60 targets of impossible are longer than sampling.max_new_tokens=2, so" in done.stdout
+    examples.append({"input": "What is 60?", "target": "never 60"})
+    (data / "impossible.json").write_text(json.dumps({"examples": examples}))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
+    done = run(environment, f"resume={tmp_path / 'run'}", "trainer.max_epochs=2")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert (
+        "the rows of task impossible, or their split, are others than those the run was trained"
+        in done.stderr
+    )
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
+    done = run(environment, f"run={tmp_path / 'run'}", program="-m hir.evaluate")
+    assert done.stdout.startswith("the rows of impossible are not split as in training: some may have been")
     done = run(environment, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}")
     assert done.returncode == 2
     assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1

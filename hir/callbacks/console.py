@@ -98,6 +98,7 @@ class ConsoleReport(Callback):
                 f"[yellow]note[/]    {self.run.num_overlong} prompts are over "
                 f"{config.model.max_input_tokens} tokens and are cut in their middle"
             )
+        lines += [f"[yellow]note[/]    {escape(line)}" for line in self.run.long_targets]
         return lines
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

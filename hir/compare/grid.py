@@ -188,7 +188,7 @@ def as_argument(key: str, value: Any) -> str:
     if isinstance(value, str):
         return f"{key}={value}"
     try:
-        return f"{key}={json.dumps(value)}"
+        return f"{key}={json.dumps(value, ensure_ascii=False)}"
     except (TypeError, ValueError) as error:
         raise UserError(f"{key} holds what is no value of train.py: {error} (a date wants quotes)") from error
 

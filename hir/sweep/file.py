@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +73,18 @@ def read_file(path: Path) -> dict[str, Any]:
     cap = tree.get("run_cap")
     if cap is not None and (type(cap) is not int or cap < 1):
         raise UserError(f"{path}: run_cap must be an integer of at least 1, not {cap!r}")
+    if isinstance(tree.get("command"), list):
+        tree["command"] = [
+            re.sub(r"\$\{envvar:([^}]*)\}", _variable, part) if isinstance(part, str) else part
+            for part in tree["command"]
+        ]
     return tree
+
+
+def _variable(macro: re.Match[str]) -> str:
+    if macro[1] not in os.environ:  # W&B's agent would pass on the name
+        raise UserError(f"command: {macro[0]} stands for a variable of the environment that is not set")
+    return os.environ[macro[1]]
 
 
 def read_metric(tree: Mapping[str, Any], notes: list[str]) -> Metric:
@@ -129,7 +142,8 @@ def command_arguments(tree: Mapping[str, Any]) -> tuple[list[str], list[str]]:
             raise UserError(f"command: {part!r} before ${{program}} is nothing that is run here")
     for part in after:
         if part not in ARGUMENTS and (part.startswith("${") or "=" not in part):
-            raise UserError(f"command: train.py takes {' or '.join(ARGUMENTS)} and key=value, not {part!r}")
+            forms = f"{' or '.join(ARGUMENTS)}, ${{envvar:NAME}} and key=value"
+            raise UserError(f"command: train.py takes {forms}, not {part!r}")
     place = next((i for i, part in enumerate(after) if part in ARGUMENTS), None)
     if place is None:
         raise UserError(f"command holds neither {' nor '.join(ARGUMENTS)}: no run would get its settings")

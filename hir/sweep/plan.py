@@ -79,6 +79,8 @@ def parse_arguments(argv: Sequence[str]) -> Sweep:
     count, draw_seed = count or cap, 1 if seed is None else seed
     drawn = grid(parameters, count) if method == "grid" else random_search(parameters, count or 0, draw_seed)
     before, after = command_arguments(tree)
+    for part in (*before, *after):
+        _check_key(part.removeprefix("--").partition("=")[0], "command: ")
     fixed = before, [*after, *(f"{key}={text}" for key, text in overrides.items())]
     metric = read_metric(tree, notes)
     varied = tuple(parameter for parameter in parameters if not parameter.fixed)
@@ -115,6 +117,13 @@ def _parameters(tree: Mapping[str, Any], notes: list[str], overrides: Mapping[st
         if parameter.name in names:
             raise UserError(f"the file's parameters: {parameter.name} is given twice")
         names.add(parameter.name)
+        kind = parameter.distribution
+        if parameter.log and parameter.bounds and not kind.endswith("_values"):
+            low, high = parameter.bounds
+            notes.append(
+                f"{parameter.name}: {kind} takes logarithms as bounds, as by W&B, and draws {low:.4g} to "
+                f"{high:.4g}: {kind}_values takes the values themselves"
+            )
     if "logger" not in overrides:
         logged = [parameter for parameter in parameters if parameter.name == "logger"]
         if any("wandb" in str(parameter.options) for parameter in logged):

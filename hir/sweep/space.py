@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from hir.compare.grid import as_argument
-from hir.config_keys import suggest
+from hir.config_keys import KEYS, suggest
 from hir.errors import UserError
 from hir.randomness import generator
 from hir.sweep.distributions import DISTRIBUTIONS, Distribution, Options
@@ -128,7 +128,8 @@ def _implied(name: str, given: Options) -> str:
             f"{name}: {', '.join(given)} tell no distribution: give value, values, or min and max"
         )
     whole = keys == "max min" and all(type(bound) is int for bound in given.values())
-    return "int_uniform" if whole else kinds[keys]
+    fractions = name in KEYS and KEYS[name].kind is float  # of which W&B knows nothing
+    return "int_uniform" if whole and not fractions else kinds[keys]
 
 
 def _check(name: str, kind: str, options: Options, wanted: Distribution) -> None:

@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import importlib
+import json
 import pkgutil
 import random
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from hir.config import TaskConfig, check
+from hir.config import TaskConfig, as_integer, check
 from hir.errors import UserError
 from hir.records import Example
 from hir.tasks.bigbench import read_rows
@@ -48,6 +49,20 @@ class Task:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     verify: Verifier
+
+    @property
+    def rows(self) -> tuple[Example, ...]:
+        """Those of all splits."""
+        return (*self.train, *self.validation, *self.test)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Differs from that of any other rows, and of the same ones in another order or split."""
+        splits = [
+            [(row.query, row.targets, row.options) for row in split]
+            for split in (self.train, self.validation, self.test)
+        ]
+        return hashlib.sha256(json.dumps(splits).encode()).hexdigest()[:16]
 
 
 def is_pretraining(query: str) -> bool:
@@ -146,6 +161,7 @@ def generated_task(name: str, settings: dict[str, Any]) -> GeneratedTask[Any]:
     cls = generators()[name]
     types = get_type_hints(cls.Settings)
     known = [field.name for field in dataclasses.fields(cls.Settings)]
+    settings = {key: as_integer(value) if types.get(key) is int else value for key, value in settings.items()}
     for key, value in settings.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)

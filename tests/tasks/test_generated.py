@@ -185,7 +185,7 @@ def test_more_queries_than_there_are_is_refused() -> None:
         ("object_counting", {"zzz": 3}, "known: min_items, max_items"),
         ("object_counting", {"max_items": "4"}, "task.settings.max_items must be of type int, not '4'"),
         ("object_counting", {"max_items": True}, "must be of type int, not True"),
-        ("object_counting", {"max_items": 3.0}, "must be of type int, not 3.0"),
+        ("object_counting", {"max_items": 3.5}, "must be of type int, not 3.5"),
         ("object_counting", {"max_items": 9}, "min_items <= max_items <= 8"),
         ("object_counting", {"min_items": 0}, "1 <= min_items"),
         ("object_counting", {"max_count": 10}, "max_count must be 1 to 9"),
@@ -205,6 +205,11 @@ def test_more_queries_than_there_are_is_refused() -> None:
 def test_bad_settings(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         generated_task(name, settings)
+
+
+def test_a_whole_number_with_a_point_is_an_integer_where_one_is_wanted() -> None:
+    max_items = generated_task("object_counting", {"max_items": 3.0}).settings.max_items
+    assert max_items == 3 and type(max_items) is int
 
 
 def test_known_tasks_are_the_papers_twelve_at_least() -> None:
