@@ -21,7 +21,7 @@ _LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
     r"(?:[(\[] ?([a-z]{1,2}) ?[)\]][.:]?|[(\[]?([a-z]{1,2})[)\].:]) ?(.+)", re.IGNORECASE
 )
-_CUE = re.compile(r"answer ?: ?(?=.)", re.IGNORECASE)
+_CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
 _PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
 
 # Leading zeros make a code ("05", "0011") and no number; exponents are short, for values are written out.
@@ -30,11 +30,8 @@ _QUANTITY = re.compile(
     r"((?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?|\.\d+)((?:[eE][+-]?\d{1,3})?)"
     r"(\D*)"
 )
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 _UNITS = {"percent": "%", "dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
 _PLAIN = str.maketrans("‐‑‒–—―−‘’‚‛“”„‟«»⁄。", '-------\'\'\'\'""""""/.')
-# Compatibility forms that NFKC would turn into something else: "2²" into "22".
-_KEPT = ("<super>", "<sub>", "<circle>", "<square>")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -52,15 +49,13 @@ def normalise_answer(text: str) -> str:
         exact = Context(prec=len(digits), Emax=MAX_EMAX, Emin=MIN_EMIN)
         value = Decimal(sign + digits.replace(",", "") + exponent).normalize(exact)
         return f"{value or Decimal(0):f} {symbol}{_unit(unit.strip())}".rstrip()
-    text = text.casefold()
-    if lone := _LETTER.fullmatch(text):
-        return lone[1]
-    return re.sub(r" ?([^\w\s.+-]) ?", r"\1", text)
+    lone = re.fullmatch(r"\(? ?([a-z]) ?[).:]?", text, re.IGNORECASE)
+    return _fold(lone[1] if lone else text)
 
 
 def is_number(text: str) -> bool:
     """Whether a text is a number without a unit, and so compared by its value."""
-    return _NUMBER.fullmatch(normalise_answer(text)) is not None
+    return re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", normalise_answer(text)) is not None
 
 
 def exact_match(example: Example, output: str) -> bool:
@@ -80,13 +75,10 @@ def option_letter(index: int) -> str:
 def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int | None:
     """Index of the one option the text names as a whole, or None. The first reading that applies decides:
 
-    1. a letter that labels an option, with or without brackets ("(B)", "B", "b)", "B.", "(B"), whatever the
-       texts of the options are: with options ("B", "A") the output "B" is option (B), whose text is "A";
+    1. if ``lettered``, a letter that labels an option, with or without brackets ("(B)", "B", "b)", "B."),
+       whatever the texts are: with options ("B", "A") the output "B" is option (B), whose text is "A";
     2. the text of exactly one option: character by character, or else as :func:`normalise_answer` has it;
-    3. a marked letter and the text of that same option ("(B) the owl"); with the text of another one: None.
-
-    Args:
-        lettered: whether the query labels the options; if not, letters name none of them.
+    3. if ``lettered``, a marked letter and the text of that same option ("(B) the owl"), not of another one.
     """
     text = text if lettered else _without_prompt_cue(text)
     answer = _clean(text)
@@ -99,8 +91,9 @@ def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int
     ):
         if said and said in texts:
             return texts.index(said) if texts.count(said) == 1 else None
-    if (match := _LETTER_AND_TEXT.fullmatch(answer)) and (letter := match[1] or match[2]).upper() in letters:
-        index = letters.index(letter.upper())
+    match = _LETTER_AND_TEXT.fullmatch(answer)
+    if match and (letter := (match[1] or match[2]).upper()) in letters:
+        index = letters.index(letter)
         same = normalise_answer(match[3]) == normalise_answer(options[index])
         return index if same and read_choice(match[3], options, False) in (index, None) else None
     return None
@@ -130,10 +123,7 @@ def _without_prompt_cue(text: str) -> str:
 
 def _clean(text: str) -> str:
     """A text without what can stand around an answer."""
-    text = _one_line(text)
-    if cue := _CUE.match(text):
-        text = text[cue.end() :]
-    text = _without_stop(text)
+    text = _without_stop(_CUE.sub("", _one_line(text)))
     if text[:1] in ('"', "'") and text[-1] == text[0] and text.count(text[0]) == 2 and text[1:-1].strip():
         text = _without_stop(text[1:-1].strip())
     return text
@@ -152,19 +142,22 @@ def _without_stop(text: str) -> str:
 
 
 def _compatible(character: str) -> str:
-    decomposition = unicodedata.decomposition(character)
-    if decomposition.startswith(_KEPT):
-        return character
+    kind = unicodedata.decomposition(character)
+    if kind.startswith(("<super>", "<sub>", "<circle>", "<square>")):
+        return character  # 2² is not 22
     if unicodedata.category(character) == "Cf":  # soft hyphens, joiners, marks of direction
         return ""
     if character.isdecimal():
         return str(unicodedata.decimal(character))
     plain = unicodedata.normalize("NFKC", character)
-    return f" {plain}" if decomposition.startswith("<fraction>") else plain  # 1½ is 1 1/2
+    return f" {plain}" if kind.startswith("<fraction>") else plain  # 1½ is 1 1/2
 
 
 def _unit(text: str) -> str:
     if re.fullmatch("[mM][a-zA-Z]", text):
         return text[0] + text[1].lower()  # 5 mW is not 5 MW
-    folded = re.sub(r" ?([^\w\s.+-]) ?", r"\1", text.casefold())
-    return _UNITS.get(folded, folded)
+    return _UNITS.get(_fold(text), _fold(text))
+
+
+def _fold(text: str) -> str:
+    return re.sub(r" ?([^\w\s.+-]) ?", r"\1", text.casefold())

@@ -87,8 +87,9 @@ FREE: list[Judged] = [
     ("...", ["...", "…"], [".", "..", ""]),
     ("?", ["?", "“?”"], ["", ".", "??", "!"]),
     # A lone letter, as in inputs whose options are not read.
-    ("(B)", ["(B)", "B", "b)", "B.", "[B]", "“(B)”", "Answer: (B)", "A: B"],
+    ("(B)", ["(B)", "B", "b)", "B.", "“(B)”", "Answer: (B)", "A: B"],
      ["A", "(A)", "(B) or (C)", "BB", "", "()"]),
+    ("[b]", ["[b]", "[ B ]"], ["b", "(b)", "[a]", "[]"]),
 ]  # fmt: skip
 
 BIRDS = ("The owl", "The raven", "The robin")

@@ -8,7 +8,7 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 - A row with ``target_scores`` is multiple choice. Its options follow as "Options:\\n(A) ...\\n(B) ..." in
   place of choice_prefix, unless the input lists them itself; the targets are the letters of the top scores.
 - A row with ``target`` and ``append_choices_to_input: false`` is a free answer, with or without scores; but
-  where preferred_score, or else the only one of metrics, is a multiple_choice score, the scores say what is
+  where preferred_score, or else every one of metrics, is a multiple_choice score, the scores say what is
   right, and the options, which the query does not show, are answered by their texts.
 - A target of a multiple-choice row that is none of its options (an explanation) is right as it stands.
 - A row with ``target`` whose input ends in lettered options is multiple choice (BIG-Bench Hard).
@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from hir.errors import UserError
 from hir.records import Example
-from hir.tasks.options import has_header, listed_options, scenario
+from hir.tasks.options import HEADER, listed_options, scenario
 from hir.verifiers import MAX_OPTIONS, normalise_answer, option_letter, read_choice
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
@@ -71,11 +71,9 @@ def parse_rows(content: bytes, where: str) -> tuple[Example, ...]:
         if not isinstance(prefixes[key], str):
             raise UserError(f"{where}: {key} must be a string")
     append = data.get("append_choices_to_input", True) is not False
-    metrics = data.get("metrics")
-    judged = data.get("preferred_score") or (
-        metrics[0] if isinstance(metrics, list) and len(metrics) == 1 else ""
-    )
-    graded = str(judged).startswith("multiple_choice")
+    judged = data.get("preferred_score") or data.get("metrics") or ""
+    metrics = judged if isinstance(judged, list) else [judged]
+    graded = all(str(metric).startswith("multiple_choice") for metric in metrics)
     permute = _order_tells(rows)
     examples = []
     for number, row in enumerate(rows, 1):
@@ -126,7 +124,7 @@ def _example(
     given = row.get("target")
     given = given if isinstance(given, list) and given else [given]
     said = scores if isinstance(scores := row.get("target_scores"), dict) else given
-    if not has_header(text) and any(read_choice(str(answer), listed) is None for answer in said):
+    if not HEADER.search(text) and any(read_choice(str(answer), listed) is None for answer in said):
         stem, listed = text, ()  # lines that only look like options
     if len(set(listed)) < len(listed):
         _fail(f"duplicate options ({Counter(listed).most_common(1)[0][0]})")
@@ -151,10 +149,10 @@ def _example(
                 shown = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
                 body = "\n".join((text, "Options:", *shown))
             targets = tuple(f"({option_letter(options.index(option))})" for option in right)
-        texts = [_text(t, "target") for t in map(_json_text, given) if isinstance(t, str) and t.strip()]
+        texts = [_text(t, "target") for t in given if isinstance(t, (str, int, float)) and str(t).strip()]
         targets += tuple(t for t in texts if read_choice(t, options, lettered) is None)
     else:
-        targets = tuple(_text(_json_text(t), "target") for t in given)
+        targets = tuple(_text(t, "target") for t in given)
         if not all(map(normalise_answer, targets)):
             _fail("empty target")
         if listed:
@@ -168,14 +166,11 @@ def _example(
     return Example(query=query, targets=targets, options=options, lettered=lettered, group=scenario(stem))
 
 
-def _json_text(value: Any) -> Any:
-    """A number, true or false as the text it has in JSON; anything else as it is."""
-    return json.dumps(value) if isinstance(value, (int, float)) and abs(value) < math.inf else value
-
-
 def _text(value: Any, key: str) -> str:
     if value is None:
         _fail(f"no {key}")
+    if key == "target" and isinstance(value, (int, float)) and abs(value) < math.inf:
+        value = json.dumps(value)
     if not isinstance(value, str):
         _fail(f"{key} is not a string but {type(value).__name__}")
     if not value.strip():

@@ -6,7 +6,8 @@ import re
 
 from hir.verifiers import option_letter
 
-_HEADER = re.compile(r"^[ \t]*(?:answer )?(?:options|choices):?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+HEADER = re.compile(r"^[ \t]*(?:answer )?(?:options|choices):?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+"""A line that says that options follow."""
 _LABEL = re.compile(r"^[ \t]*([(\[]?)([A-Za-z]{1,2})([)\]]|[.:](?=\s))", re.MULTILINE)
 _FORMS = ("()", ")", "[]", ".", ":")
 # A line, without runs of white space, that asks for the answer or asks something else, and its rest.
@@ -16,17 +17,12 @@ _CUE = re.compile(
 )
 
 
-def has_header(text: str) -> bool:
-    """Whether a line such as "Options:" says that options follow."""
-    return _HEADER.search(text) is not None
-
-
 def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
     """The input without the options it ends in, and their texts; no texts where they have no letters.
 
     The list ends before an empty line and before a cue ("Answer:", "A:", "The answer is", "Q: ...").
     """
-    headers = list(_HEADER.finditer(text))
+    headers = list(HEADER.finditer(text))
     start, begin = (headers[-1].start(), headers[-1].end()) if headers else (len(text), 0)
     nothing = (text[:start].strip() if headers else text), ()
     labels = [label for label in _LABEL.finditer(text, begin) if label[1] + label[3] in _FORMS]
@@ -35,9 +31,8 @@ def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
         return nothing
     first = labels[firsts[0 if headers else -1]]
     labels = [x for x in labels if x.start() >= first.start() and (x[1], x[3]) == (first[1], first[3])]
-    count = 1
-    while count < len(labels) and labels[count][2].upper() == option_letter(count):
-        count += 1
+    out_of_order = (i for i, label in enumerate(labels) if label[2].upper() != option_letter(i))
+    count = next(out_of_order, len(labels))
     # The list ends within what follows its last label.
     lines = text[labels[count - 1].end() :].split("\n")
     cues = [_CUE.fullmatch(" ".join(line.split())) for line in lines]
