@@ -202,6 +202,7 @@ def test_a_cue_may_end_options_without_a_header(options: str, tail: str) -> None
         ("A. Smith saw\nI. Jones.", "Smith"),
         ("(A) is here.\n(B) is there.\nQ: Where is A?", "here"),
         ("A) one\nB) two\n\nName both.", "one two"),
+        ("A) one\nB) two\n\nWhich is 1?", "A"),
         ("Add:\nA. 1", "1"),
         ("Options:\n1. one\n2. two", "2"),
     ],
