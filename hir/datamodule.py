@@ -37,7 +37,8 @@ class SamplingReport:
     """Different answers by all answers, counted query by query."""
     seconds: float
     logged: tuple[tuple[Rollout, str | None], ...]
-    """The first rollouts with the instruction each is trained under, None where it is not trained on."""
+    """The first rollouts, at least a wrong one among them if there is any, each with the instruction it is
+    trained under, None where it is not trained on."""
 
 
 class HIRDataModule(LightningDataModule):
@@ -119,12 +120,15 @@ class HIRDataModule(LightningDataModule):
         self.replan(iteration)
         gathered = gather(judged)
         rollouts = [rollout for samples in gathered for rollout in samples[: sampling.num_samples]]
+        logged = rollouts[:num_logged]
+        if logged and all(rollout.correct for rollout in logged):
+            logged[-1] = next((rollout for rollout in rollouts if not rollout.correct), logged[-1])
         return SamplingReport(
             num_samples=sum(map(len, gathered)),
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
             fraction_unique=len({(r.query, r.output_ids) for r in rollouts}) / len(rollouts),
             seconds=time.perf_counter() - start,
-            logged=tuple((rollout, self.method.instruction(rollout)) for rollout in rollouts[:num_logged]),
+            logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
         )
 
     def _answer(

@@ -15,6 +15,8 @@ class Example:
     """Accepted answers, at least one. Only the verifier and supervised baselines may read them."""
     options: tuple[str, ...] = ()
     """Texts of the options (A), (B), ... in order; empty for a free answer."""
+    lettered: bool = True
+    """Whether the query labels the options with letters; if not, they are named by their texts alone."""
     group: str = ""
     """Scenario shared with other rows; rows of one group stay on one side of a grouped split."""
 

@@ -407,7 +407,7 @@ def test_lm_eval_gets_the_test_rows_as_the_model_reads_them(made: Path, out: Pat
     assert export(f"run={made}", f"to={out}", "lm_eval=true") == 0
     task = yaml.safe_load((out / "lm_eval/hir_strange.yaml").read_text())
     assert task["generation_kwargs"] == {"until": ["</s>"], "do_sample": False, "max_gen_toks": 20}
-    assert task["metric_list"][0]["regexes_to_ignore"] == [r"[\s.]"]
+    assert task["metric_list"][0]["regexes_to_ignore"] == [r"^\s+|\.?\s*$"]
     rows = [json.loads(line) for line in (out / "lm_eval/test.jsonl").read_text().splitlines()]
     assert [row["query"] for row in rows] == [row["query"] for row in answers(made)]
     row = next(row for row in rows if "{red}" in row["query"])
@@ -434,13 +434,22 @@ def test_a_damaged_run_is_refused(made: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_options_are_accepted_by_letter_text_and_both() -> None:
-    from hir.export.harness import accepted
+    from hir.export.harness import MARKS, accepted
     from hir.records import Example
+
+    def read(answer: str) -> str:  # as the harness does
+        for pattern in (*MARKS, r"^\s+|\.?\s*$"):
+            answer = re.sub(pattern, "", answer)
+        return answer.lower()
 
     options = ("an owl", "a cat", "a cat")
     assert accepted(Example("?", ("(A)",), options)) == ["A", "A an owl", "an owl"]
     assert accepted(Example("?", ("an owl", "(B)"), options)) == ["A", "A an owl", "an owl", "B", "B a cat"]
     assert accepted(Example("?", ("6", "six"))) == ["6", "six"]
+    assert accepted(Example("?", ("No", "No, it is not."), ("Yes", "No"), False)) == ["No", "No, it is not."]
+    forms = {read(form) for form in accepted(Example("?", ("(B)",), ("15", "1.5")))}
+    assert all(read(answer) in forms for answer in ("(B)", "b", "B.", "(B) 1.5", "B. 1.5", "1.5", "1.5."))
+    assert not any(read(answer) in forms for answer in ("A", "15", "(B) 15", "(A) 1.5"))
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from hir.build import Run
 from hir.callbacks.recorder import RunRecorder
 from hir.config import Config
 from hir.module import HIRModule
+from hir.records import Rollout
 from hir.sampling.base import Progress
 
 FILES = (
@@ -87,6 +88,7 @@ class ConsoleReport(Callback):
         lines = [
             f"[bold]task[/]    {task.name}: {len(task.train)} training queries, {len(task.validation)} "
             f"validation and {len(task.test)} test rows, none shared",
+            f"[bold]judge[/]   {escape(task.judging)}",
             f"[bold]model[/]   {name}, {self.num_weights / 1e6:.2f} M parameters, "
             f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
             f"[bold]method[/]  {config.method.name}: {trainer.max_epochs} iterations of "
@@ -154,10 +156,16 @@ class ConsoleReport(Callback):
 
     def _print_samples(self, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
-        # One answer a query, so that the three show three questions.
-        by_query = {rollout.query: (rollout, new) for rollout, new in pl_module.report.logged}
+        # One answer a query, and first a wrong one, beside its target: a judge that errs is to be seen.
+        logged = pl_module.report.logged
+        wrong = [(rollout, new) for rollout, new in logged if not rollout.correct][:1]
+        by_query: dict[str, tuple[Rollout, str | None]] = {}
+        for rollout, new in (*wrong, *logged):
+            by_query.setdefault(rollout.query, (rollout, new))
         for rollout, relabeled in list(by_query.values())[:3]:
-            verdict = "[green]right[/]" if rollout.correct else "[red]wrong[/]"
+            verdict = "[green]right[/]"
+            if not rollout.correct:
+                verdict = f"[red]wrong[/], the target is {escape(rollout.target)}"
             question = " ".join(rollout.query.split())
             question = question if len(question) <= 100 else f"{question[:60]} ... {question[-35:]}"
             self._say(f"      [dim]Q:[/] {escape(question)}")

@@ -19,9 +19,13 @@ from hir.verifiers import option_letter, read_choice
 HEAD = """\
 # A run's test rows under its instruction, for lm-evaluation-harness: pip install "lm_eval[hf]", then, here,
 #   {command}
-# Answers are compared as hir does it: without white space and full stops, in any case; options by letter or
-# text. In prompts and targets, characters that the tokenizer does not know are entities, as in the answers.
+# Answers are compared in any case, without a full stop at the end; options by letter or text. Other forms of
+# numbers, quotes and dashes (1,234 for 1234) count in hir alone. In prompts and targets, characters that the
+# tokenizer does not know are entities, as in the answers.
 """
+
+MARKS = [r"[()\[\]:]", r"(?<=^[A-Za-z])\."]
+"""What can stand around the letter of an option."""
 
 
 def write_harness(folder: Path, task: Task, policy: Seq2SeqPolicy, config: Config) -> None:
@@ -53,7 +57,7 @@ def write_harness(folder: Path, task: Task, policy: Seq2SeqPolicy, config: Confi
                 "aggregation": "mean",
                 "higher_is_better": True,
                 "ignore_case": True,
-                "regexes_to_ignore": [r"[\s.():]" if options else r"[\s.]"],
+                "regexes_to_ignore": [*(MARKS if options else ()), r"^\s+|\.?\s*$"],
             }
         ],
         "metadata": {"version": 1},
@@ -65,7 +69,7 @@ def write_harness(folder: Path, task: Task, policy: Seq2SeqPolicy, config: Confi
             {
                 "query": row.query,
                 "prompt": policy.text.escape(render_prompt(instruction, row.query)),
-                "targets": [policy.text.escape(text) for text in accepted(row)],
+                "targets": [policy.text.escape(" ".join(text.split())) for text in accepted(row)],
             }
             for row in rows
         ),
@@ -85,12 +89,11 @@ def command(name: str) -> str:
 
 
 def accepted(row: Example) -> list[str]:
-    """Texts of right answers; with options the letter, the text, and both, of each right one."""
-    if not row.options:
-        return list(row.targets)
-    right = sorted({i for target in row.targets if (i := read_choice(target, row.options)) is not None})
+    """Texts of right answers; for a right option its text and, if lettered, the letter alone and with it."""
+    named = {target: read_choice(target, row.options, row.lettered) for target in row.targets}
     forms: list[str] = []
-    for i in right:
+    for i in sorted({i for i in named.values() if i is not None}):
         letter, text = option_letter(i), row.options[i]
-        forms += [letter, f"{letter} {text}", *([text] if row.options.count(text) == 1 else [])]
-    return forms
+        forms += [letter, f"{letter} {text}"] if row.lettered else []
+        forms += [text] if row.options.count(text) == 1 else []
+    return forms + [target for target, i in named.items() if i is None]

@@ -25,7 +25,7 @@ from hir.tasks.bigbench import read_rows
 from hir.tasks.download import BBH_SHA256, download
 from hir.tasks.files import find_file, suggestion
 from hir.tasks.splits import split_rows
-from hir.verifiers import Verifier, exact_match, multiple_choice
+from hir.verifiers import Verifier, exact_match, is_number, multiple_choice
 
 S = TypeVar("S")
 T = TypeVar("T", bound="type[GeneratedTask[Any]]")
@@ -59,10 +59,27 @@ class Task:
     def fingerprint(self) -> str:
         """Differs from that of any other rows, and of the same ones in another order or split."""
         splits = [
-            [(row.query, row.targets, row.options) for row in split]
+            [(row.query, row.targets, row.options, row.lettered) for row in split]
             for split in (self.train, self.validation, self.test)
         ]
         return hashlib.sha256(json.dumps(splits).encode()).hexdigest()[:16]
+
+    @property
+    def judging(self) -> str:
+        """How answers are judged, in a few words: "choice of 2 to 5 options", "number", "exact match".
+
+        "by text" is added where no letters name the options; a judge of the task's own goes by its name.
+        """
+        if self.verify not in (exact_match, multiple_choice):
+            return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
+        rows = self.rows
+        sizes = sorted({len(row.options) for row in rows if row.options})
+        if not sizes:
+            numbers = rows and all(any(map(is_number, row.targets)) for row in rows)
+            return "number" if numbers else "exact match"
+        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        by = "" if any(row.lettered for row in rows if row.options) else " by text"
+        return f"choice of {span} options{by}{'' if all(row.options for row in rows) else ' or exact match'}"
 
 
 def is_pretraining(query: str) -> bool:

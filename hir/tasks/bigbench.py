@@ -7,8 +7,12 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 
 - A row with ``target_scores`` is multiple choice. Its options follow as "Options:\\n(A) ...\\n(B) ..." in
   place of choice_prefix, unless the input lists them itself; the targets are the letters of the top scores.
-- A row with ``target`` and ``append_choices_to_input: false`` is a free answer, with or without scores.
+- A row with ``target`` and ``append_choices_to_input: false`` is a free answer, with or without scores; but
+  where preferred_score, or else every one of metrics, is a multiple_choice score, the scores say what is
+  right, and the options, which the query does not show, are answered by their texts.
+- A target of a multiple-choice row that is none of its options (an explanation) is right as it stands.
 - A row with ``target`` whose input ends in lettered options is multiple choice (BIG-Bench Hard).
+- A target that is a number, true or false is its text in JSON.
 - Where a file has the right option at one place nearly always, the order of options gives the answer away;
   BIG-bench permutes them, and so does this reader, by the row's text. Otherwise the file's order stays.
 """
@@ -16,6 +20,7 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections import Counter
@@ -24,7 +29,7 @@ from typing import Any, NoReturn
 
 from hir.errors import UserError
 from hir.records import Example
-from hir.tasks.options import listed_options, scenario
+from hir.tasks.options import HEADER, listed_options, scenario
 from hir.verifiers import MAX_OPTIONS, normalise_answer, option_letter, read_choice
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
@@ -66,11 +71,14 @@ def parse_rows(content: bytes, where: str) -> tuple[Example, ...]:
         if not isinstance(prefixes[key], str):
             raise UserError(f"{where}: {key} must be a string")
     append = data.get("append_choices_to_input", True) is not False
+    judged = data.get("preferred_score") or data.get("metrics") or ""
+    metrics = judged if isinstance(judged, list) else [judged]
+    graded = all(str(metric).startswith("multiple_choice") for metric in metrics)
     permute = _order_tells(rows)
     examples = []
     for number, row in enumerate(rows, 1):
         try:
-            examples.append(_example(row, append, permute, **prefixes))
+            examples.append(_example(row, append, graded, permute, **prefixes))
         except _RowError as error:
             raise UserError(f"{where}: example {number} of {len(rows)}: {error}") from error
     return tuple(examples)
@@ -103,6 +111,7 @@ def _parse_json(content: bytes, where: str) -> Any:
 def _example(
     row: Any,
     append: bool,
+    graded: bool,
     permute: bool,
     task_prefix: str,
     example_input_prefix: str,
@@ -112,19 +121,26 @@ def _example(
         _fail("it is not an object")
     text = _text(row.get("input"), "input")
     stem, listed = listed_options(text)
+    given = row.get("target")
+    given = given if isinstance(given, list) and given else [given]
+    said = scores if isinstance(scores := row.get("target_scores"), dict) else given
+    if not HEADER.search(text) and any(read_choice(str(answer), listed) is None for answer in said):
+        stem, listed = text, ()  # lines that only look like options
     if len(set(listed)) < len(listed):
         _fail(f"duplicate options ({Counter(listed).most_common(1)[0][0]})")
-    body, options = text, listed
-    if "target_scores" in row and (append or "target" not in row):
+    body, options, lettered = text, listed, True
+    if "target_scores" in row and (append or graded or "target" not in row):
         scores = _scores(row["target_scores"])
         right = [option for option, score in scores.items() if score == max(scores.values())]
         cue = _LIST_CUE.search(text)
         if listed and not scores.keys() <= set(listed):
             # Scores by letter: {"(A)": 1, "(B)": 0}.
             targets = _letters(right, listed, "target_scores has")
-        elif not listed and cue and all(option in text[cue.end() :] for option in scores):
-            # Listed without letters ("- yes", "choice: yes"): the answer is the option's text.
-            targets = tuple(right)
+        elif not listed and (
+            cue and all(option in text[cue.end() :] for option in scores) or not append and "target" in row
+        ):
+            # Listed without letters ("- yes", "choice: yes"), or not at all: the answer is the option's text.
+            options, targets, lettered = tuple(scores), tuple(right), False
         else:
             if not listed:
                 names = sorted(scores)
@@ -133,9 +149,10 @@ def _example(
                 shown = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
                 body = "\n".join((text, "Options:", *shown))
             targets = tuple(f"({option_letter(options.index(option))})" for option in right)
+        texts = [_text(t, "target") for t in given if isinstance(t, (str, int, float)) and str(t).strip()]
+        targets += tuple(t for t in texts if read_choice(t, options, lettered) is None)
     else:
-        given = row.get("target")
-        targets = tuple(_text(t, "target") for t in (given if isinstance(given, list) and given else [given]))
+        targets = tuple(_text(t, "target") for t in given)
         if not all(map(normalise_answer, targets)):
             _fail("empty target")
         if listed:
@@ -146,12 +163,14 @@ def _example(
     if ending.lower() not in PLAIN_OUTPUT_PREFIXES:
         body = f"{body}\n{ending}"
     query = "\n".join(part for part in (task_prefix.strip(), body) if part)
-    return Example(query=query, targets=targets, options=options, group=scenario(stem))
+    return Example(query=query, targets=targets, options=options, lettered=lettered, group=scenario(stem))
 
 
 def _text(value: Any, key: str) -> str:
     if value is None:
         _fail(f"no {key}")
+    if key == "target" and isinstance(value, (int, float)) and abs(value) < math.inf:
+        value = json.dumps(value)
     if not isinstance(value, str):
         _fail(f"{key} is not a string but {type(value).__name__}")
     if not value.strip():

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 
 from hir.errors import UserError
 from hir.tasks.bigbench import parse_rows, read_rows
-from hir.tasks.options import scenario
+from hir.tasks.options import listed_options, scenario
 from hir.verifiers import multiple_choice
 
 
@@ -110,6 +111,117 @@ def test_target_without_appended_choices_is_a_free_answer() -> None:
     assert only_scores.query == "x\nOptions:\n(A) y\n(B) z"
 
 
+EXPLAINED = {"input": "Is 1 even?", "target": "No. It is odd.", "target_scores": {"Yes": 0, "No": 1}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "choice"),
+    [
+        ({"preferred_score": "multiple_choice_grade", "metrics": ["multiple_choice_grade", "rouge"]}, True),
+        ({"metrics": ["multiple_choice_grade"]}, True),
+        (
+            {"preferred_score": "exact_str_match", "metrics": ["exact_str_match", "multiple_choice_grade"]},
+            False,
+        ),
+        ({"metrics": ["rouge", "multiple_choice_grade"]}, False),
+        ({}, False),
+    ],
+)
+def test_the_preferred_score_says_what_is_judged(keys: dict[str, Any], choice: bool) -> None:
+    [row] = parse(EXPLAINED, append_choices_to_input=False, **keys)
+    assert (row.query, row.options) == ("Is 1 even?", ("Yes", "No") if choice else ())
+    assert row.targets[0] == ("No" if choice else "No. It is odd.")
+    verdicts = {
+        "No.": choice,
+        "No. It is odd": True,
+        "Yes": False,
+        "B": False,
+        "(B)": False,
+        "No, odd": False,
+    }
+    assert {answer: multiple_choice(row, answer) for answer in verdicts} == verdicts
+
+
+def test_an_explanation_beside_listed_options_is_right_as_it_stands() -> None:
+    [row] = parse({**EXPLAINED, "target": ["No.", "No. It is odd."]})
+    assert row.targets == ("(B)", "No. It is odd.") and row.query == "Is 1 even?\nOptions:\n(A) Yes\n(B) No"
+    [row] = parse({**EXPLAINED, "target": ["Yes", 3, ""]})  # what the scores call wrong stays wrong
+    assert row.targets == ("(B)", "3")
+
+
+def test_a_number_is_its_text() -> None:
+    rows = parse(*({"input": "q", "target": t} for t in (3, 1.5, -0.25, True, ["three", 3], ".")))
+    expected = [("3",), ("1.5",), ("-0.25",), ("true",), ("three", "3"), (".",)]
+    assert [row.targets for row in rows] == expected
+
+
+LISTS = [
+    "(A) 1\n(B) 8",
+    "A) 1\nB) 8",
+    "a) 1\nb) 8",
+    "[A] 1\n[B] 8",
+    "A. 1\nB. 8",
+    "A: 1\nB: 8",
+    "(A) 1\n\n(B) 8",
+]
+
+
+@pytest.mark.parametrize("options", LISTS)
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "",
+        "\nAnswer:",
+        "\n\nA:",
+        "\nThe answer is",
+        "\nSo, the best answer is: ",
+        "\nQ: Which?\nA:",
+        "\n\nThink.",
+    ],
+)
+@pytest.mark.parametrize("header", ["Options:", "Answer choices:"])
+def test_a_cue_ends_the_list_of_options(header: str, options: str, tail: str) -> None:
+    text = f"Which is 8?\n{header}\n{options}{tail}"
+    [row] = parse({"input": text, "target": "B"})
+    assert (row.query, row.options, row.targets) == (text.strip(), ("1", "8"), ("(B)",))
+    assert row.group == "Which is 8?" and multiple_choice(row, "(B) 8")
+
+
+@pytest.mark.parametrize("options", ["(A) 1\n(B) 8", "A. 1\nB. 8", "a) 1\nb) 8", "[A] 1\n[B] 8"])
+@pytest.mark.parametrize("tail", ["", "\nAnswer:", "\n\nA:", "\nThe correct answer is"])
+def test_a_cue_may_end_options_without_a_header(options: str, tail: str) -> None:
+    [row] = parse({"input": f"Which is 8?\n{options}{tail}", "target": "(B)"})
+    assert row.options == ("1", "8") and row.group == "Which is 8?"
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("Who asks?\nA: How are you?\nB: Fine.", "A"),
+        ("Who wrote it?\nA. Smith\nB. Jones", "Smith and Jones"),
+        ("A. Smith saw\nI. Jones.", "Smith"),
+        ("(A) is here.\n(B) is there.\nQ: Where is A?", "here"),
+        ("A) one\nB) two\n\nName both.", "one two"),
+        ("A) one\nB) two\n\nWhich is 1?", "A"),
+        ("Add:\nA. 1", "1"),
+        ("Options:\n1. one\n2. two", "2"),
+    ],
+)
+def test_lines_that_only_look_like_options_are_none(text: str, target: str) -> None:
+    [row] = parse({"input": text, "target": target})
+    assert (row.query, row.options, row.targets) == (text, (), (target,))
+
+
+@pytest.mark.parametrize(
+    "unit", [" ", "\n", "A. ", "\nA. x", "\nA. x\nB. y", "\nOptions:", "\nanswer ", "a, ", "("]
+)
+def test_long_inputs_are_read_in_linear_time(unit: str) -> None:
+    start = time.process_time()
+    listed_options(f"Which?{unit * 30_000}x")
+    listed_options(f"Which?\nOptions:\n(A) 1\n(B) 8{unit * 30_000}x")
+    assert time.process_time() - start < 5
+
+
 @pytest.mark.parametrize("key", ["two", "(B)", "B"])
 def test_options_in_the_input_are_not_given_twice(key: str) -> None:
     text = "Which?\nOptions:\n(A) one\n(B) two"
@@ -123,7 +235,8 @@ def test_options_in_the_input_are_not_given_twice(key: str) -> None:
 )
 def test_unlettered_options_in_the_input_are_answered_by_text(text: str) -> None:
     [row] = parse({"input": text, "target_scores": {"one": 0, "two": 1}})
-    assert (row.query, row.options, row.targets) == (text, (), ("two",))
+    assert (row.query, row.options, row.targets) == (text, ("one", "two"), ("two",))
+    assert [multiple_choice(row, answer) for answer in ("Two.", "one", "B")] == [True, False, False]
 
 
 def test_an_order_that_gives_the_answer_away_is_permuted() -> None:
@@ -160,10 +273,12 @@ LISTED = "q\nOptions:\n(A) one\n(B) two"
         ({"input": "\ud800", "target": "t"}, "input holds half a surrogate pair"),
         ({"input": "q"}, "no target"),
         ({"input": "q", "target": ""}, "empty target"),
-        ({"input": "q", "target": " . "}, "empty target"),
+        ({"input": "q", "target": "\u200b"}, "empty target"),
         ({"input": "q", "target": ["t", ""]}, "empty target"),
         ({"input": "q", "target": []}, "target is not a string but list"),
-        ({"input": "q", "target": 5}, "target is not a string but int"),
+        ({"input": "q", "target": [[5]]}, "target is not a string but list"),
+        ({"input": "q", "target": [3, None]}, "no target"),
+        ({"input": "q", "target": float("nan")}, "target is not a string but float"),
         (
             {"input": LISTED, "target": "(C)"},
             "the target is '(C)', which is not among the options (A) to (B)",

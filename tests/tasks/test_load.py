@@ -9,6 +9,7 @@ import pytest
 
 from hir.config import TaskConfig
 from hir.errors import UserError
+from hir.records import Example
 from hir.tasks.base import Task, load_task
 from hir.tasks.files import find_file
 from hir.verifiers import exact_match, multiple_choice
@@ -158,3 +159,42 @@ def test_file_gives_so_many_training_queries_and_no_more(tmp_path: Path) -> None
         UserError, match="task.num_train=71 asks for more queries than plus has: 70 of its 100"
     ):
         load_task(replace(config, num_train=71), 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "judging"),
+    [
+        ([{"target": "two"}, {"target": "2"}], {}, "exact match"),
+        ([{"target": ["two", "2"]}, {"target": -1.5}], {}, "number"),
+        ([{"target": "5 kg"}, {"target": "2 kg"}], {}, "exact match"),
+        ([{"target_scores": {"x": 1, "y": 0, "z": 0}}], {}, "choice of 3 options"),
+        (
+            [{"target_scores": {"x": 1, "y": 0, "z": 0}}, {"target_scores": {"x": 1, "y": 0}}],
+            {},
+            "choice of 2 to 3 options",
+        ),
+        ([{"target_scores": {"x": 1, "y": 0}}, {"target": "w"}], {}, "choice of 2 options or exact match"),
+        (
+            [{"target_scores": {"x": 1, "y": 0}, "target": "x, for"}],
+            {"append_choices_to_input": False, "preferred_score": "multiple_choice_grade"},
+            "choice of 2 options by text",
+        ),
+    ],
+)
+def test_a_task_says_how_it_is_judged(
+    tmp_path: Path, rows: list[dict[str, Any]], keys: dict[str, Any], judging: str
+) -> None:
+    write(
+        tmp_path / "t.json", [{"input": f"Which is {i}?", **rows[i % len(rows)]} for i in range(20)], **keys
+    )
+    assert load(tmp_path, "t").judging == judging
+
+
+def test_a_judge_of_its_own_goes_by_its_name() -> None:
+    def same_numbers(example: Example, output: str) -> bool:
+        return True
+
+    assert Task("t", (), (), (), same_numbers).judging == "same numbers"
+    assert Task("t", (), (), (), multiple_choice).judging == "exact match"
+    counting = TaskConfig(name="object_counting", num_train=9, num_validation=2, num_test=3)
+    assert load_task(counting, seed=0).judging == "number"

@@ -1,0 +1,114 @@
+"""Every row of every task file in the folders that HIR_TEST_DATA names is judged as the file says.
+
+os.pathsep stands between folders; without any the small files below are read. A file that the
+reader refuses is skipped with the reason: pytest -rs.
+"""
+
+import json
+import os
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hir.errors import UserError
+from hir.records import Example
+from hir.tasks.bigbench import parse_rows
+from hir.verifiers import exact_match, multiple_choice, option_letter
+
+Row = dict[str, Any]
+SCORES = {"Yes": 0, "No": 1, "1.5": 0, "15": 0}
+OWN: dict[str, dict[str, Any]] = {
+    "cue": {"examples": [{"input": "Which?\nOptions:\n(A) 4\n(B) 8\nAnswer:", "target": "(B)"}]},
+    "mmlu": {"examples": [{"input": "Which?\nA. .5\nB. 5\nC. 05\nAnswer:", "target": t} for t in "ABC"]},
+    "scores": {"examples": [{"input": f"{i}?", "target_scores": SCORES} for i in range(12)]},
+    "ties": {"examples": [{"input": "Which?", "target_scores": {"x": 1, "y": 1, "no one": 0}}]},
+    "letters": {"examples": [{"input": "Which?\nOptions:\nA: B\nB: A", "target_scores": {"A": 1, "B": 0}}]},
+    "explained": {
+        "append_choices_to_input": False,
+        "preferred_score": "multiple_choice_grade",
+        "examples": [{"input": "Is it?", "target": "No. It is odd.", "target_scores": SCORES}],
+    },
+    "free": {
+        "examples": [{"input": "q", "target": t} for t in ("0.5", "05", 5, ["five", 5.5], "a b", ".", "2²")]
+    },
+}
+
+
+def files() -> dict[str, Path | None]:
+    folders = [Path(folder) for folder in os.environ.get("HIR_TEST_DATA", "").split(os.pathsep) if folder]
+    found: dict[str, Path | None] = {str(p): p for folder in folders for p in sorted(folder.rglob("*.json"))}
+    assert found or not folders, f"HIR_TEST_DATA: no .json file in {folders}"
+    return found or dict.fromkeys(OWN)
+
+
+def texts(row: Row) -> list[str]:
+    """The targets that the file gives, as texts."""
+    given = row.get("target", [])
+    return [
+        t if isinstance(t, str) else json.dumps(t) for t in (given if isinstance(given, list) else [given])
+    ]
+
+
+def right_options(raw: Row, row: Example) -> set[int]:
+    """What the file says, read in another way than the reader's."""
+    scores = raw.get("target_scores", {})
+    named = [" ".join(key.split()) for key in scores if scores[key] == max(scores.values())] or texts(raw)
+    listed = [(f"({option_letter(i)})", option_letter(i), text) for i, text in enumerate(row.options)]
+    by_text = {i for i, forms in enumerate(listed) if forms[2] in named}
+    return by_text or {i for i, forms in enumerate(listed) if set(forms) & set(named)}
+
+
+def usual_forms(row: Example, index: int) -> list[str]:
+    text, letter = row.options[index], option_letter(index)
+    if not row.lettered:
+        return [text]
+    labels = [f"({letter})", letter, f"{letter.lower()})", f"{letter}.", f"[{letter}]", f"Answer: {letter}"]
+    both = [f"({letter}) {text}", f"{letter}. {text}", f"{letter}: {text}"]
+    return labels + both + ([] if text.isalpha() and len(text) < 3 else [text])  # "B" is option (B)
+
+
+def same_number(a: str, b: str) -> bool:
+    try:
+        return Decimal(a) == Decimal(b)
+    except InvalidOperation:
+        return False
+
+
+@pytest.mark.parametrize(("name", "path"), files().items(), ids=str)
+def test_every_row_is_judged_as_its_file_says(name: str, path: Path | None) -> None:
+    content = path.read_bytes() if path else json.dumps(OWN[name]).encode()
+    try:
+        rows = parse_rows(content, name)
+    except UserError as error:
+        pytest.skip(f"refused: {error}")
+    raws: list[Row] = json.loads(content.decode("utf-8-sig"))["examples"]
+    assert len(rows) == len(raws)
+    num_answers = 0
+    for raw, row in zip(raws, rows, strict=True):
+        wrong = {"", " ", f"({option_letter(len(row.options))})"}
+        if row.options:
+            right = right_options(raw, row)
+            assert 0 < len(right), row
+            for i in range(len(row.options)):
+                for answer in usual_forms(row, i):
+                    assert multiple_choice(row, answer) == (i in right), (answer, row)
+                    num_answers += 1
+            wrong |= {f"{row.options[i]} or {row.options[i]}" for i in right}
+            wrong |= set() if row.lettered else {option_letter(i) for i in right} - set(row.options)
+        else:
+            for target in texts(raw):
+                forms = [target, f" {target}\n", f"“{target}”", f"A: {target}", f"Answer: {target}"]
+                forms += [] if target.endswith(".") else [f"{target}."]
+                forms += [] if any(c.isdigit() for c in target) else [target.upper()]  # 5 mW, 5 MW
+                for answer in forms:
+                    assert exact_match(row, answer) and multiple_choice(row, answer), (answer, row)
+                    num_answers += 1
+                wrong |= {f"{target} {target}", f"{target} or {target}", f"{target}7", f"not {target}"}
+            others = {text for other in raws[:50] for text in texts(other)}
+            wrong |= {o for o in others if not any(o == t or same_number(o, t) for t in texts(raw))}
+        for answer in wrong - set(texts(raw)):
+            assert not multiple_choice(row, answer), (answer, row)
+            num_answers += 1
+    print(f"{name}: {len(rows)} rows, {num_answers} answers judged")  # shown by pytest -rP
