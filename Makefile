@@ -12,7 +12,8 @@ INSTALL = install() { \
 		echo "  $$seconds s, $$(du -sm $(VENV) | cut -f 1) MB in $(VENV)"; done) & \
 	trap "kill $$!" EXIT; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r $$1; }; install
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+# A file is one worker's, which makes its fixtures once; tests/conftest.py puts long files first.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-fast test-kernels bench notebooks lint format format-check types clean

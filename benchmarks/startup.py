@@ -24,7 +24,8 @@ def run(repeats: int) -> list[Row]:
             run_dir = f"run_dir={folder}/{number}"
             return _seconds([sys.executable, "-m", "benchmarks.startup", run_dir])
 
-        first_batch(-1)
+        if repeats > 1:
+            first_batch(-1)
         batches = [first_batch(number) for number in range(repeats)]
     return [
         alone(SECTION, "python train.py --help", helped, note="the process from start to end"),

@@ -17,6 +17,7 @@ SMALL = [
     "task.num_validation=20",
     "task.num_test=30",
     "sampling.max_queries=32",
+    "sampling.retry_temperature=null",
     "training.num_updates=3",
     "training.batch_size=16",
     "model.base.accuracy=0.05",

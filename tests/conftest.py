@@ -1,5 +1,6 @@
 import fcntl
 import os
+from collections import Counter
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports transformers: no test may ask the network
@@ -114,5 +115,9 @@ def on_two_devices(made_once):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Files that take long come first, so that no worker is left alone with one at the end."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("slow")
+        seconds[item.path] += mark.kwargs.get("seconds", 5) if mark else 0
+    items.sort(key=lambda item: seconds[item.path], reverse=True)

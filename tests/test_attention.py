@@ -262,7 +262,7 @@ def test_both_devices_products_are_equal(masked: bool) -> None:
         assert not results[0][2][1, :, 4:].any()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 # torch's compiler imports what torch deprecates, and looks at every tensor for a gradient.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
 def test_compiled_training_takes_the_same_steps(

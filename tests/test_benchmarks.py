@@ -93,7 +93,7 @@ def test_the_estimate_is_near_what_training_on_a_cpu_takes():
     assert 0.4 < expected / 2**20 / measure("hir-training", "d128", "cpu", "t5") < 1.2
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_every_section_runs(environment, tmp_path):
     results = tmp_path / "bench.json"
     sections = ["sampling", "training", "iteration", "startup"]  # memory is measured above

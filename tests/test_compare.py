@@ -510,7 +510,7 @@ def test_broken_files_of_a_finished_run_are_named(
 # Real runs
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_broken_off_then_failed_then_done(
     environment: dict[str, str],
     tmp_path: Path,
@@ -521,7 +521,7 @@ def test_broken_off_then_failed_then_done(
         monkeypatch.setenv(name, environment[name])
     variants, out = tmp_path / "variants.yaml", tmp_path / "out"
     variants.write_text("default: {}\nbroken: {method.beta: 0}\n")
-    shared = ["trainer.max_epochs=24", f"variants={variants}", f"out={out}", "seeds=3,", "jobs=1"]
+    shared = ["trainer.max_epochs=12", f"variants={variants}", f"out={out}", "seeds=3,", "jobs=1"]
     arguments = [*SMALL, *shared]
     cell, broken = parse_arguments(arguments).cells
     checkpoint, summary = cell.folder / "checkpoints" / "last.ckpt", cell.folder / "summary.json"
@@ -552,7 +552,7 @@ def test_broken_off_then_failed_then_done(
     text = (out / "results.md").read_text()
     assert "**Failed**: object_counting, hir, broken, seed 3: `error: run_dir=" in text
     assert "| hir, default | 1 |" in text and "| hir, broken |" not in text
-    assert json.loads(summary.read_text())["samples"] == 24 * 32 * 4
+    assert json.loads(summary.read_text())["samples"] == 12 * 32 * 4
 
     variants.write_text("default: {}\n")
     finished = summary.stat().st_mtime_ns

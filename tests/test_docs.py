@@ -117,7 +117,7 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
     return len(commands)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 @pytest.mark.parametrize(("name", "num_long"), [("new_task", 4), ("new_method", 1)])
 def test_a_page_works_to_the_letter(
     name: str, num_long: int, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -57,9 +57,14 @@ def test_the_page_is_of_this_notebook(path: Path) -> None:
         assert (ROOT / "docs" / "notebooks" / picture.split(")")[0]).is_file()
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the kernel's client, which is no part of the project
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow(seconds=seconds))
+        for name, seconds in (("quickstart", 150), ("results", 60), ("new_task", 20))
+    ],
+)
 def test_it_runs_from_a_new_kernel(
     name: str, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
