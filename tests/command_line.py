@@ -20,7 +20,7 @@ SMALL = [
     "sampling.retry_temperature=null",
     "training.num_updates=3",
     "training.batch_size=16",
-    "model.base.accuracy=0.05",
+    "model.base.accuracy=0.2",
     "evaluation.num_logged_rollouts=4",
 ]
 """A run of 32 queries x 4 samples and 3 updates of 16 rows an iteration."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpus
-from benchmarks.memory import measure
 from benchmarks.models import SHAPES, Shape
 from benchmarks.roofline import Device, decoder_weights, sampling_bound, training_flops
 from hir.load_config import group_files, load_config
@@ -86,17 +85,10 @@ def test_the_pages_table_is_the_estimate():
         assert smallest == gpus.fits(needed)
 
 
-@pytest.mark.slow
-def test_the_estimate_is_near_what_training_on_a_cpu_takes():
-    shape, setup = SHAPES["d128"], gpus.Setup(element=4)
-    expected = gpus.state(shape, setup) + gpus.activations(shape, setup, length=256, tokens=8)
-    assert 0.4 < expected / 2**20 / measure("hir-training", "d128", "cpu", "t5") < 1.2
-
-
-@pytest.mark.slow(seconds=60)
+@pytest.mark.slow(seconds=25)
 def test_every_section_runs(environment, tmp_path):
     results = tmp_path / "bench.json"
-    sections = ["sampling", "training", "iteration", "startup"]  # memory is measured above
+    sections = ["sampling", "training", "iteration"]  # the others start processes, and time or weigh them
     done = run(
         environment, *sections, "--quick", "--device=cpu", f"--json={results}", program="-m benchmarks"
     )

@@ -229,14 +229,10 @@ def test_wandb_is_imported_only_if_asked_for_and_can_be_disabled(environment, tm
     )
     folder = tmp_path / "run"
     arguments = [*SMALL, "trainer.max_epochs=1", "logger=wandb", f"run_dir={folder}"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        env=without_account(environment, tmp_path / "home", WANDB_MODE="disabled"),
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    program = tmp_path / "program.py"
+    program.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}")
+    disabled = without_account(environment, tmp_path / "home", WANDB_MODE="disabled")
+    done = run(disabled, *arguments, program=str(program))
     assert (done.returncode, done.stderr) == (0, "")
     assert "wandb   disabled by WANDB_MODE" in done.stdout
     assert (folder / "summary.json").exists() and not (folder / "wandb").exists()

@@ -74,10 +74,10 @@ def check_log_probs(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_equals_transformers_generate_on_each_prompt_alone(family: str) -> None:
     policy = make_policy(family, spread=1.5)
-    prompts = make_prompts(policy, LENGTHS)
+    prompts = make_prompts(policy, LENGTHS[::2])
     answers = sampler_of(policy, max_new_tokens=40).greedy(prompts)
     assert answers == [generated(policy, prompt, 40) for prompt in prompts]
-    assert len(set(answers)) > 15
+    assert len(set(answers)) > 7
     ended = [answer for answer in answers if answer[-1] == 1]
     assert ended and len(ended) < len(answers)  # both kinds are there
     assert {len(answer) for answer in answers if answer not in ended} == {40}
