@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
 import signal
@@ -24,6 +23,12 @@ if TYPE_CHECKING:
 RANK = process_rank()
 
 
+def say(line: str) -> None:
+    """Print a line at once, on rank 0."""
+    if RANK == 0:
+        print(line, flush=True)
+
+
 def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Run or resume a training run and write its folder; returns the contents of summary.json.
 
@@ -41,8 +46,7 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
 
 
 def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Callback]) -> dict[str, Any]:
-    say = functools.partial(print, flush=True) if RANK == 0 else lambda line: None
-    say("loading torch, Lightning and transformers")
+    say("loading transformers")
     # Imported late: --help and mistakes in the configuration need not wait for torch.
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -156,6 +160,8 @@ def main(argv: list[str]) -> int:
     try:
         from hir.load_config import load_config
 
+        if not {"-h", "--help"} & {*argv}:
+            say("loading torch and Lightning")
         train(load_config(argv), started)
     except UserError as error:
         print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)
