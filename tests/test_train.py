@@ -250,6 +250,7 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     done = run(environment, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "no sample of this iteration was correct" in done.stdout
+    assert "set sampling.max_new_tokens as noted above" in done.stdout
     assert "note    all 60 targets of impossible are longer than sampling.max_new_tokens=2, so" in done.stdout
     examples.append({"input": "What is 60?", "target": "never 60"})
     (data / "impossible.json").write_text(json.dumps({"examples": examples}))

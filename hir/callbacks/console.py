@@ -149,9 +149,12 @@ class ConsoleReport(Callback):
         if every and (trainer.current_epoch % every == 0):
             self._print_samples(pl_module)
         if row["fraction_correct"] == 0:
+            remedy = "start from a stronger model or an easier task"
+            if self.run.long_targets:
+                remedy = "set sampling.max_new_tokens as noted above"
             self._say(
                 "[yellow]warning[/] no sample of this iteration was correct: with nothing right to imitate "
-                "the model can only learn what is wrong; start from a stronger model or an easier task"
+                f"the model can only learn what is wrong; {remedy}"
             )
 
     def _print_samples(self, pl_module: LightningModule) -> None:
