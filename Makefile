@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # Installs what stands behind -r; says how far it is, since pip's own bar shows nowhere but on a terminal.
 INSTALL = install() { \
-	(seconds=0; while sleep 5 && kill -0 $$$$ 2>/dev/null; do seconds=$$((seconds + 5)); \
+	(seconds=0; while sleep 5 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do seconds=$$((seconds + 5)); \
 		echo "  $$seconds s, $$(du -sm $(VENV) | cut -f 1) MB in $(VENV)"; done) & \
 	trap "kill $$!" EXIT; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r $$1; }; install

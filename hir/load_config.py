@@ -132,7 +132,7 @@ def check_trainer(config: Config) -> None:
         raise ConfigError(
             f"trainer.accumulate_grad_batches must be an integer of at least 1, not {accumulated!r}"
         )
-    precision = str(config.trainer.get("precision"))
+    precision = str(as_integer(config.trainer.get("precision")))
     if precision not in ("None", "32", "32-true", "bf16", "bf16-mixed"):
         problem = "overflows in T5" if "16" in precision else "is not supported"
         if precision == "bf16-true":
@@ -263,8 +263,9 @@ def _parse_value(key: Key, text: str) -> Any:
     if key.kind is str:
         return _escape(text)
     read = _read_python(text)
-    if key.kind is list and read is None:
-        return _escape(_read_texts(key, text))
+    # What Python reads as numbers, say, was written as texts: 1e3 stays 1e3.
+    if key.kind is list and not (read and all(isinstance(item, str | list | dict) for item in read)):
+        return _escape(_read_texts(key, text.strip()))
     if read is not None:
         return _escape(read)
     if ":" in text and text[0] not in "[{":

@@ -31,6 +31,7 @@ _QUANTITY = re.compile(
     r"(\D*)"
 )
 _UNITS = {"percent": "%", "dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
+_CASELESS = frozenset("kg km cm ft in lb lbs oz mi mph rpm hz am pm usd eur gbp yes no".split())
 _PLAIN = str.maketrans("‐‑‒–—―−‘’‚‛“”„‟«»⁄。", '-------\'\'\'\'""""""/.')
 
 
@@ -44,7 +45,9 @@ def normalise_answer(text: str) -> str:
     after it, is compared by its value ("$1,234.50" and "$1234.5"), the unit as text.
     """
     text = _clean(text)
-    if quantity := _QUANTITY.fullmatch(text):
+    quantity = _QUANTITY.fullmatch(text)
+    # "1e5" may be a code; "1.0e5" and "1e+5" are numbers.
+    if quantity and (not quantity[4] or "." in quantity[3] or quantity[4][1] in "+-"):
         sign, symbol, digits, exponent, unit = quantity.groups()
         exact = Context(prec=len(digits), Emax=MAX_EMAX, Emin=MIN_EMIN)
         value = Decimal(sign + digits.replace(",", "") + exponent).normalize(exact)
@@ -145,8 +148,8 @@ def _compatible(character: str) -> str:
     kind = unicodedata.decomposition(character)
     if kind.startswith(("<super>", "<sub>", "<circle>", "<square>")):
         return character  # 2² is not 22
-    if unicodedata.category(character) == "Cf":  # soft hyphens, joiners, marks of direction
-        return ""
+    if unicodedata.category(character) == "Cf" and not "\U000e0020" <= character <= "\U000e007f":
+        return ""  # soft hyphens, joiners, marks of direction; but the tags of a flag are what it says
     if character.isdecimal():
         return str(unicodedata.decimal(character))
     plain = unicodedata.normalize("NFKC", character)
@@ -154,9 +157,10 @@ def _compatible(character: str) -> str:
 
 
 def _unit(text: str) -> str:
-    if re.fullmatch("[mM][a-zA-Z]", text):
-        return text[0] + text[1].lower()  # 5 mW is not 5 MW
-    return _UNITS.get(_fold(text), _fold(text))
+    folded = _fold(text)
+    if len(text) <= 3 and folded not in _CASELESS and folded not in _UNITS:
+        return text  # 5 mW is not 5 MW, and 5 Gb are not 5 GB
+    return _UNITS.get(folded, folded)
 
 
 def _fold(text: str) -> str:

@@ -1,5 +1,6 @@
 import fcntl
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def made_once(shared, environment):
         folder.parent.mkdir(exist_ok=True)
         with (folder.parent / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
+            if not (folder / "summary.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
                 done = run(environment, *SMALL, *arguments, f"run_dir={folder}")
                 assert done.returncode == 0, done.stderr
         return folder
@@ -110,7 +112,7 @@ def finished(made_once):
 @pytest.fixture(scope="session")
 def on_two_devices(made_once):
     """A run of one iteration on two devices, whose second process Lightning starts."""
-    devices = ["trainer.devices=2", "trainer.accelerator=cpu"]
+    devices = ["trainer.devices=2", "trainer.accelerator=cpu", "sampling.retry_temperature=2.0"]
     return made_once("on_two_devices", *devices, "trainer.max_epochs=1", "training.final_lr=null")
 
 

@@ -86,7 +86,7 @@ def test_the_pages_table_is_the_estimate():
 
 
 @pytest.mark.slow(seconds=25)
-def test_every_section_runs(environment, tmp_path):
+def test_the_sections_that_measure_in_their_own_process_run(environment, tmp_path):
     results = tmp_path / "bench.json"
     sections = ["sampling", "training", "iteration"]  # the others start processes, and time or weigh them
     done = run(

@@ -396,6 +396,8 @@ def test_a_file_may_give_one_text_for_a_list_and_a_whole_number_with_a_point(tmp
             ["Answer: shortly", "{x} is: a", "a, b", "it's"],
         ),
         ("instructions.others=Answer: shortly", "instructions", "others", ["Answer: shortly"]),
+        ("instructions.others=[1e3, true]", "instructions", "others", ["1e3", "true"]),
+        ("instructions.others=[1e3] ", "instructions", "others", ["1e3"]),
         ("instructions.correct=", "instructions", "correct", ""),
         ("training.batch_size=64.0", "training", "batch_size", 64),
         ("task.num_train=1e2", "task", "num_train", 100),
@@ -474,7 +476,6 @@ def test_no_experiment_may_be_spelled_out():
             "instructions.others=[{'Answer': 'shortly'}]",
             "instructions.others must be a list of texts, not {'Answer': 'shortly'}: put it in quotes",
         ),
-        ("evaluation.tasks=[true]", "evaluation.tasks must be a list of texts, not True: put it in quotes"),
         ("evaluation.tasks=[a", "evaluation.tasks must be a list of texts, not '[a'"),
         ("trainer=3", "trainer must be a mapping, not 3"),
         (

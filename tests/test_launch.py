@@ -29,7 +29,10 @@ from hir.load_config import load_config, save_config, to_dict
 from hir.strategies import check_strategy
 from tests.command_line import ROOT, SMALL, run
 
-SETTINGS = [*SMALL, "trainer.max_epochs=1", "trainer.accelerator=cpu", "training.final_lr=null"]
+SETTINGS = [
+    *SMALL, "trainer.max_epochs=1", "trainer.accelerator=cpu", "training.final_lr=null",
+    "sampling.retry_temperature=2.0",
+]  # fmt: skip
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SRUN = {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_JOB_NAME": "train"}
 slow = pytest.mark.slow

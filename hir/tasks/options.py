@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise as pairs
 
 from hir.verifiers import option_letter
 
@@ -37,6 +38,8 @@ def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
     lines = text[labels[count - 1].end() :].split("\n")
     cues = [_CUE.fullmatch(" ".join(line.split())) for line in lines]
     length = next((i for i in range(1, len(lines)) if cues[i] or not lines[i].strip()), len(lines))
+    if count > 1 and all("\n" not in text[a.end() : b.start()].strip() for a, b in pairs(labels[:count])):
+        length = 1  # the options before it take a line each, so what follows the last is no part of it
     stop = labels[count - 1].end() + len("\n".join(lines[:length]))
     if count < 2 or any(label.start() < stop for label in labels[count:]):
         return nothing

@@ -177,6 +177,8 @@ LISTS = [
         "\nSo, the best answer is: ",
         "\nQ: Which?\nA:",
         "\n\nThink.",
+        "\n### Response:",
+        "\nChoose one.",
     ],
 )
 @pytest.mark.parametrize("header", ["Options:", "Answer choices:"])
