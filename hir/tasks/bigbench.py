@@ -150,8 +150,10 @@ def _example(
                 body = "\n".join((text, "Options:", *shown))
             targets = tuple(f"({option_letter(options.index(option))})" for option in right)
         # What is no text beside scores (null, NaN) says nothing.
-        said = (t for t in given if isinstance(t, str) or isinstance(t, (int, float)) and abs(t) < math.inf)
-        texts = [_text(t, "target") for t in said if str(t).strip()]
+        texts_or_numbers = (
+            t for t in given if isinstance(t, str) or isinstance(t, (int, float)) and abs(t) < math.inf
+        )
+        texts = [_text(t, "target") for t in texts_or_numbers if str(t).strip()]
         targets += tuple(t for t in texts if read_choice(t, options, lettered) is None)
     else:
         targets = tuple(_text(t, "target") for t in given)
