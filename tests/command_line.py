@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,20 +33,26 @@ def forks() -> subprocess.Popen[str]:
     """This test process's tests/forks.py; it ends with its standard input."""
     command = [sys.executable, str(ROOT / "tests" / "forks.py")]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1, start_new_session=True)
 
 
 def run(
     environment: dict[str, str], *arguments: str, program: str = "train.py", timeout: int = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python PROGRAM ARGUMENTS`` in the project's folder, in a process with the libraries imported."""
-    server, argv = forks(), [*program.split(), *arguments]
+    argv = [*program.split(), *arguments]
+    if sys.platform != "linux":  # elsewhere libraries do not survive a fork
+        command = [sys.executable, *argv]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+    server = forks()
     assert server.stdin and server.stdout
     with tempfile.NamedTemporaryFile() as stdout, tempfile.NamedTemporaryFile() as stderr:
         job = {"argv": argv, "environment": environment, "folder": str(ROOT)}
         server.stdin.write(json.dumps({**job, "stdout": stdout.name, "stderr": stderr.name}) + "\n")
         if not select.select([server.stdout], [], [], timeout)[0]:
-            server.kill()
+            os.killpg(server.pid, signal.SIGKILL)
             forks.cache_clear()
             raise subprocess.TimeoutExpired(argv, timeout, stdout.read(), stderr.read())
         code = int(server.stdout.readline())
