@@ -250,6 +250,8 @@ class SamplingConfig:
     retry_temperature: float | None = None
     """Where no answer to a query was right num_samples more are drawn, at this temperature: above 1 it finds
     answers that the policy is sure not to give, and would never hear are right; null: none (paper)."""
+    retry_top_k: int | None = None
+    """top_k of those draws; null: the same. The hotter they are, the fewer tokens they should be drawn from."""
     top_k: int = 50
     """Keep the k likeliest tokens; 0 keeps all."""
     top_p: float = 1.0
@@ -268,6 +270,8 @@ class SamplingConfig:
         retry = self.retry_temperature
         check(retry is None or 0 < retry < inf, "sampling.retry_temperature", "above 0, or null", retry)
         check_at_least(0, "sampling", top_k=self.top_k)
+        if self.retry_top_k is not None:
+            check_at_least(0, "sampling", retry_top_k=self.retry_top_k)
         check(0 < self.top_p <= 1, "sampling.top_p", "above 0 and at most 1", self.top_p)
 
 

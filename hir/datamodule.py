@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch.distributed as dist
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data import Sampler as IndexSampler
 
 from hir.buffer import ReplayBuffer
-from hir.config import Config
+from hir.config import Config, SamplingConfig
 from hir.errors import UserError
 from hir.instructions import Instructions, render_prompt
 from hir.methods.base import Method
@@ -108,10 +108,10 @@ class HIRDataModule(LightningDataModule):
         judged = self._answer(sampler, iteration, examples, "sampling", stage)
         if sampling.retry_temperature:
             missed = [i for i, rollouts in enumerate(judged) if not any(r.correct for r in rollouts)]
+            top_k = sampling.top_k if sampling.retry_top_k is None else sampling.retry_top_k
+            hotter = replace(sampling, temperature=sampling.retry_temperature, top_k=top_k)
             # By every rank, even for no query: where weights are sharded all ranks gather them.
-            again = self._answer(
-                sampler, iteration, [examples[i] for i in missed], "retry", stage, sampling.retry_temperature
-            )
+            again = self._answer(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
             for i, rollouts in zip(missed, again, strict=True):
                 judged[i] += rollouts
         own = [rollout for samples in judged for rollout in samples]
@@ -138,15 +138,15 @@ class HIRDataModule(LightningDataModule):
         examples: Sequence[Example],
         purpose: str,
         stage: Stage,
-        temperature: float | None = None,
+        sampling: SamplingConfig | None = None,
     ) -> list[list[Rollout]]:
-        """Judged answers to each example, at the sampler's own temperature or another."""
+        """Judged answers to each example, drawn as the sampler does by itself or by other settings."""
         answers = sampler.sample(
             [render_prompt(self.instructions.correct, example.query) for example in examples],
             self.config.sampling.num_samples,
             derive_seed(self.config.seed, iteration, _rank(), purpose),
             stage(purpose, len(examples)),
-            temperature,
+            sampling,
         )
         return [
             [self._rollout(iteration, example, answer) for answer in samples]

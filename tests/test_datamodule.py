@@ -61,7 +61,7 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     """The policy knows that the answer to "cat" is "one"; to "dog" it says so only at another temperature."""
     rows = tuple(Example(query, ("one",)) for query in ("cat", "dog"))
     config = Config(
-        sampling=SamplingConfig(num_samples=2, retry_temperature=2.0),
+        sampling=SamplingConfig(num_samples=2, retry_temperature=2.0, retry_top_k=7),
         training=TrainingConfig(batch_size=2, num_updates=1),
     )
     asked = []
@@ -73,10 +73,11 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
             num_samples: int,
             seed: int,
             progress: Progress | None = None,
-            temperature: float | None = None,
+            config: SamplingConfig | None = None,
         ) -> list[list[Answer]]:
-            asked.append((sorted(prompt.split()[2] for prompt in prompts), num_samples, temperature))
-            known = [temperature is not None or "cat" in prompt for prompt in prompts]
+            drawn = config and (config.temperature, config.top_k)
+            asked.append((sorted(prompt.split()[2] for prompt in prompts), num_samples, drawn))
+            known = [config is not None or "cat" in prompt for prompt in prompts]
             ids = [policy.encode_answer("one" if knows else "two") for knows in known]
             return [[Answer(tokens, (-0.5,) * len(tokens))] * num_samples for tokens in ids]
 
@@ -84,7 +85,7 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     method = build_method(config.method, instructions, policy)
     data = HIRDataModule(config, Task("t", rows, rows, rows, exact_match), policy, method, instructions)
     report = data.regenerate(Scripted(), iteration=0)
-    assert asked == [(["cat", "dog"], 2, None), (["dog"], 2, 2.0)]
+    assert asked == [(["cat", "dog"], 2, None), (["dog"], 2, (2.0, 7))]
     trained = {(row.query, row.instruction, policy.decode(row.output_ids)) for row in data.buffer.rows()}
     assert trained == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
     assert report.num_samples == 6  # all, but the shares are of the first four

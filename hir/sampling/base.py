@@ -57,9 +57,9 @@ class Sampler(Protocol):
         num_samples: int,
         seed: int,
         progress: Progress | None = None,
-        temperature: float | None = None,
+        config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
-        """``num_samples`` answers a prompt, in the prompts' order, at a temperature in place of the config's.
+        """``num_samples`` answers a prompt, in the prompts' order, drawn by ``config`` in place of its own.
 
         The same weights, prompts and seed give the same answers.
         """

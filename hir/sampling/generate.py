@@ -36,9 +36,9 @@ class GenerateSampler:
         num_samples: int,
         seed: int,
         progress: Progress | None = None,
-        temperature: float | None = None,
+        config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
-        config = self.config
+        config = config or self.config
         # generate draws from torch's global generators: seed them here and put them back afterwards.
         devices = [self.policy.device] if self.policy.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
@@ -49,7 +49,7 @@ class GenerateSampler:
                 progress,
                 do_sample=True,
                 num_return_sequences=num_samples,
-                temperature=temperature or config.temperature,
+                temperature=config.temperature,
                 top_k=config.top_k,
                 top_p=config.top_p,
             )

@@ -56,7 +56,7 @@ class T5Sampler:
         self.greedy_batch_size = greedy_batch_size
         self.weights = T5Weights(policy.model, config.max_new_tokens)
         self.root: Any = policy.model
-        self._batches: dict[tuple[int, int, int, bool, float], FixedBatch] = {}
+        self._batches: dict[tuple[int, int, int, bool, float, int], FixedBatch] = {}
 
     def sample(
         self,
@@ -64,12 +64,11 @@ class T5Sampler:
         num_samples: int,
         seed: int,
         progress: Progress | None = None,
-        temperature: float | None = None,
+        config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
         generator = torch.Generator().manual_seed(seed)
         uniforms = torch.rand(len(prompts), num_samples, self.config.max_new_tokens, 2, generator=generator)
-        config = replace(self.config, temperature=temperature or self.config.temperature)
-        return self._decode(prompts, num_samples, config, uniforms, progress)
+        return self._decode(prompts, num_samples, config or self.config, uniforms, progress)
 
     def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
         config = replace(self.config, batch_size=self.greedy_batch_size)
@@ -204,7 +203,7 @@ class T5Sampler:
         self, config: SamplingConfig, num_queries: int, length: int, num_samples: int, greedy: bool
     ) -> FixedBatch:
         size = (size_of(num_queries), length, num_samples, greedy)
-        key = (*size, config.temperature)
+        key = (*size, config.temperature, config.top_k)
         if key not in self._batches:
             self._batches[key] = FixedBatch(self.weights, self.policy, config, *size)
         return self._batches[key]

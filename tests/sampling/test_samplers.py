@@ -118,10 +118,10 @@ def test_number_of_samples_and_their_variety(policy: Seq2SeqPolicy, name: str) -
     assert all(len(set(of_prompt)) > 1 for of_prompt in answers)
 
 
-def test_another_temperature_is_that_of_one_call(policy: Seq2SeqPolicy, name: str) -> None:
-    sampler, hot = sampler_of(policy, name), sampler_of(policy, name, temperature=3.0)
+def test_other_settings_are_those_of_one_call(policy: Seq2SeqPolicy, name: str) -> None:
+    sampler, hot = sampler_of(policy, name), sampler_of(policy, name, temperature=3.0, top_k=5)
     before = sampler.sample(PROMPTS, 8, seed=0)
-    assert sampler.sample(PROMPTS, 8, seed=0, temperature=3.0) == hot.sample(PROMPTS, 8, seed=0) != before
+    assert sampler.sample(PROMPTS, 8, seed=0, config=hot.config) == hot.sample(PROMPTS, 8, seed=0) != before
     assert sampler.sample(PROMPTS, 8, seed=0) == before
 
 
