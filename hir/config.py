@@ -251,7 +251,7 @@ class SamplingConfig:
     """Where no answer to a query was right num_samples more are drawn, at this temperature: above 1 it finds
     answers that the policy is sure not to give, and would never hear are right; null: none (paper)."""
     retry_top_k: int | None = None
-    """top_k of those draws; null: the same. The hotter they are, the fewer tokens they should be drawn from."""
+    """top_k of those draws; null: the same. The hotter they are, the fewer tokens they should choose from."""
     top_k: int = 50
     """Keep the k likeliest tokens; 0 keeps all."""
     top_p: float = 1.0
