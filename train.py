@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hir.errors import UserError
-from hir.launch import check_launch, check_num_processes, check_run_dir, process_rank
+from hir.training.launch import check_launch, check_num_processes, check_run_dir, process_rank
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, Trainer
 
-    from hir.config import Config
+    from hir.config.schema import Config
 
 RANK = process_rank()
 
@@ -50,13 +50,13 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     # Imported late: --help and mistakes in the configuration need not wait for torch.
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-    from hir.build import build_run
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
     from hir.callbacks.recorder import RunRecorder
-    from hir.checkpoints import check_resume, check_rows
-    from hir.datamodule import rows_per_device
     from hir.quiet import quiet_libraries
+    from hir.training.build import build_run
+    from hir.training.checkpoints import check_resume, check_rows
+    from hir.training.datamodule import rows_per_device
 
     quiet_libraries()
     check_launch(config.trainer.get("num_nodes", 1))
@@ -96,7 +96,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     from lightning.pytorch import Trainer
 
     from hir.callbacks.checkpoint import LastCheckpoint
-    from hir.strategies import check_strategy, register_strategies
+    from hir.training.strategies import check_strategy, register_strategies
 
     check_strategy(config)
     register_strategies()
@@ -129,7 +129,7 @@ def run_folder(config: Config) -> Path:
     # Lightning's launcher starts this program again for every further device: they inherit the name.
     folder = Path(config.run_dir or os.environ.setdefault("HIR_RUN_DIR", name))
     if config.resume:
-        from hir.load_config import find_checkpoint
+        from hir.config.load import find_checkpoint
 
         if folder.resolve() == find_checkpoint(config.resume)[0].resolve():
             return folder
@@ -158,7 +158,7 @@ def build_logger(config: Config, folder: Path) -> Any:
 def main(argv: list[str]) -> int:
     started = time.perf_counter()
     try:
-        from hir.load_config import load_config
+        from hir.config.load import load_config
 
         if not {"-h", "--help"} & {*argv}:
             say("loading torch and Lightning")

@@ -29,7 +29,7 @@ from ctranslate2.converters.transformers import (  # type: ignore[import-untyped
 from ctranslate2.specs import model_spec  # type: ignore[import-untyped]
 
 from benchmarks.models import MAX_NEW_TOKENS, TOP_K, memory_folder
-from hir.policy import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy
 
 
 class CTranslate2Sampler:

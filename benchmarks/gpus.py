@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.models import SHAPES, Shape
-from hir.config import Config
-from hir.load_config import group_files, load_config
-from hir.packing import MAX_PACK
+from hir.config.load import group_files, load_config
+from hir.config.schema import Config
+from hir.t5.packing import MAX_PACK
 
 XXL = Shape("xxl", 4096, 64, 64, 10240, 24, 24, 32128)
 MODELS = [*(SHAPES[name] for name in ("small", "base", "large", "xl")), XXL]

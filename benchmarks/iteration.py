@@ -13,13 +13,13 @@ from benchmarks import reference
 from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, MAX_NEW_TOKENS, SHAPES, TOP_K, autocast, copy_of, make_pair, texts
 from benchmarks.training import METHOD, Stepper
-from hir.config import BufferConfig, Config, SamplingConfig, TrainingConfig
-from hir.datamodule import HIRDataModule
-from hir.instructions import render_prompt
+from hir.config.schema import BufferConfig, Config, SamplingConfig, TrainingConfig
 from hir.methods.base import build_method
 from hir.records import Example
+from hir.relabel.correctness import render_prompt
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
+from hir.training.datamodule import HIRDataModule
 
 SECTION = "iteration"
 SAMPLES, PASSES, BATCH = 4, 10, 64

@@ -14,10 +14,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from hir.config import ModelConfig, SamplingConfig
-from hir.instructions import Instructions
-from hir.models import load_policy
-from hir.policy import Seq2SeqPolicy
+from hir.config.schema import ModelConfig, SamplingConfig
+from hir.policies.load import load_policy
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.relabel.correctness import Instructions
 from hir.sampling.base import Sampler, build_sampler
 
 INSTRUCTIONS = Instructions("correct", "wrong")
@@ -52,7 +52,7 @@ class Shape:
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("tiny", 64, 16, 4, 128, 2, 1, 768, gated=False),  # as hir/tiny.py builds it
+        Shape("tiny", 64, 16, 4, 128, 2, 1, 768, gated=False),  # as hir/training/tiny.py builds it
         Shape("d128", 128, 32, 4, 256, 3, 3, 512),
         Shape("small", 512, 64, 6, 1024, 8, 8, 32128),
         Shape("base", 768, 64, 12, 2048, 12, 12, 32128),

@@ -27,10 +27,10 @@ from benchmarks.models import (
 )
 from benchmarks.roofline import measure_device, sampling_bound
 from benchmarks.training import Stepper
-from hir.build import build_run
-from hir.instructions import render_prompt
-from hir.load_config import load_config
-from hir.policy import Seq2SeqPolicy
+from hir.config.load import load_config
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.relabel.correctness import render_prompt
+from hir.training.build import build_run
 
 HAS_CTRANSLATE2 = find_spec("ctranslate2") is not None
 """Without it its rows are left out."""

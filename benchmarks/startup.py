@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     started = time.perf_counter()
     from lightning.pytorch import Callback
 
-    from hir.load_config import load_config
+    from hir.config.load import load_config
 
     class End(Callback):
         def on_train_batch_end(self, *_: object) -> None:

@@ -12,11 +12,11 @@ from benchmarks import reference
 from benchmarks.measure import OURS, Row, alone, compared, interleave
 from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_of, make_pair, texts
 from benchmarks.roofline import measure_device, training_flops
-from hir.config import MethodConfig
-from hir.instructions import render_prompt
+from hir.config.schema import MethodConfig
 from hir.methods.base import Method, build_method
-from hir.policy import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
+from hir.relabel.correctness import render_prompt
 
 SECTION = "training"
 METHOD = MethodConfig(alpha=1.0, beta=0.001, epsilon=0.2)
@@ -76,7 +76,7 @@ class Stepper:
         self._optimizers: dict[bool, torch.optim.Optimizer] = {}
 
     def step(self, rows: Sequence[TrainingExample]) -> None:
-        """As hir/module.py: one forward, fused AdamW."""
+        """As hir/training/module.py: one forward, fused AdamW."""
         self._learn(self._ours, rows, fused=True)
 
     def three_forwards(self, rows: Sequence[TrainingExample]) -> None:

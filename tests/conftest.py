@@ -57,7 +57,7 @@ def tiny_t5():
 @pytest.fixture
 def policy(tiny_t5, word_tokenizer):
     """A Seq2SeqPolicy of both, in training mode as a new module is."""
-    from hir.policy import Seq2SeqPolicy
+    from hir.policies.seq2seq import Seq2SeqPolicy
 
     return Seq2SeqPolicy(tiny_t5, word_tokenizer).train()
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
 
-from hir.load_config import load_config  # noqa: E402
+from hir.config.load import load_config  # noqa: E402
 from train import train  # noqa: E402
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import gpus
 from benchmarks.models import SHAPES, Shape
 from benchmarks.roofline import Device, decoder_weights, sampling_bound, training_flops
-from hir.load_config import group_files, load_config
+from hir.config.load import group_files, load_config
 from tests.command_line import run
 
 ROOT = Path(__file__).resolve().parent.parent

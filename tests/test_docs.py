@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from hir.compare.grid import parse_arguments
+from hir.config.load import load_config
 from hir.errors import UserError
-from hir.load_config import load_config
+from hir.tools.compare.grid import parse_arguments
 from tests.checkout import activated, copy_project
 from tests.command_line import ROOT
 
@@ -100,13 +100,13 @@ def long_commands(page: str) -> list[list[str]]:
     lines = [line for text in fenced for line in text.replace("\\\n", " ").splitlines()]
     lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
     lines = [re.sub(r"^torchrun .* train\.py ", "python train.py ", line) for line in lines]
-    programs = ("python train.py ", "python -m hir.compare ")
+    programs = ("python train.py ", "python -m hir compare ")
     return [shlex.split(line, comments=True) for line in lines if line.startswith(programs)]
 
 
 def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Load the configurations of the long commands as the copy has them; returns how many commands."""
-    monkeypatch.setattr("hir.load_config.CONF", folder / "conf")
+    monkeypatch.setattr("hir.config.load.CONF", folder / "conf")
     commands = [words for words in long_commands(page) if "--help" not in words]
     for words in commands:
         if words[1] == "train.py":
@@ -135,7 +135,9 @@ def test_the_readmes_fork_works(environment: dict[str, str], tmp_path: Path) -> 
     folder = copy_project(tmp_path / "hir")
     blocks = read_blocks(section)
     follow(blocks, folder, environment)
-    tasks = [Path(block.path).stem for block in blocks if (block.path or "").startswith("hir/tasks/")]
+    tasks = [
+        Path(block.path).stem for block in blocks if (block.path or "").startswith("hir/tasks/generated/")
+    ]
     program = "import sys; from hir.tasks.base import generated_task; "
     program += "[print(generated_task(name, {}).splits(1, 8192, 256, 1000).name) for name in sys.argv[1:]]"
     done = subprocess.run(
@@ -240,10 +242,10 @@ def test_long_commands_are_those_of_plain_fences_and_of_the_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = "Run `python train.py task=word_sorting\nseed=2` or `python train.py --help`:\n\n```\n"
-    page += "python -m hir.compare methods=hir,farl \\\n    seeds=2 out=here\nmake test\n```\n"
+    page += "python -m hir compare methods=hir,farl \\\n    seeds=2 out=here\nmake test\n```\n"
     page += "```sh\npython train.py seed=3\n```\n"
     assert long_commands(page) == [
-        ["python", "-m", "hir.compare", "methods=hir,farl", "seeds=2", "out=here"],
+        ["python", "-m", "hir", "compare", "methods=hir,farl", "seeds=2", "out=here"],
         ["python", "train.py", "task=word_sorting", "seed=2"],
         ["python", "train.py", "--help"],
     ]

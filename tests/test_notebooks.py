@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from hir.runs import read_run
+from hir.training.run_folder import read_run
 from tests.command_line import SMALL
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -223,7 +223,7 @@ def test_resume_into_the_folder_of_another_run_is_refused(
 
 
 def test_evaluate_gives_the_test_accuracy_of_the_summary(finished: Path, environment: dict[str, str]) -> None:
-    done = run(environment, f"run={finished}", program="-m hir.evaluate")
+    done = run(environment, f"run={finished}", program="-m hir evaluate")
     assert done.returncode == 0, done.stderr
     assert "split as in training" not in done.stdout
     result = json.loads(done.stdout.splitlines()[-1])["object_counting"]
@@ -262,7 +262,7 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
         in done.stderr
     )
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
-    done = run(environment, f"run={tmp_path / 'run'}", program="-m hir.evaluate")
+    done = run(environment, f"run={tmp_path / 'run'}", program="-m hir evaluate")
     assert done.stdout.startswith("the rows of impossible are not split as in training: some may have been")
     done = run(environment, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}")
     assert done.returncode == 2
@@ -289,7 +289,7 @@ def test_ppo_resumes_with_its_value_head_and_is_evaluated_without(
     assert done.returncode == 0, done.stderr
     assert_same_weights(whole, part)
     assert weights(whole)["method.value_head.weight"].any()
-    done = run(environment, f"run={whole}", program="-m hir.evaluate")
+    done = run(environment, f"run={whole}", program="-m hir evaluate")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])["object_counting"]["accuracy"]
     assert found == summary["test"]["accuracy"]
@@ -321,7 +321,7 @@ def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(
     """A T5 1.1 shape with a tokenizer of its own, lettered options, the loss in all its parts."""
     from transformers import T5Config, T5ForConditionalGeneration
 
-    from hir.tiny import build_tokenizer
+    from hir.training.tiny import build_tokenizer
 
     tokenizer = build_tokenizer(["Which is it?\nOptions:\n(A) cat\n(B) dog"])
     shape = T5Config(
@@ -356,6 +356,6 @@ def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(
     assert "bf16-mixed" in done.stdout and "more_pets (8)" in done.stdout
     history = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert all(0 < float(row["train/contrast"]) < 10 for row in history[1:])
-    done = run(environment, f"run={folder}", "task=more_pets", program="-m hir.evaluate")
+    done = run(environment, f"run={folder}", "task=more_pets", program="-m hir evaluate")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["more_pets"]["rows"] == 8

@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from hir.build import Run
 from hir.callbacks.recorder import RunRecorder
-from hir.config import Config
-from hir.module import HIRModule
+from hir.config.schema import Config
 from hir.records import Rollout
 from hir.sampling.base import Progress
+from hir.training.build import Run
+from hir.training.module import HIRModule
 
 FILES = (
     "config.yaml metrics.csv samples.jsonl answers.jsonl summary.json learning_curve.png "

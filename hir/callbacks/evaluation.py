@@ -10,15 +10,15 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torchmetrics import MeanMetric
 
-from hir.config import EvaluationConfig
-from hir.datamodule import gather, shard
-from hir.instructions import Instructions, render_prompt
-from hir.module import HIRModule
-from hir.policy import Seq2SeqPolicy
+from hir.config.schema import EvaluationConfig
+from hir.distributed import gather, shard
+from hir.feedback.match import Verifier
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example
+from hir.relabel.correctness import Instructions, render_prompt
 from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.tasks.base import Task
-from hir.verifiers import Verifier
+from hir.training.module import HIRModule
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from hir.cache import atomic_write, write_json, write_lines
 from hir.callbacks.evaluation import BigBenchEvaluation
-from hir.config import Config
+from hir.config.load import save_config
+from hir.config.schema import Config
 from hir.errors import UserError
-from hir.load_config import save_config
-from hir.module import HIRModule
+from hir.files import atomic_write, write_json, write_lines
+from hir.training.module import HIRModule
 
 STARTED = ("config.yaml", "metrics.csv", "samples.jsonl")
 """Files of a run that has finished no iteration."""

@@ -28,11 +28,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.markup import escape
 
-from hir.cache import atomic_write
 from hir.callbacks.recorder import RunRecorder
-from hir.config import Config
+from hir.config.load import to_dict
+from hir.config.schema import Config
 from hir.errors import UserError
-from hir.load_config import to_dict
+from hir.files import atomic_write
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run

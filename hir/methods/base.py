@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from torch import Tensor
 
-from hir.config import MethodConfig
-from hir.instructions import Instructions
+from hir.config.schema import MethodConfig
 from hir.losses import by_row, chosen_log_probs, smoothed_nll, token_log_probs
+from hir.policies.base import Batch, Output, Policy
 from hir.records import Rollout, TrainingExample
 from hir.registry import Registry
-
-Batch = Mapping[str, Any]
-"""B rows with N trained tokens in all: ``labels`` (N,), the tokens, and ``rows`` (N,), the row of each;
-``weights`` and ``correct`` (B,); those of ``records.TOKEN_VALUES`` that the rows bring, (N,) each; and what
-the policy needs besides."""
-
-
-class Output(NamedTuple):
-    """What a policy makes of a batch's N trained tokens under its K instructions, the rows' own first."""
-
-    logits: Tensor
-    """(K, N, V)"""
-    hidden: Tensor
-    """(K, N, D), the states that the logits are made of."""
-
-
-class Policy(Protocol):
-    """The language model as a method sees it."""
-
-    @property
-    def hidden_size(self) -> int: ...
-
-    def __call__(self, batch: Batch) -> Output: ...
-
-    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
-        """A batch, on the CPU."""
-        ...
-
-    def outputs(
-        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
-    ) -> Iterator[tuple[Batch, Output]]:
-        """The rows in batches, on the device, with what the policy, or ``model``, makes of them.
-
-        In their order, in eval mode and without gradients.
-        """
-        ...
-
-    def frozen(self) -> Callable[[Batch], Output]:
-        """The policy with its weights of now, for good."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of some tokens."""
-        ...
-
-    def encode_answer(self, text: str) -> tuple[int, ...]:
-        """Tokens that a perfect policy would have sampled for ``text``, end token last."""
-        ...
+from hir.relabel.correctness import Instructions
 
 
 class Method(Protocol):

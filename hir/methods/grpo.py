@@ -9,8 +9,7 @@ from statistics import fmean, pstdev
 
 from torch import Tensor
 
-from hir.config import MethodConfig
-from hir.instructions import Instructions
+from hir.config.schema import MethodConfig
 from hir.losses import (
     chosen_log_probs,
     clipped_policy_loss,
@@ -20,8 +19,10 @@ from hir.losses import (
     row_means,
     token_log_probs,
 )
-from hir.methods.base import Batch, Policy, label_log_probs, register
+from hir.methods.base import label_log_probs, register
+from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
+from hir.relabel.correctness import Instructions
 
 
 @register("grpo")

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hir.config import MethodConfig
-from hir.instructions import Instructions
+from hir.config.schema import MethodConfig
 from hir.losses import (
     chosen_log_probs,
     contrastive_instruction_loss,
@@ -19,8 +18,10 @@ from hir.losses import (
     token_log_probs,
     unlikelihood,
 )
-from hir.methods.base import Batch, Policy, register
+from hir.methods.base import register
+from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
+from hir.relabel.correctness import Instructions
 
 
 @register("hir")

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hir.config import MethodConfig
-from hir.instructions import Instructions
-from hir.methods.base import Batch, Policy, register
+from hir.config.schema import MethodConfig
+from hir.methods.base import register
+from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
+from hir.relabel.correctness import Instructions
 
 
 @register("none")

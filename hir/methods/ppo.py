@@ -9,8 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from hir.config import MethodConfig
-from hir.instructions import Instructions
+from hir.config.schema import MethodConfig
 from hir.losses import (
     by_row,
     chosen_log_probs,
@@ -21,8 +20,10 @@ from hir.losses import (
     token_log_probs,
     whiten,
 )
-from hir.methods.base import Batch, Policy, label_log_probs, register
+from hir.methods.base import label_log_probs, register
+from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
+from hir.relabel.correctness import Instructions
 
 
 @register("ppo")

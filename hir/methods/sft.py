@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hir.config import MethodConfig
-from hir.instructions import Instructions
-from hir.methods.base import Batch, Policy, register, supervised_loss
+from hir.config.schema import MethodConfig
+from hir.methods.base import register, supervised_loss
+from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
+from hir.relabel.correctness import Instructions
 
 
 @register("sft")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from hir.config import SamplingConfig
+from hir.config.schema import SamplingConfig
 from hir.registry import Registry
 
 Progress = Callable[[int], None]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from hir.config import SamplingConfig
-from hir.policy import Seq2SeqPolicy
+from hir.config.schema import SamplingConfig
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Answer, Progress, make_answer, register
 
 

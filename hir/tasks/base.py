@@ -1,6 +1,6 @@
 """What a task is, the registry of generated tasks, and ``load_task``, the one door to this folder.
 
-A new generated task is one file in this folder: a ``Settings`` dataclass and a registered GeneratedTask.
+A new generated task is one file in generated/: a ``Settings`` dataclass and a registered GeneratedTask.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from hir.config import TaskConfig, as_integer, check
+from hir.config.schema import TaskConfig, as_integer, check
 from hir.errors import UserError
+from hir.feedback.match import Verifier, exact_match, is_number, multiple_choice
 from hir.records import Example
 from hir.tasks.bigbench import read_rows
 from hir.tasks.download import BBH_SHA256, download
 from hir.tasks.files import find_file, suggestion
 from hir.tasks.splits import split_rows
-from hir.verifiers import Verifier, exact_match, is_number, multiple_choice
 
 S = TypeVar("S")
 T = TypeVar("T", bound="type[GeneratedTask[Any]]")
@@ -164,8 +164,8 @@ def register(name: str) -> Callable[[T], T]:
 
 @functools.cache
 def generators() -> dict[str, type[GeneratedTask[Any]]]:
-    """All generated tasks by name, found by importing every file of this folder."""
-    package = __name__.rpartition(".")[0]
+    """All generated tasks by name, found by importing every file of generated/."""
+    package = f"{__package__}.generated"
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")
     return _GENERATORS

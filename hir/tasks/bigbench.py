@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hir.errors import UserError
+from hir.feedback.match import MAX_OPTIONS, normalise_answer, option_letter, read_choice
+from hir.feedback.options import HEADER, listed_options, scenario
 from hir.records import Example
-from hir.tasks.options import HEADER, listed_options, scenario
-from hir.verifiers import MAX_OPTIONS, normalise_answer, option_letter, read_choice
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hir.cache import atomic_write, cache_dir
 from hir.errors import UserError
+from hir.files import atomic_write, cache_dir
 from hir.tasks.bigbench import parse_rows
 
 BASE_URL = "https://raw.githubusercontent.com"

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from hir.instructions import Instructions
-from hir.methods.base import Batch, Output
+from hir.policies.base import Batch, Output
 from hir.records import Rollout, TrainingExample
+from hir.relabel.correctness import Instructions
 
 RIGHT, WRONG = "Be right.", "Be wrong."
 START = [1 / 2, 1 / 4, 1 / 4]

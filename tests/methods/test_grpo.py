@@ -5,13 +5,13 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.build import check_on_policy
-from hir.config import MethodConfig
+from hir.config.load import merge_layers
+from hir.config.schema import MethodConfig
 from hir.errors import UserError
-from hir.load_config import merge_layers
 from hir.methods.base import build_method
 from hir.methods.grpo import group_advantages
 from hir.records import TrainingExample
+from hir.training.build import check_on_policy
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
 
 LN2 = log(2)

@@ -5,7 +5,7 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.config import MethodConfig
+from hir.config.schema import MethodConfig
 from hir.errors import UserError
 from hir.methods.base import build_method
 from hir.records import TrainingExample

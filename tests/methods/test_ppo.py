@@ -5,8 +5,8 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.config import ConfigError, MethodConfig
-from hir.load_config import merge_layers
+from hir.config.load import merge_layers
+from hir.config.schema import ConfigError, MethodConfig
 from hir.methods.base import build_method
 from hir.methods.ppo import generalized_advantages
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout

@@ -4,8 +4,8 @@ from math import log
 import pytest
 import torch
 
-from hir.config import MethodConfig
-from hir.load_config import merge_layers
+from hir.config.load import merge_layers
+from hir.config.schema import MethodConfig
 from hir.methods.base import build_method
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout

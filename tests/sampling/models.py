@@ -19,9 +19,9 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
-from hir.config import LoraConfig
-from hir.models import add_lora
-from hir.policy import Seq2SeqPolicy
+from hir.config.schema import LoraConfig
+from hir.policies.load import add_lora
+from hir.policies.seq2seq import Seq2SeqPolicy
 
 START = 2
 FAMILIES = ("t5", "flan", "byt5", "mt5", "umt5", "lora")

@@ -9,8 +9,8 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from transformers.models.t5.modeling_t5 import T5Block
 
-from hir.config import SamplingConfig
-from hir.sampling.t5 import T5Sampler
+from hir.config.schema import SamplingConfig
+from hir.t5.sampling import T5Sampler
 from tests.sampling.models import make_policy, make_prompts
 
 

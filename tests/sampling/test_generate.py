@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hir.config import SamplingConfig
-from hir.policy import Seq2SeqPolicy
+from hir.config.schema import SamplingConfig
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.generate import GenerateSampler
 
 PROMPTS = ["right cat", "two", "wrong Q: dog dog one two one two dog A:"]

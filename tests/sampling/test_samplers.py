@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from hir.config import SamplingConfig
+from hir.config.schema import SamplingConfig
 from hir.errors import UserError
-from hir.policy import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Answer, Sampler, build_sampler, make_answer
 from hir.sampling.generate import GenerateSampler
-from hir.sampling.t5 import T5Sampler
+from hir.t5.sampling import T5Sampler
 from tests.sampling.models import log_probs_of, make_policy, make_prompts
 
 PROMPTS = [

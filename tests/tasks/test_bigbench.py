@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
+from hir.feedback.match import multiple_choice
+from hir.feedback.options import listed_options, scenario
 from hir.tasks.bigbench import parse_rows, read_rows
-from hir.tasks.options import listed_options, scenario
-from hir.verifiers import multiple_choice
 
 
 def parse(*rows: Any, **keys: Any) -> tuple[Any, ...]:

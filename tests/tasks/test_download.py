@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hir.cache import atomic_write, cache_dir
-from hir.config import TaskConfig
+from hir.config.schema import TaskConfig
 from hir.errors import UserError
+from hir.files import atomic_write, cache_dir
 from hir.tasks import base
 from hir.tasks import download as downloads
 from hir.tasks.download import BBH_SHA256, BIGBENCH_FILES, download, remote_file

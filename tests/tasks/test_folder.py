@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
+from hir.feedback.match import exact_match, multiple_choice, option_letter
 from hir.records import Example
 from hir.tasks.bigbench import parse_rows
-from hir.verifiers import exact_match, multiple_choice, option_letter
 
 Row = dict[str, Any]
 SCORES = {"Yes": 0, "No": 1, "1.5": 0, "15": 0}

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-import hir.tasks
-from hir.config import TaskConfig
+from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.tasks import base
+from hir.feedback.match import exact_match
+from hir.tasks import base, generated
 from hir.tasks.base import generated_task, is_pretraining, known_tasks, load_task
-from hir.verifiers import exact_match
 
 NAMES = ["object_amount", "object_counting", "word_sorting"]
 NUMBERS = {w: i for i, w in enumerate("zero one two three four five six seven eight nine".split())}
@@ -232,7 +231,7 @@ def test_a_new_task_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "        n = rng.randrange(1000)\n"
         "        return Example(f'2 x {n}', (str(2 * n * self.settings.scale),))\n"
     )
-    monkeypatch.setattr(hir.tasks, "__path__", [*hir.tasks.__path__, str(tmp_path)])
+    monkeypatch.setattr(generated, "__path__", [*generated.__path__, str(tmp_path)])
     monkeypatch.setattr(base, "_GENERATORS", dict(base._GENERATORS))
     base.generators.cache_clear()
     try:
@@ -240,5 +239,5 @@ def test_a_new_task_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert len(load_task(config, seed=0).train) == 9
         assert "doubling" in known_tasks()
     finally:
-        sys.modules.pop("hir.tasks.doubling", None)
+        sys.modules.pop("hir.tasks.generated.doubling", None)
         base.generators.cache_clear()

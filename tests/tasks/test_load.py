@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hir.config import TaskConfig
+from hir.config.schema import TaskConfig
 from hir.errors import UserError
+from hir.feedback.match import exact_match, multiple_choice
 from hir.records import Example
 from hir.tasks.base import Task, load_task
 from hir.tasks.files import find_file
-from hir.verifiers import exact_match, multiple_choice
 
 PEOPLE = ["Alice", "Bob", "Claire"]
 BALLS = ["red ball", "blue ball", "green ball"]

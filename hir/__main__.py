@@ -1,0 +1,63 @@
+"""What is done with runs, and beside them: python -m hir VERB [key=value ...]
+
+  evaluate   a run, or any model, on tasks
+  compare    methods and settings over tasks and seeds
+  sweep      a W&B sweep file without a server
+  report     a run, or several, as one HTML page
+  export     a run's model as a folder for transformers
+  new-task   a generated task of your own
+
+python -m hir VERB --help lists a verb's keys.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+from hir.errors import UserError
+
+VERBS = ("evaluate", "compare", "sweep", "report", "export", "new-task")
+
+
+def interrupt_on_signals() -> None:
+    """Take the signals of a scheduler and of a closed terminal for Ctrl-C: so a tool ends its runs, too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # unless nohup says otherwise
+            signal.signal(number, signal.default_int_handler)
+
+
+def main(argv: list[str]) -> int:
+    """Run a tool: hir/tools/VERB.py has its ``Options``, whether it ``TAKES_SETTINGS``, and ``run``."""
+    verb, *rest = argv or ["--help"]
+    if verb in ("-h", "--help"):
+        print(__doc__.strip())
+        return 0
+    try:
+        if verb not in VERBS:
+            raise UserError(f"python -m hir {verb}: there are {', '.join(VERBS)}")
+        name = f"hir.tools.{verb.replace('-', '_')}"
+        tool = importlib.import_module(name)
+        if not hasattr(tool, "Options"):
+            if hasattr(tool, "__path__"):
+                tool = importlib.import_module(f"{name}.__main__")
+            return int(tool.main(rest))
+        from hir.tools.arguments import help_of, read_options
+
+        if {"-h", "--help"} & {*rest}:
+            print(help_of(tool.Options, tool.__doc__))
+            return 0
+        options, settings = read_options(tool.Options, rest, tool.TAKES_SETTINGS)
+        return int(tool.run(options, settings) or 0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    interrupt_on_signals()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""From conf/ and a command line to one typed Config."""

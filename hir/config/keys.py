@@ -1,0 +1,116 @@
+"""The dotted keys of the configuration, read off the dataclasses: name, type and meaning of each."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from hir.config.schema import Config, ConfigError
+
+GROUPS = ("task", "model", "method", "sampling")
+"""Sections with a folder of files in conf/."""
+
+CHOICES = (*GROUPS, "experiment", "hardware", "config")
+"""Undotted keys that name a file."""
+
+TYPES = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list of texts",
+    dict: "a mapping",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One thing that can be set. A mapping stands for all keys below it, as trainer for trainer.devices."""
+
+    name: str
+    kind: type
+    nullable: bool
+    meaning: str
+    choices: tuple[str, ...] = ()
+    """All that a text may be, where not every text will do."""
+
+    @property
+    def type_name(self) -> str:
+        """The type in words."""
+        named = " or ".join(self.choices) or TYPES[self.kind]
+        return named + (" or null" if self.nullable else "")
+
+
+def lookup(name: str) -> Key:
+    """Find a key, or the mapping that holds it; raises ConfigError with a suggestion where there is none."""
+    if name in KEYS:
+        return KEYS[name]
+    if name in SECTIONS:
+        example = next(key for key in KEYS if key.startswith(f"{name}."))
+        raise ConfigError(f"{name} is a section: set one of its keys, such as {example}")
+    for key in KEYS.values():
+        if key.kind is dict and name.startswith(f"{key.name}."):
+            return key
+    hint = "" if "." in name else suggest(name, CHOICES, cutoff=0.7)
+    hint = hint or suggest(name, KEYS, cutoff=0.85) or _suggest_by_last_part(name)
+    raise ConfigError(f"unknown key {name}{hint or ' (--help lists the keys)'}")
+
+
+def suggest(word: str, options: Iterable[str], prefix: str = "", cutoff: float = 0.6) -> str:
+    """A question that names the likeliest option; empty where none is close."""
+    close = get_close_matches(word, list(options), n=1, cutoff=cutoff)
+    return f": did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _suggest_by_last_part(name: str) -> str:
+    """Suggest keys for a name with a wrong or missing section: lr stands for training.lr."""
+    close = get_close_matches(name.rpartition(".")[2], [key.rpartition(".")[2] for key in KEYS], n=1)
+    found = [key for key in KEYS if close and key.rpartition(".")[2] == close[0]]
+    return f": did you mean {' or '.join(found)}?" if found else ""
+
+
+def _walk(section: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yield the dotted name, type and meaning of each section and each field."""
+    hints, meanings = get_type_hints(section), _meanings(section)
+    for field in fields(section):
+        name, hint = prefix + field.name, hints[field.name]
+        if is_dataclass(hint):
+            assert isinstance(hint, type)
+            yield name, hint, inspect.getdoc(hint) or ""
+            yield from _walk(hint, f"{name}.")
+        else:
+            yield name, hint, meanings.get(field.name, "")
+
+
+def _meanings(section: type) -> dict[str, str]:
+    """The text under each field of a class, which Python itself does not keep."""
+    definition = ast.parse(inspect.getsource(section)).body[0]
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for field, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            assert isinstance(field.target, ast.Name)
+            found[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    return found
+
+
+def _key(name: str, hint: Any, meaning: str) -> Key:
+    nullable = NoneType in get_args(hint)
+    bare = next(part for part in get_args(hint) if part is not NoneType) if nullable else hint
+    if get_origin(bare) is Literal:
+        return Key(name, str, nullable, meaning, get_args(bare))
+    return Key(name, get_origin(bare) or bare, nullable, meaning)
+
+
+def keys_of(options: type) -> dict[str, Key]:
+    """The dotted keys of a dataclass, those of the dataclasses in it included."""
+    return {name: _key(name, hint, text) for name, hint, text in _walk(options) if not is_dataclass(hint)}
+
+
+SECTIONS = {name: meaning for name, hint, meaning in _walk(Config) if is_dataclass(hint)}
+KEYS = keys_of(Config)

@@ -1,0 +1,398 @@
+"""The typed configuration: what can be set, its defaults, its limits and what it means.
+
+The text under each field is what `python train.py --help` prints. hir/config/load.py fills these classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from hir.errors import UserError
+
+
+class ConfigError(UserError):
+    """A mistake in a configuration file or in an argument of the command line."""
+
+
+def check(ok: bool, key: str, rule: str, value: object) -> None:
+    """Refuse a value with one line that names the key and the rule."""
+    if not ok:
+        raise ConfigError(f"{key} must be {rule}, not {value!r}")
+
+
+def check_at_least(minimum: float, section: str, **values: float) -> None:
+    """Refuse any of the values of a section that is below the minimum; infinity and NaN are refused too."""
+    for name, value in values.items():
+        check(minimum <= value < inf, f"{section}.{name}", f"at least {minimum}", value)
+
+
+def as_integer(value: Any) -> Any:
+    """A whole float, as W&B and YAML write some integers, as an integer; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@dataclass
+class TaskConfig:
+    """What is asked, and how its rows are split."""
+
+    name: str = "object_counting"
+    """Name of a generated task, of a BigBench task, or of any file in data_dir."""
+    source: str | None = None
+    """generated, bbh (BIG-Bench Hard) or bigbench (BIG-bench's task.json); null: generated where a generator
+    exists and no data_dir is given, else bbh."""
+    data_dir: str | None = None
+    """Folder with NAME.json, NAME/task.json or BIG-bench's nested folders; null: download to the cache."""
+    seed: int | None = None
+    """Seed of the rows and the split; null: the run's seed."""
+    split: str = "random"
+    """random, or grouped: rows that share a scenario stay on one side."""
+    test_fraction: float = 0.2
+    """Share of a file's rows held out for the test (paper: 0.2)."""
+    validation_fraction: float = 0.1
+    """Share of a file's rows carved from the training part for validation."""
+    num_train: int | None = None
+    """Training queries; null: 8192 of a generated task, all of a file's training part."""
+    num_validation: int = 256
+    """Validation rows of a generated task."""
+    num_test: int = 1000
+    """Test rows of a generated task."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Difficulty settings of a generated task; its file in hir/tasks/ lists them."""
+
+    def __post_init__(self) -> None:
+        check(self.name != "", "task.name", "the name of a task", self.name)
+        sources = (None, "generated", "bbh", "bigbench")
+        check(self.source in sources, "task.source", "generated, bbh, bigbench or null", self.source)
+        check(self.split in ("random", "grouped"), "task.split", "random or grouped", self.split)
+        for key in ("test_fraction", "validation_fraction"):
+            check(0 < getattr(self, key) < 1, f"task.{key}", "between 0 and 1", getattr(self, key))
+        held_out = self.test_fraction + self.validation_fraction
+        check(held_out < 1, "task.test_fraction + task.validation_fraction", "below 1", held_out)
+        check_at_least(
+            1,
+            "task",
+            num_train=1 if self.num_train is None else self.num_train,
+            num_validation=self.num_validation,
+            num_test=self.num_test,
+        )
+        if self.seed is not None:
+            check_at_least(0, "task", seed=self.seed)
+
+
+@dataclass
+class InstructionConfig:
+    """The texts that state the goal."""
+
+    correct: str = "Solve the question with correct answer."
+    """p_correct: conditions sampling and evaluation, and labels right answers."""
+    wrong: str = "Solve the question with wrong answer."
+    """p_wrong: labels wrong answers."""
+    others: list[str] = field(default_factory=list)
+    """Further instructions that method.contrast=set contrasts with."""
+
+    def __post_init__(self) -> None:
+        rule = "another text than instructions.correct"
+        check(self.wrong != self.correct, "instructions.wrong", rule, self.wrong)
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapters through peft (pip install peft)."""
+
+    r: int = 0
+    """Rank; 0 trains all weights."""
+    alpha: int = 16
+    """Scale of the adapters."""
+    dropout: float = 0.0
+    """Dropout on the adapters' input."""
+    target_modules: list[str] = field(default_factory=lambda: ["q", "v"])
+    """Names of the layers that get adapters; all-linear for every linear layer but the head."""
+
+    def __post_init__(self) -> None:
+        check_at_least(0, "model.lora", r=self.r)
+        check_at_least(1, "model.lora", alpha=self.alpha)
+        check(0 <= self.dropout < 1, "model.lora.dropout", "at least 0 and below 1", self.dropout)
+
+
+@dataclass
+class BaseConfig:
+    """The supervised pre-training that gives the embedded tiny model its head start."""
+
+    accuracy: float = 0.3
+    """Stop once accuracy on labelled rows of its own reaches this."""
+    seed: int = 0
+    """Seed of weights and rows; the base is the same for every run seed."""
+    d_model: int = 64
+    """Width of the tiny T5; its feed-forward layers are twice as wide."""
+    num_heads: int = 4
+    """Attention heads; they divide d_model."""
+    num_layers: int = 2
+    """Layers of its encoder; its decoder has one."""
+    lr: float = 3e-3
+    """Learning rate of the pre-training."""
+    max_updates: int = 1000
+    """Give up reaching the accuracy after so many updates of 64 rows."""
+
+    def __post_init__(self) -> None:
+        check(0 < self.accuracy <= 1, "model.base.accuracy", "above 0 and at most 1", self.accuracy)
+        check_at_least(0, "model.base", seed=self.seed)
+        check_at_least(1, "model.base", d_model=self.d_model, num_layers=self.num_layers)
+        check_at_least(1, "model.base", num_heads=self.num_heads, max_updates=self.max_updates)
+        check(
+            self.d_model % self.num_heads == 0, "model.base.num_heads", "a divisor of d_model", self.num_heads
+        )
+        check(self.lr > 0, "model.base.lr", "above 0", self.lr)
+
+
+@dataclass
+class ModelConfig:
+    """The policy."""
+
+    name: str = "tiny"
+    """tiny builds the embedded model, unless model.path is set; any other name is a label."""
+    path: str | None = None
+    """Folder made by save_pretrained or name on the Hugging Face hub, T5 family; null with model=tiny."""
+    revision: str | None = None
+    """Commit or tag on the hub; null: its default branch."""
+    max_input_tokens: int = 512
+    """Longest prompt the encoder takes, in tokens."""
+    overlong: str = "cut"
+    """What happens to a longer prompt: cut (in its middle) or refuse."""
+    attention: str | None = None
+    """Attention implementation of transformers, such as eager or sdpa; null: the project's own for T5, which
+    packs the outputs to a prompt into one row of the decoder, and else transformers' default."""
+    dropout: float | None = None
+    """Dropout rate in training; null: the checkpoint's own."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    base: BaseConfig = field(default_factory=BaseConfig)
+
+    def __post_init__(self) -> None:
+        named = self.name == "tiny" or self.path is not None
+        check(named, "model.path", "a folder or a hub name where model.name is not tiny", self.path)
+        check_at_least(1, "model", max_input_tokens=self.max_input_tokens)
+        check(self.overlong in ("cut", "refuse"), "model.overlong", "cut or refuse", self.overlong)
+        dropout = self.dropout
+        check(
+            dropout is None or 0 <= dropout < 1, "model.dropout", "at least 0 and below 1, or null", dropout
+        )
+
+
+@dataclass
+class MethodConfig:
+    """Relabeling and loss: HIR's (Eq. 4 to 6 of the paper) and those of the methods it is compared with."""
+
+    name: str = "hir"
+    """File of hir/methods/ that is used."""
+    alpha: float = 1.0
+    """Weight of the contrastive instruction loss. hir"""
+    beta: float = 0.001
+    """Weight of the entropy term. hir, ppo"""
+    epsilon: float = 0.2
+    """Label smoothing of the supervised loss, and of hir's contrast. hir, farl, sft"""
+    contrast: str = "negated"
+    """negated: own against the opposite instruction; set: against all of instructions. hir"""
+    sub_output: str = "none"
+    """Sub-output relabeling: none, decoder (prefix stays in the decoder, as in the paper) or encoder (prefix
+    moves into the prompt, as in the reference code). hir"""
+    wrong_weight: float = 1.0
+    """Factor of the supervised loss on wrong rows. hir"""
+    unlikelihood: float = 0.0
+    """Weight of -log(1 - P) of wrong answers under p_correct, a mean over rows; 0 as in the paper. hir"""
+    clip: float = 0.2
+    """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip nor, in ppo, by a
+    value further than clip from the old one. ppo, grpo"""
+    kl: float = 0.0
+    """Weight of the KL divergence from the start weights, a penalty on the reward (ppo) or a term of the loss
+    (grpo); 0 keeps no copy of them. ppo, grpo"""
+    discount: float = 1.0
+    """Discount of rewards, each token. ppo"""
+    gae_lambda: float = 0.95
+    """Lambda of generalized advantage estimation: 0 trusts the values, 1 the rewards alone. ppo"""
+    value_weight: float = 0.1
+    """Weight of the value loss. ppo"""
+
+    def __post_init__(self) -> None:
+        check_at_least(0, "method", alpha=self.alpha, beta=self.beta, wrong_weight=self.wrong_weight)
+        check_at_least(
+            0, "method", kl=self.kl, value_weight=self.value_weight, unlikelihood=self.unlikelihood
+        )
+        check(0 <= self.epsilon < 1, "method.epsilon", "at least 0 and below 1", self.epsilon)
+        check(self.contrast in ("negated", "set"), "method.contrast", "negated or set", self.contrast)
+        sub_outputs = ("none", "decoder", "encoder")
+        check(
+            self.sub_output in sub_outputs, "method.sub_output", "none, decoder or encoder", self.sub_output
+        )
+        check(
+            not self.unlikelihood or self.sub_output == "none",
+            "method.unlikelihood",
+            "0 with sub-output relabeling (method.sub_output), since a part of a wrong answer may be right",
+            self.unlikelihood,
+        )
+        check(0 < self.clip < 1, "method.clip", "above 0 and below 1", self.clip)
+        check(0 <= self.discount <= 1, "method.discount", "between 0 and 1", self.discount)
+        check(0 <= self.gae_lambda <= 1, "method.gae_lambda", "between 0 and 1", self.gae_lambda)
+
+
+@dataclass
+class SamplingConfig:
+    """Online sampling."""
+
+    name: str = "t5"
+    """t5: the project's own decoder, for the T5 family; generate: transformers' generate, for any model."""
+    max_queries: int | None = None
+    """Most queries an iteration, over all devices; null: every training query (paper)."""
+    num_samples: int = 4
+    """Answers drawn for a query (paper: 4)."""
+    temperature: float = 1.0
+    """Softmax temperature (paper: 1)."""
+    retry_temperature: float | None = None
+    """Where no answer to a query was right num_samples more are drawn, at this temperature: above 1 it finds
+    answers that the policy is sure not to give, and would never hear are right; null: none (paper)."""
+    retry_top_k: int | None = None
+    """top_k of those draws; null: the same. The hotter they are, the fewer tokens they should choose from."""
+    top_k: int = 50
+    """Keep the k likeliest tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the likeliest tokens that together hold this probability."""
+    max_new_tokens: int = 32
+    """Longest answer, in tokens."""
+    batch_size: int = 64
+    """Queries a forward pass on one device."""
+
+    def __post_init__(self) -> None:
+        if self.max_queries is not None:
+            check_at_least(1, "sampling", max_queries=self.max_queries)
+        check_at_least(1, "sampling", num_samples=self.num_samples, max_new_tokens=self.max_new_tokens)
+        check_at_least(1, "sampling", batch_size=self.batch_size)
+        check(0 < self.temperature < inf, "sampling.temperature", "above 0", self.temperature)
+        retry = self.retry_temperature
+        check(retry is None or 0 < retry < inf, "sampling.retry_temperature", "above 0, or null", retry)
+        check_at_least(0, "sampling", top_k=self.top_k)
+        if self.retry_top_k is not None:
+            check_at_least(0, "sampling", retry_top_k=self.retry_top_k)
+        check(0 < self.top_p <= 1, "sampling.top_p", "above 0 and at most 1", self.top_p)
+
+
+@dataclass
+class BufferConfig:
+    """What of the relabeled rows is trained on."""
+
+    window: int = 1
+    """Iterations kept; 0 keeps all."""
+    max_wrong_fraction: float | None = None
+    """Largest share of wrong rows in a batch, so that failures do not swamp it; null: all as they come."""
+    deduplicate: bool = True
+    """Drop repeats of an output to the same query and instruction."""
+    group: bool = True
+    """Train on the rows of a query together: the more there are, the fewer prompts are encoded."""
+
+    def __post_init__(self) -> None:
+        check_at_least(0, "buffer", window=self.window)
+        share = self.max_wrong_fraction
+        check(
+            share is None or 0 <= share <= 1, "buffer.max_wrong_fraction", "between 0 and 1, or null", share
+        )
+
+
+@dataclass
+class TrainingConfig:
+    """Offline training of an iteration."""
+
+    batch_size: int = 64
+    """Rows an optimizer step, over all devices and accumulated batches (paper: 64)."""
+    passes: float = 10
+    """Passes over an iteration's samples (paper: 10); used where num_updates is null."""
+    num_updates: int | None = None
+    """Optimizer steps an iteration; null: passes x samples / batch_size."""
+    lr: float = 5e-4
+    """Learning rate of AdamW (paper: 5e-4)."""
+    final_lr: float | None = None
+    """Learning rate reached linearly at the last step; null: constant."""
+    weight_decay: float = 0.0
+    """Weight decay of AdamW."""
+    compile: bool = False
+    """torch.compile the forward pass: about a minute at the start, worth it in long runs on a GPU."""
+
+    def __post_init__(self) -> None:
+        check_at_least(1, "training", batch_size=self.batch_size)
+        check(0 < self.passes < inf, "training.passes", "above 0", self.passes)
+        if self.num_updates is not None:
+            check_at_least(1, "training", num_updates=self.num_updates)
+        check(0 < self.lr < inf, "training.lr", "above 0", self.lr)
+        if self.final_lr is not None:
+            check_at_least(0, "training", final_lr=self.final_lr)
+        check_at_least(0, "training", weight_decay=self.weight_decay)
+
+
+@dataclass
+class EvaluationConfig:
+    """Greedy accuracy under p_correct and p_wrong."""
+
+    every: int = 1
+    """Iterations between evaluations on the validation split; the last one is always evaluated."""
+    tasks: list[str] = field(default_factory=list)
+    """Further tasks to evaluate on; their answers, too, have at most sampling.max_new_tokens."""
+    data_dir: str | None = None
+    """Folder of their files; null: task.data_dir."""
+    batch_size: int = 128
+    """Rows a forward pass on one device."""
+    samples_every: int = 5
+    """Iterations between printed samples; 0 prints none."""
+    num_logged_rollouts: int = 16
+    """Rollouts of an iteration that go into samples.jsonl."""
+
+    def __post_init__(self) -> None:
+        check_at_least(1, "evaluation", every=self.every, batch_size=self.batch_size)
+        check_at_least(0, "evaluation", samples_every=self.samples_every)
+        check_at_least(0, "evaluation", num_logged_rollouts=self.num_logged_rollouts)
+
+
+@dataclass
+class WandbConfig:
+    """Weights & Biases, used with logger=wandb; docs/wandb.md. Nothing here changes what is trained."""
+
+    project: str | None = None
+    """Project; null: $WANDB_PROJECT, else hir."""
+    entity: str | None = None
+    """User or team that owns the project; null: $WANDB_ENTITY, else the key's own."""
+    name: str | None = None
+    """Name of the run; null: $WANDB_NAME, else the name of its folder."""
+    group: str | None = None
+    """Group of runs it is shown in; null: $WANDB_RUN_GROUP, else none."""
+    tags: list[str] = field(default_factory=list)
+    """Labels to filter runs by; empty: $WANDB_TAGS, else none."""
+    notes: str | None = None
+    """A text about the run; null: $WANDB_NOTES, else none."""
+    log_checkpoint: bool = False
+    """At the end keep the last checkpoint and config.yaml as an artifact, fit for resume=FOLDER."""
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    seed: int = 1
+    """Seed of everything random in the run."""
+    run_dir: str | None = None
+    """Folder of the run; null: outputs/<date>-<name>-<six letters and digits>."""
+    resume: str | None = None
+    """Run folder or checkpoint that is continued; null: a fresh run."""
+    logger: str = "csv"
+    """csv: the files of the run's folder alone; wandb: Weights & Biases as well."""
+    task: TaskConfig = field(default_factory=TaskConfig)
+    instructions: InstructionConfig = field(default_factory=InstructionConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    buffer: BufferConfig = field(default_factory=BufferConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Arguments of Lightning's Trainer; trainer.max_epochs is the number of HIR iterations."""
+
+    def __post_init__(self) -> None:
+        check(self.seed >= 0, "seed", "at least 0", self.seed)
+        check(self.logger in ("csv", "wandb"), "logger", "csv or wandb", self.logger)

@@ -1,0 +1,1 @@
+"""Language models as methods and samplers see them."""

@@ -1,0 +1,1 @@
+"""What instruction an answer is trained under."""

@@ -1,0 +1,421 @@
+"""Sampling from a T5 with a decoder of the project's own.
+
+A query is encoded once, and its cross-attention keys and values serve all its answers. On a CPU the answers
+of a query that begin alike are one row until they part, and finished ones leave the batch; on a GPU steps are
+replayed as CUDA graphs. Every random number belongs to a prompt, an answer and a position: but for rounding,
+the size of a batch changes no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hir.config.schema import SamplingConfig
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.sampling.base import Answer, Progress, make_answer, register
+from hir.t5.weights import Queries, T5Weights
+
+T = TypeVar("T")
+MAX_WORKERS = 4
+"""Batches side by side on a CPU; more would wait for Python's lock."""
+MIN_TOKENS = 4096
+"""Prompt tokens that keep a worker busy; with fewer another one brings nothing."""
+DROP = 0.1
+"""Ended answers leave the batch when they are this share of it; dropping them has a price of its own."""
+CHECK_EVERY = 8
+"""Steps on a GPU between looks at what has ended, for which the host waits."""
+INPUT_STEP = 32
+POSITION_STEP = 16
+"""Lengths of inputs and answers on a GPU are multiples of these."""
+
+
+@register("t5")
+class T5Sampler:
+    """A Sampler for the T5 family.
+
+    Args:
+        policy: its live weights are sampled from.
+        config: temperature, top_k, top_p, max_new_tokens, batch_size.
+        greedy_batch_size: prompts a forward pass in ``greedy``.
+
+    Raises:
+        UserError: the policy's model is of another family.
+    """
+
+    def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, greedy_batch_size: int) -> None:
+        self.policy = policy
+        self.config = config
+        self.greedy_batch_size = greedy_batch_size
+        self.weights = T5Weights(policy.model, config.max_new_tokens)
+        self.root: Any = policy.model
+        self._batches: dict[tuple[int, int, int, bool, float, int], FixedBatch] = {}
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        num_samples: int,
+        seed: int,
+        progress: Progress | None = None,
+        config: SamplingConfig | None = None,
+    ) -> list[list[Answer]]:
+        generator = torch.Generator().manual_seed(seed)
+        uniforms = torch.rand(len(prompts), num_samples, self.config.max_new_tokens, 2, generator=generator)
+        return self._decode(prompts, num_samples, config or self.config, uniforms, progress)
+
+    def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
+        config = replace(self.config, batch_size=self.greedy_batch_size)
+        answers = self._decode(prompts, 1, config, None, progress)
+        return [answer.tokens for (answer,) in answers]
+
+    def _decode(
+        self,
+        prompts: Sequence[str],
+        num_samples: int,
+        config: SamplingConfig,
+        uniforms: Tensor | None,
+        progress: Progress | None,
+    ) -> list[list[Answer]]:
+        device = self.policy.device
+        if self.weights.refresh(sampling_dtype(device), self.root):
+            self._batches.clear()
+        encoded = self.policy.encode(prompts)
+        # Prompts of like length share a batch, so little of it is padding.
+        order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
+        answers: list[list[Answer]] = [[] for _ in prompts]
+
+        @torch.no_grad()
+        def decode(chosen: list[int]) -> int:
+            input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
+            numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
+            answer = self._answer if device.type == "cpu" else self._answer_in_fixed_batches
+            tokens, log_probs = answer(input_ids, attention_mask, num_samples, numbers, config)
+            for row, (ids, values) in enumerate(zip(tokens.tolist(), log_probs.tolist(), strict=True)):
+                answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
+            return len(chosen)
+
+        workers = sum(map(len, encoded)) // MIN_TOKENS if device.type == "cpu" else 1
+        for number in in_batches(decode, order, config.batch_size, workers):
+            if progress:
+                progress(number)
+        return answers
+
+    def _answer(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_samples: int,
+        uniforms: Tensor | None,
+        config: SamplingConfig,
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and log-probabilities (N, T) of ``num_samples`` answers to each of P queries, N in all.
+
+        Args:
+            input_ids: (P, S), padded.
+            attention_mask: (P, S).
+            num_samples: answers a query.
+            uniforms: (N, T, 2) numbers in [0, 1); None decodes greedily.
+            config: how tokens are drawn.
+        """
+        queries = self.weights.encode(input_ids, attention_mask)
+        num_queries, max_length = len(input_ids), config.max_new_tokens
+        rows = self.weights.rows(num_queries * num_samples)
+        newest = torch.full((num_queries,), self.policy.start_id)
+        place_of = torch.arange(num_queries)  # where a query stands among those still encoded
+        live = torch.arange(num_queries * num_samples)  # the answers that tokens are drawn for
+        row_of = live // num_samples  # the row of each: one a query at first
+        ended = torch.zeros_like(live, dtype=torch.bool)
+        tokens = torch.full((len(live), max_length), self.policy.pad_id)
+        log_probs = torch.zeros(len(live), max_length)
+        for t in range(max_length):
+            logits = self.weights.decode(newest, slice(t, t + 1), t + 1, rows, queries)
+            numbers = None if uniforms is None else uniforms[live, t]
+            chosen, values = draw(logits, row_of, numbers, config)
+            tokens[live, t], log_probs[live, t] = chosen, values
+            ended |= chosen == self.policy.eos_id
+            num_ended = int(ended.sum())
+            if num_ended == len(live):
+                break
+            if len(newest) == len(live) and num_ended < DROP * len(live):
+                newest.index_copy_(0, row_of, chosen)  # every answer has a row of its own, and most go on
+                continue
+            live, row_of, chosen = live[~ended], row_of[~ended], chosen[~ended]
+            ended = torch.zeros_like(live, dtype=torch.bool)
+            # A row for every different beginning: answers of a row part where they drew different tokens.
+            beginnings, row_of = torch.unique(row_of * logits.shape[1] + chosen, return_inverse=True)
+            place = rows.follow(beginnings // logits.shape[1], t + 1)
+            row_of = place[row_of]
+            newest = torch.empty_like(place).index_copy_(0, row_of, chosen)
+            member = torch.empty_like(place).index_copy_(0, row_of, live)  # one of a row's answers
+            asked = torch.unique(live // num_samples)
+            if len(asked) <= len(queries.mask) // 2:
+                queries = queries.take(place_of[asked])
+                place_of[asked] = torch.arange(len(asked))
+            rows.slot = place_of[member // num_samples] * num_samples + member % num_samples
+            rows.width = num_samples
+        return tokens, log_probs
+
+    def _answer_in_fixed_batches(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_samples: int,
+        uniforms: Tensor | None,
+        config: SamplingConfig,
+    ) -> tuple[Tensor, Tensor]:
+        """The same in batches of fixed sizes, whose steps a GPU can replay without the host.
+
+        Every answer has its own row. Queries whose answers have all ended leave when half of the batch can.
+        """
+        # Rounded up, so that a few sizes serve all batches: each is captured once.
+        padding = -input_ids.shape[1] % INPUT_STEP
+        input_ids = F.pad(input_ids, (0, padding), value=self.policy.pad_id)
+        queries = self.weights.encode(input_ids, F.pad(attention_mask, (0, padding)))
+        asked = torch.arange(len(input_ids), device=input_ids.device)
+        shape = (len(asked), num_samples, config.max_new_tokens)
+        tokens = torch.full(shape, self.policy.pad_id, device=input_ids.device)
+        log_probs = torch.zeros(shape, device=input_ids.device)
+        kind = input_ids.shape[1], num_samples, uniforms is None
+        batch = self._fixed_batch(config, len(asked), *kind)
+        batch.start(queries, None if uniforms is None else uniforms.to(input_ids.device))
+        for t in range(config.max_new_tokens):
+            batch.step(t)
+            if t + 1 == config.max_new_tokens or (t + 1) % CHECK_EVERY == 0:
+                tokens[asked], log_probs[asked] = batch.answers(len(asked))
+                going = batch.going(len(asked))
+                if not len(going):
+                    break
+                if size_of(len(going)) < size_of(len(asked)):
+                    asked = asked[going]
+                    smaller = self._fixed_batch(config, len(asked), *kind)
+                    smaller.go_on(batch, going)
+                    batch = smaller
+        return tokens.flatten(0, 1).cpu(), log_probs.flatten(0, 1).cpu()
+
+    def _fixed_batch(
+        self, config: SamplingConfig, num_queries: int, length: int, num_samples: int, greedy: bool
+    ) -> FixedBatch:
+        size = (size_of(num_queries), length, num_samples, greedy)
+        key = (*size, config.temperature, config.top_k)
+        if key not in self._batches:
+            self._batches[key] = FixedBatch(self.weights, self.policy, config, *size)
+        return self._batches[key]
+
+
+class FixedBatch:
+    """Decode steps for a fixed number of answers, in memory that stays where it is: CUDA graphs on a GPU.
+
+    Args:
+        weights: of the model.
+        policy: knows the start and end tokens.
+        config: how tokens are drawn.
+        num_queries: P; fewer may be given.
+        length: of the encoded queries, S.
+        num_samples: answers a query.
+        greedy: take the likeliest tokens.
+    """
+
+    def __init__(
+        self,
+        weights: T5Weights,
+        policy: Seq2SeqPolicy,
+        config: SamplingConfig,
+        num_queries: int,
+        length: int,
+        num_samples: int,
+        greedy: bool,
+    ) -> None:
+        self.weights, self.policy, self.config = weights, policy, config
+        self.num_samples = num_samples
+        self.queries = weights.no_queries(num_queries, length)
+        device, num_answers = self.queries.mask.device, num_queries * num_samples
+        self.rows = weights.rows(num_answers)
+        for layer in self.rows.cache:
+            layer.zero_()  # a step reads masked positions too, where nothing may be no number
+        self.rows.width = num_samples
+        self.row_of = torch.arange(num_answers, device=device)
+        self.newest = torch.full_like(self.row_of, policy.start_id)
+        self.ended = torch.zeros_like(self.row_of, dtype=torch.bool)
+        self.at = torch.zeros(1, dtype=torch.long, device=device)
+        self.tokens = torch.full((num_answers, config.max_new_tokens), policy.pad_id, device=device)
+        self.log_probs = torch.zeros(num_answers, config.max_new_tokens, device=device)
+        self.uniforms = None if greedy else torch.zeros(num_answers, config.max_new_tokens, 2, device=device)
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        if device.type == "cuda":
+            steps = range(1, config.max_new_tokens + 1)
+            self._graphs = {
+                positions: self._capture(positions) for positions in {*map(self._positions, steps)}
+            }
+
+    def _positions(self, number: int) -> int:
+        """Positions that a step looks at which needs at least ``number``."""
+        return min(-(-number // POSITION_STEP) * POSITION_STEP, self.config.max_new_tokens)
+
+    def _capture(self, positions: int) -> torch.cuda.CUDAGraph:
+        # A first run outside the graph lets libraries choose their kernels.
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._step(positions)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=graph_memory()):
+            self._step(positions)
+        self.at.zero_()
+        return graph
+
+    def _step(self, positions: int) -> None:
+        logits = self.weights.decode(self.newest, self.at, positions, self.rows, self.queries)
+        numbers = None if self.uniforms is None else self.uniforms[:, self.at].squeeze(1)
+        chosen, values = draw(logits, self.row_of, numbers, self.config)
+        self.tokens[:, self.at] = chosen[:, None]
+        self.log_probs[:, self.at] = values[:, None]
+        self.newest.copy_(chosen)
+        self.ended.logical_or_(chosen == self.policy.eos_id)
+        self.at += 1
+
+    def start(self, queries: Queries, uniforms: Tensor | None) -> None:
+        """Begin the answers to the queries, of which there may be fewer than there is room for."""
+        self._fill(torch.arange(len(queries.mask), device=self.at.device), queries, uniforms, None)
+        self.newest.fill_(self.policy.start_id)
+        self.at.zero_()
+
+    def go_on(self, other: FixedBatch, chosen: Tensor) -> None:
+        """Take over the chosen queries of a larger batch, with their answers as they stand."""
+        self._fill(chosen, other.queries, other.uniforms, other)
+        self.at.copy_(other.at)
+
+    def _fill(
+        self, chosen: Tensor, queries: Queries, uniforms: Tensor | None, answers: FixedBatch | None
+    ) -> None:
+        size = len(self.queries.mask)
+        chosen = torch.cat([chosen, chosen[:1].expand(size - len(chosen))])  # the room left over repeats one
+        members = (chosen[:, None] * self.num_samples + self.row_of[: self.num_samples]).flatten()
+        pairs = [*zip(self.queries.tensors(), queries.tensors(), strict=True)]
+        for mine, theirs in pairs:
+            torch.index_select(theirs, 0, chosen, out=mine)
+        if self.uniforms is not None and uniforms is not None:
+            torch.index_select(uniforms, 0, members, out=self.uniforms)
+        if answers is None:
+            self.ended.zero_()
+            return
+        for name in ("newest", "ended", "tokens", "log_probs"):
+            torch.index_select(getattr(answers, name), 0, members, out=getattr(self, name))
+        for layer, other in zip(self.rows.cache, answers.rows.cache, strict=True):
+            torch.index_select(other, 1, members, out=layer)
+
+    def step(self, t: int) -> None:
+        """Draw the tokens at position t of all answers."""
+        positions = self._positions(t + 1)
+        if self._graphs:
+            self._graphs[positions].replay()
+        else:
+            self._step(positions)
+
+    def answers(self, number: int) -> tuple[Tensor, Tensor]:
+        """Tokens and log-probabilities (number, n, T) of the first queries."""
+        both = (part.view(-1, self.num_samples, part.shape[1]) for part in (self.tokens, self.log_probs))
+        tokens, log_probs = (part[:number] for part in both)
+        return tokens, log_probs
+
+    def going(self, number: int) -> Tensor:
+        """Which of the first queries have an answer without an end; the host waits for it."""
+        return (~self.ended).view(-1, self.num_samples)[:number].any(1).nonzero().squeeze(1)
+
+
+@cache
+def graph_memory() -> Any:
+    """Memory for what happens within a step, one for all graphs: nothing in it outlives the step."""
+    return torch.cuda.graph_pool_handle()
+
+
+def size_of(number: int) -> int:
+    """The power of two that holds so many."""
+    return 1 << (number - 1).bit_length()
+
+
+def draw(
+    logits: Tensor, row_of: Tensor, uniforms: Tensor | None, config: SamplingConfig
+) -> tuple[Tensor, Tensor]:
+    """The next token of N answers, and its log-probability under the policy as it is: temperature 1, uncut.
+
+    Args:
+        logits: (R, V), float32.
+        row_of: (N,) the row that each answer's token is drawn from.
+        uniforms: (N, 2) numbers in [0, 1); None takes the likeliest token, and gives no log-probability.
+        config: temperature, top_k, top_p.
+    """
+    if uniforms is None:
+        tokens = logits.argmax(-1)[row_of]
+        return tokens, torch.zeros_like(tokens, dtype=torch.float32)
+    own = logits.softmax(-1)
+    probs = (own if config.temperature == 1 else (logits / config.temperature).softmax(-1))[row_of]
+    if not 0 < config.top_k < probs.shape[1] and config.top_p == 1:
+        tokens = _invert(probs, uniforms[:, 0])
+    elif probs.is_cuda or config.top_k and config.top_p < 1:
+        tokens = _draw_cut(probs, uniforms[:, 1], config)
+    else:
+        # Sorting costs more than all else here. A draw from the whole distribution that falls within the cut
+        # is a draw from the cut one; only the others, few as a rule, are drawn anew.
+        tokens = _invert(probs, uniforms[:, 0])
+        likelier = probs > probs.gather(-1, tokens[:, None])
+        if config.top_k:
+            outside = likelier.sum(-1) >= config.top_k
+        else:
+            outside = (probs * likelier).sum(-1) >= config.top_p
+        tokens[outside] = _draw_cut(probs[outside], uniforms[outside, 1], config)
+    return tokens, own[row_of, tokens].log()
+
+
+def _draw_cut(probs: Tensor, uniforms: Tensor, config: SamplingConfig) -> Tensor:
+    """Tokens (N,) from the top_k likeliest of probs (N, V), and of those the fewest that hold top_p."""
+    kept, tokens = probs.topk(min(config.top_k, probs.shape[1]) or probs.shape[1])
+    before = kept.cumsum(-1) - kept
+    kept = kept.where(before < config.top_p * kept.sum(-1, keepdim=True), 0.0)
+    return tokens.gather(-1, _invert(kept, uniforms)[:, None]).squeeze(-1)
+
+
+def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """The index (N,) at which the cumulative sum of weights (N, V) passes each uniform share of the total."""
+    total = weights.cumsum(-1)
+    index = torch.searchsorted(total, uniforms[:, None] * total[:, -1:], right=True).squeeze(-1)
+    return index.clamp(max=weights.shape[1] - 1)
+
+
+def in_batches(
+    work: Callable[[list[int]], T], items: list[int], batch_size: int, workers: int
+) -> Iterator[T]:
+    """What ``work`` makes of the items, in batches of at most that size, in order.
+
+    Up to ``workers`` batches run side by side, each on its share of torch's threads: a decode step is made of
+    many small products, and on a CPU this beats all threads on one batch.
+    """
+    threads = torch.get_num_threads()
+    workers = max(1, min(workers, threads, MAX_WORKERS))
+    batch_size = max(1, min(batch_size, -(-len(items) // workers)))
+    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+    if workers == 1:
+        yield from map(work, batches)
+        return
+    # Set by each thread for itself, and here because some libraries know one number for all.
+    share = threads // workers
+    torch.set_num_threads(share)
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
+            yield from pool.map(work, batches)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def sampling_dtype(device: torch.device) -> torch.dtype:
+    """The format that autocast would compute in, float32 without it."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.get_autocast_dtype(device.type)
+    return torch.float32

@@ -1,0 +1,1 @@
+"""What is done with runs: python -m hir VERB."""

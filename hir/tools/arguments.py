@@ -1,0 +1,59 @@
+"""The arguments of a tool: its own keys, off a dataclass, and settings of train.py where it takes those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+
+from hir.config.keys import keys_of, suggest
+from hir.config.load import parse_value, set_value
+from hir.errors import UserError
+
+T = TypeVar("T")
+
+
+def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = False) -> tuple[T, list[str]]:
+    """The options in a command line, and what in it are settings of train.py.
+
+    Args:
+        kind: a dataclass; MISSING is the default of a key that must be given. A key may be named --key, too,
+            and the first one need not be named. The last of a repeated one wins.
+        argv: key=value arguments.
+        takes_settings: whether other keys are train.py's; else they are refused.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value of another type.
+    """
+    keys, tree, settings = keys_of(kind), OmegaConf.structured(kind), []
+    for argument in argv:
+        name, equals, text = argument.removeprefix("--").partition("=")
+        if not equals:
+            name, text = next(iter(keys)), argument
+        if name in keys:
+            set_value(tree, keys[name], name, parse_value(keys[name], text))
+        elif takes_settings:
+            settings.append(argument)
+        else:
+            hint = suggest(name, keys) or f": the keys are {', '.join(keys)}"
+            raise UserError(f"unknown key {name}{hint}")
+    missing = sorted(map(str, OmegaConf.missing_keys(tree)))
+    if missing:
+        raise UserError(f"{missing[0]}= is missing: {keys[missing[0]].meaning}")
+    options: Any = OmegaConf.to_object(tree)
+    return options, settings
+
+
+def help_of(kind: type[Any], about: str | None) -> str:
+    """A tool's help: what it is about, and its keys."""
+    lines = [(about or "").strip(), ""]
+    for name, key in keys_of(kind).items():
+        default = getattr(kind, name, None)
+        given = (
+            "must be given" if default == MISSING else f"default: {'null' if default is None else default}"
+        )
+        lines.append(f"  {name}  ({key.type_name}; {given})")
+        lines.append(fill(key.meaning, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Builds a run's parts from its configuration: policy, tasks and the module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from hir.config.schema import Config
+from hir.errors import UserError
+from hir.methods.base import METHODS, build_method
+from hir.policies.load import load_policy
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.records import Example
+from hir.relabel.correctness import Instructions, render_prompt
+from hir.sampling.base import build_sampler
+from hir.tasks.base import Task, load_task
+from hir.training.datamodule import HIRDataModule
+from hir.training.module import HIRModule
+from hir.training.tiny import Base, make_base
+
+ON_POLICY = {
+    "buffer.window": 1,
+    "buffer.max_wrong_fraction": None,
+    "buffer.deduplicate": False,
+    "sampling.temperature": 1.0,
+    "sampling.retry_temperature": None,
+    "sampling.top_k": 0,
+    "sampling.top_p": 1.0,
+}
+"""What a method needs that weighs answers by their probability: all of an iteration's, drawn without cuts."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """All parts of a run."""
+
+    module: HIRModule
+    datamodule: HIRDataModule
+    base: Base | None
+    """How the tiny model was pre-trained; None for any other model."""
+    evaluation_tasks: tuple[Task, ...]
+    """Further tasks to evaluate on."""
+    num_overlong: int
+    """Prompts of the task that the encoder would cut."""
+    long_targets: tuple[str, ...]
+    """A line on each task with targets that no answer can hold."""
+
+
+def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
+    """Everything that a run needs; UserError for whatever of it cannot be had."""
+    check_on_policy(config)
+    instructions = build_instructions(config)
+    task = load_task(config.task, config.seed)
+    further = tuple(load_evaluation_task(config, name) for name in config.evaluation.tasks)
+    policy, base = build_policy(config, say)
+    if base:
+        task, *rest = (without_queries(t, base.queries) for t in (task, *further))
+        further = tuple(rest)
+    method = build_method(config.method, instructions, policy)
+    sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
+    tasks = (task, *further)
+    return Run(
+        module=HIRModule(config, policy, method, sampler, [task.fingerprint for task in tasks]),
+        datamodule=HIRDataModule(config, task, policy, method, instructions),
+        base=base,
+        evaluation_tasks=further,
+        num_overlong=count_overlong(policy, tasks, instructions, config.model.overlong),
+        long_targets=long_targets(policy, tasks, config.sampling.max_new_tokens),
+    )
+
+
+def check_on_policy(config: Config) -> None:
+    """Refuse settings under which an on-policy method would learn from other answers than the policy's own.
+
+    Raises:
+        UserError: the first of them, or there are too few answers to a query for the method.
+    """
+    method = METHODS[config.method.name]
+    if config.sampling.num_samples < (least := getattr(method, "min_samples", 1)):
+        raise UserError(
+            f"method={config.method.name} compares answers to a query: set sampling.num_samples to at least "
+            f"{least}"
+        )
+    if not getattr(method, "on_policy", False):
+        return
+    for key, needed in ON_POLICY.items():
+        section, name = key.split(".")
+        if (value := getattr(getattr(config, section), name)) != needed:
+            raise UserError(
+                f"method={config.method.name} learns from the answers that the policy just gave: set {key}="
+                f"{json.dumps(needed)}, not {json.dumps(value)}"
+            )
+
+
+def build_instructions(config: Config) -> Instructions:
+    """The run's instructions."""
+    texts = config.instructions
+    return Instructions(texts.correct, texts.wrong, tuple(texts.others))
+
+
+def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Seq2SeqPolicy, Base | None]:
+    """The model of ``config.model``; the tiny one is made where it is not cached."""
+    if config.model.path is not None:
+        return load_policy(config.model), None
+    torch.set_num_threads(1)  # too small to gain from more, and so its numbers depend on no number of cores
+    instructions = build_instructions(config)
+    base = make_base(config.model, instructions, config.task.name, config.task.settings, say)
+    return load_policy(replace(config.model, path=str(base.path))), base
+
+
+def load_evaluation_task(config: Config, name: str) -> Task:
+    """A task to evaluate on, split as the run's own task is; the run's own only if it is the same data."""
+    if name == config.task.name and config.evaluation.data_dir in (None, config.task.data_dir):
+        return load_task(config.task, config.seed)
+    other = replace(
+        config.task,
+        name=name,
+        source=None if config.task.source == "generated" else config.task.source,
+        data_dir=config.evaluation.data_dir or config.task.data_dir,
+        num_train=None,
+        settings={},
+    )
+    return load_task(other, config.seed)
+
+
+def without_queries(task: Task, queries: frozenset[str]) -> Task:
+    """The task without rows that the tiny base saw a label of; generated tasks have none of those."""
+
+    def unseen(rows: tuple[Example, ...]) -> tuple[Example, ...]:
+        return tuple(row for row in rows if row.query not in queries)
+
+    kept = replace(task, train=unseen(task.train), validation=unseen(task.validation), test=unseen(task.test))
+    if not (kept.train and kept.validation and kept.test):
+        raise UserError(f"task {task.name}: a split has no row that the tiny base was not pre-trained on")
+    return kept
+
+
+def count_overlong(
+    policy: Seq2SeqPolicy, tasks: Sequence[Task], instructions: Instructions, overlong: str
+) -> int:
+    """Queries whose prompt is longer than the encoder takes under some instruction.
+
+    Raises:
+        UserError: there is one, and ``overlong`` is refuse.
+    """
+    texts = (instructions.correct, instructions.wrong, *instructions.others)
+    number = 0
+    for task in tasks:
+        rows = task.rows
+        by_text = (policy.token_ids([render_prompt(text, row.query) for row in rows]) for text in texts)
+        lengths = [max(of_row) for of_row in zip(*(list(map(len, ids)) for ids in by_text), strict=True)]
+        long = sum(length > policy.max_input_tokens for length in lengths)
+        if long and overlong == "refuse":
+            raise UserError(
+                f"task {task.name}: {long} of {len(rows)} prompts are over model.max_input_tokens="
+                f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; "
+                "raise it, or set model.overlong=cut"
+            )
+        number += long
+    return number
+
+
+def long_targets(policy: Seq2SeqPolicy, tasks: Sequence[Task], max_new_tokens: int) -> tuple[str, ...]:
+    """A line on each task with rows to which no answer of so many tokens is right."""
+    lines = []
+    for task in tasks:
+        targets = list(dict.fromkeys(target for row in task.rows for target in row.targets))
+        ids = dict(zip(targets, policy.token_ids(targets), strict=True))
+        shortest = [(row, min((ids[target] for target in row.targets), key=len)) for row in task.rows]
+        long = [
+            len(target)
+            for row, target in shortest
+            # A judge may ask for no more than a target's beginning.
+            if len(target) > max_new_tokens and not task.verify(row, policy.decode(target[:max_new_tokens]))
+        ]
+        if long:
+            number = "all" if len(long) == len(task.rows) else f"{len(long)} of"
+            lines.append(
+                f"{number} {len(task.rows)} targets of {task.name} are longer than sampling.max_new_tokens="
+                f"{max_new_tokens}, so that no answer to them can be right: set it to {max(long)}"
+            )
+    return tuple(lines)

@@ -1,0 +1,243 @@
+"""HIRDataModule: regenerates the relabeled data each iteration and serves it as training batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Sampler as IndexSampler
+
+from hir.config.schema import Config, SamplingConfig
+from hir.distributed import gather, rank, shard, world_size
+from hir.errors import UserError
+from hir.methods.base import Method
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.randomness import derive_seed, generator
+from hir.records import Example, Rollout, TrainingExample
+from hir.relabel.correctness import Instructions, render_prompt
+from hir.sampling.base import Answer, Sampler, Stage, silent_stage
+from hir.tasks.base import Task
+from hir.training.buffer import ReplayBuffer
+
+
+@dataclass(frozen=True)
+class SamplingReport:
+    """What an iteration's online sampling brought, over all ranks."""
+
+    num_samples: int
+    """All answers, those to queries asked again included, which nothing below counts."""
+    fraction_correct: float
+    fraction_unique: float
+    """Different answers by all answers, counted query by query."""
+    seconds: float
+    logged: tuple[tuple[Rollout, str | None], ...]
+    """The first rollouts, at least a wrong one among them if there is any, each with the instruction it is
+    trained under, None where it is not trained on."""
+
+
+class HIRDataModule(LightningDataModule):
+    """Online sampling, feedback and relabeling (steps 1 and 2 of Algorithm 1) as a data module.
+
+    One Lightning epoch is one HIR iteration. The dataset has a constant length and looks into the current
+    plan of the buffer, so that Lightning's loader, built once, never serves rows of another iteration.
+
+    Args:
+        config: the run's configuration.
+        task: rows and judge; only its training queries are sampled, and its judge asked.
+        policy: gives tokens their text and rows their tensors.
+        method: relabels.
+        instructions: p_correct, under which is sampled.
+    """
+
+    def __init__(
+        self, config: Config, task: Task, policy: Seq2SeqPolicy, method: Method, instructions: Instructions
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task
+        self.policy = policy
+        self.method = method
+        self.instructions = instructions
+        self.buffer = ReplayBuffer(
+            config.buffer.window,
+            config.buffer.max_wrong_fraction,
+            config.buffer.deduplicate,
+            config.buffer.group,
+        )
+        self.plan: list[TrainingExample] = []
+        self.num_queries = min(config.sampling.max_queries or len(task.train), len(task.train))
+
+    @property
+    def num_updates(self) -> int:
+        """Optimizer steps an iteration."""
+        training = self.config.training
+        if training.num_updates is not None:
+            return training.num_updates
+        num_samples = self.num_queries * self.config.sampling.num_samples
+        return max(1, round(training.passes * num_samples / training.batch_size))
+
+    def queries(self, iteration: int) -> list[Example]:
+        """The training rows asked in an iteration: the next ones in shuffled passes over the split."""
+        rows = self.task.train
+        chosen: list[Example] = []
+        position = iteration * self.num_queries
+        while len(chosen) < self.num_queries:
+            number, offset = divmod(position + len(chosen), len(rows))
+            order = list(rows)
+            generator(self.config.seed, number, 0, "query order").shuffle(order)
+            chosen += order[offset : offset + self.num_queries - len(chosen)]
+        return chosen
+
+    def regenerate(
+        self, sampler: Sampler, iteration: int, stage: Stage = silent_stage, num_logged: int = 0
+    ) -> SamplingReport:
+        """Sample, judge and relabel an iteration's answers, and plan its training rows.
+
+        Every rank samples its share of the queries and relabels its answers; the rows are gathered, so that
+        every rank holds the same buffer and the same plan.
+        """
+        start = time.perf_counter()
+        sampling = self.config.sampling
+        examples = shard(self.queries(iteration))
+        judged = self._answer(sampler, iteration, examples, "sampling", stage)
+        if sampling.retry_temperature:
+            missed = [i for i, rollouts in enumerate(judged) if not any(r.correct for r in rollouts)]
+            top_k = sampling.top_k if sampling.retry_top_k is None else sampling.retry_top_k
+            hotter = replace(sampling, temperature=sampling.retry_temperature, top_k=top_k)
+            # By every rank, even for no query: where weights are sharded all ranks gather them.
+            again = self._answer(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
+            for i, rollouts in zip(missed, again, strict=True):
+                judged[i] += rollouts
+        own = [rollout for samples in judged for rollout in samples]
+        rows = self.method.relabel(own, generator(self.config.seed, iteration, rank(), "relabeling"))
+        self.buffer.extend(iteration, [row for share in gather([rows]) for row in share])
+        self.replan(iteration)
+        gathered = gather(judged)
+        rollouts = [rollout for samples in gathered for rollout in samples[: sampling.num_samples]]
+        logged = rollouts[:num_logged]
+        if logged and all(rollout.correct for rollout in logged):
+            logged[-1] = next((rollout for rollout in rollouts if not rollout.correct), logged[-1])
+        return SamplingReport(
+            num_samples=sum(map(len, gathered)),
+            fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
+            fraction_unique=len({(r.query, r.output_ids) for r in rollouts}) / len(rollouts),
+            seconds=time.perf_counter() - start,
+            logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
+        )
+
+    def _answer(
+        self,
+        sampler: Sampler,
+        iteration: int,
+        examples: Sequence[Example],
+        purpose: str,
+        stage: Stage,
+        sampling: SamplingConfig | None = None,
+    ) -> list[list[Rollout]]:
+        """Judged answers to each example, drawn as the sampler does by itself or by other settings."""
+        answers = sampler.sample(
+            [render_prompt(self.instructions.correct, example.query) for example in examples],
+            self.config.sampling.num_samples,
+            derive_seed(self.config.seed, iteration, rank(), purpose),
+            stage(purpose, len(examples)),
+            sampling,
+        )
+        return [
+            [self._rollout(iteration, example, answer) for answer in samples]
+            for example, samples in zip(examples, answers, strict=True)
+        ]
+
+    def _rollout(self, iteration: int, example: Example, answer: Answer) -> Rollout:
+        output = self.policy.decode(answer.tokens)
+        return Rollout(
+            iteration=iteration,
+            query=example.query,
+            instruction=self.instructions.correct,
+            output=output,
+            output_ids=answer.tokens,
+            log_probs=answer.log_probs,
+            correct=self.task.verify(example, output),
+            target=example.targets[0],
+        )
+
+    def replan(self, iteration: int) -> None:
+        """Order the buffer's rows for the iteration's updates; a function of buffer, seed and iteration.
+
+        Within an update queries go by length: what a device gets of it is of like length, little padded.
+        """
+        size = self.config.training.batch_size
+        rng = generator(self.config.seed, iteration, 0, "training order")
+        plan = self.buffer.plan(self.num_updates, size, rng)
+        self.plan = [
+            row
+            for start in range(0, len(plan), size)
+            for row in sorted(plan[start : start + size], key=lambda row: (len(row.query), row.query))
+        ]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        rows = PlannedRows(self)
+        per_device = rows_per_device(self.config, world_size())
+        # No workers: a worker process would keep the plan it was started with.
+        return DataLoader(
+            rows,
+            sampler=Blocks(len(rows), per_device, rank(), world_size()),
+            batch_size=per_device,
+            collate_fn=self.policy.collate,
+            num_workers=0,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"buffer": self.buffer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.buffer.load_state_dict(state_dict["buffer"])
+
+
+class PlannedRows(Dataset[TrainingExample]):
+    """Row i of the data module's current plan."""
+
+    def __init__(self, datamodule: HIRDataModule) -> None:
+        self.datamodule = datamodule
+
+    def __len__(self) -> int:
+        return self.datamodule.num_updates * self.datamodule.config.training.batch_size
+
+    def __getitem__(self, index: int) -> TrainingExample:
+        return self.datamodule.plan[index]
+
+
+class Blocks(IndexSampler[int]):
+    """A rank's numbers below ``total``: every world_size-th block of ``size``; neighbours stay together.
+
+    ``total`` is a multiple of ``size * world_size``: every number has one rank, and each rank has as many.
+    """
+
+    def __init__(self, total: int, size: int, rank: int, world_size: int) -> None:
+        self.starts = range(rank * size, total, world_size * size)
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.starts) * self.size
+
+    def __iter__(self) -> Iterator[int]:
+        return (start + i for start in self.starts for i in range(self.size))
+
+
+def rows_per_device(config: Config, world_size: int) -> int:
+    """Rows a forward pass on one device, so that all devices and accumulated batches make batch_size.
+
+    Raises:
+        UserError: batch_size cannot be shared out evenly.
+    """
+    batch_size = config.training.batch_size
+    accumulated = config.trainer.get("accumulate_grad_batches", 1)
+    if batch_size % (world_size * accumulated):
+        raise UserError(
+            f"training.batch_size={batch_size} cannot be shared by {world_size} devices and {accumulated} "
+            f"accumulated batches; make it a multiple of {world_size * accumulated}"
+        )
+    return int(batch_size // (world_size * accumulated))

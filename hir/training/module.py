@@ -1,0 +1,119 @@
+"""HIRModule: the LightningModule around a policy, a method and the online sampling hook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import Tensor
+
+from hir.config.load import to_dict
+from hir.config.schema import Config
+from hir.methods.base import Method
+from hir.policies.base import Batch
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.randomness import derive_seed
+from hir.sampling.base import Sampler, Stage, silent_stage
+from hir.training.datamodule import HIRDataModule, SamplingReport
+
+
+class HIRModule(LightningModule):
+    """Algorithm 1 in Lightning's terms: on_train_epoch_start samples and relabels, training_step learns.
+
+    Args:
+        config: the run's configuration.
+        policy: the language model that is trained.
+        method: gives the loss.
+        sampler: draws answers from the live weights.
+        rows: fingerprints of the tasks, the run's own first, for its checkpoints.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        policy: Seq2SeqPolicy,
+        method: Method,
+        sampler: Sampler,
+        rows: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.policy = policy
+        self.method = method
+        self.sampler = sampler
+        self.rows = list(rows)
+        self.report: SamplingReport | None = None
+        """What the current iteration's sampling brought."""
+        self.stage: Stage = silent_stage
+        """Told of each part of the run and how far it is; the console sets it."""
+        self.num_samples = 0
+        """Answers sampled so far, over all ranks."""
+        if config.training.compile:
+            policy.compile_forward()
+
+    @property
+    def datamodule(self) -> HIRDataModule:
+        return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
+
+    def on_fit_start(self) -> None:
+        self.sampler.root = self.trainer.strategy.model
+        # Where each block gathers its weights when it is called, all devices must call it as often.
+        self.policy.cuts_batches = not isinstance(self.trainer.strategy, FSDPStrategy)
+
+    def on_train_epoch_start(self) -> None:
+        iteration = self.current_epoch
+        # Hooks run outside the precision plugin's autocast.
+        with self.trainer.precision_plugin.forward_context():
+            self.report = self.datamodule.regenerate(
+                self.sampler, iteration, self.stage, self.config.evaluation.num_logged_rollouts
+            )
+        self.num_samples += self.report.num_samples
+        # A module that was loaded in eval mode would stay in it during fit.
+        self.policy.train()
+        torch.manual_seed(derive_seed(self.config.seed, iteration, self.global_rank, "training"))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, terms = self.method.loss(self.policy, batch)
+        values = {"loss": loss.detach(), **terms}
+        self.log_dict(
+            {f"train/{name}": value for name, value in values.items()},
+            on_step=False,
+            on_epoch=True,
+            logger=False,  # the recorder logs an iteration's row
+            batch_size=len(batch["weights"]),
+            sync_dist=True,
+        )
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        training = self.config.training
+        optimizer = torch.optim.AdamW(
+            [weight for weight in self.parameters() if weight.requires_grad],
+            lr=training.lr,
+            weight_decay=training.weight_decay,
+            # Lightning refuses to clip gradients of a fused optimizer under mixed precision.
+            fused=not (
+                isinstance(self.trainer.precision_plugin, MixedPrecision) and self.trainer.gradient_clip_val
+            ),
+        )
+        if training.final_lr is None:
+            return optimizer
+        # Counted here: Lightning's own estimate would build the loader before there is any data.
+        total = max(1, self.datamodule.num_updates * int(self.config.trainer["max_epochs"]) - 1)
+        end = training.final_lr / training.lr
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end, total_iters=total)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hir"] = {
+            "config": to_dict(self.config),
+            "num_samples": self.num_samples,
+            "rows": self.rows,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.num_samples = checkpoint["hir"]["num_samples"]

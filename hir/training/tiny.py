@@ -1,0 +1,218 @@
+"""The embedded tiny T5: a byte-level tokenizer trained on the generated tasks, and a short supervised base.
+
+Relabeling has nothing to work on from chance, so the tiny model gets the head start that FLAN-T5 has from its
+own training: a few updates on labelled rows that are disjoint from every row of every split and seed
+(hir.tasks.base.is_pretraining). It is made once and cached under the hash of all that defines it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+import torch.nn.functional as F
+import transformers
+from tokenizers import decoders, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from hir.config.schema import BaseConfig, ModelConfig, SamplingConfig
+from hir.errors import UserError
+from hir.feedback.match import Verifier
+from hir.files import cache_dir
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.randomness import derive_seed
+from hir.records import Example, TrainingExample
+from hir.relabel.correctness import Instructions, render_prompt
+from hir.t5.sampling import T5Sampler
+from hir.tasks.base import GeneratedTask, generated_task, generators
+
+VOCABULARY = 768
+NUM_ROWS = 8192
+NUM_HELD_OUT = 1024
+BATCH_SIZE = 64
+WARMUP = 50
+CHECK_EVERY = 5
+SAY_EVERY = 5.0
+"""Seconds between lines while a base is made."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where the pre-trained tiny model lies, and how it was made."""
+
+    path: Path
+    tasks: tuple[str, ...]
+    accuracy: float
+    """Greedy accuracy on labelled rows of its own that it was not trained on."""
+    num_updates: int
+    queries: frozenset[str]
+    """Every query it saw a label of."""
+
+
+def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Byte-level BPE: deterministic, and any UTF-8 text round-trips without an unknown token.
+
+    But for a space before it, as T5's own: a word is the same tokens at the start of an answer as in a list.
+    """
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<pad>", "</s>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGeneration:
+    """A T5 of about 0.15 M parameters with random weights."""
+    with torch.random.fork_rng(devices=[]):  # a run does not depend on whether its base was made or cached
+        torch.manual_seed(derive_seed(config.seed, 0, 0, "tiny weights"))
+        return T5ForConditionalGeneration(
+            T5Config(
+                vocab_size=vocabulary,
+                d_model=config.d_model,
+                d_kv=config.d_model // config.num_heads,
+                d_ff=2 * config.d_model,
+                num_layers=config.num_layers,
+                num_decoder_layers=1,
+                num_heads=config.num_heads,
+                dropout_rate=0.0,
+                relative_attention_max_distance=64,
+                pad_token_id=0,
+                eos_token_id=1,
+                decoder_start_token_id=0,  # type: ignore[call-arg]  # taken as a further keyword
+            )
+        )
+
+
+def make_base(
+    model: ModelConfig,
+    instructions: Instructions,
+    task: str,
+    settings: dict[str, object],
+    say: Callable[[str], None] = print,
+) -> Base:
+    """The pre-trained tiny model for a task, from the cache or made now.
+
+    A generated task gets a base trained on its own kind of rows; any other task gets one trained on all
+    generated tasks. The base does not depend on the run's seed: it stands in for a published checkpoint.
+    """
+    names = (task,) if task in generators() else tuple(sorted(generators()))
+    sources = [generated_task(name, settings if name == task else {}) for name in names]
+    rows = _labelled_rows(sources, model.base.seed)
+    definition: dict[str, object] = {
+        "base": asdict(model.base),
+        "instructions": [instructions.correct, instructions.wrong],
+        "rows": hashlib.sha256("\0".join(r.query + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
+        "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, BATCH_SIZE, WARMUP, CHECK_EVERY],
+        "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
+    }
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_dir() / "base" / digest
+    if not (path / "base.json").is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"the cache {path.parent} cannot be written: {error.strerror}; set HIR_CACHE"
+            ) from error
+        say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
+        judges = [type(source).verify for source in sources] * (NUM_HELD_OUT // len(sources) + 1)
+        _pretrain(path, model.base, instructions, rows, judges[:NUM_HELD_OUT], definition, say)
+    made = json.loads((path / "base.json").read_text(encoding="utf-8"))
+    return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.query for row in rows))
+
+
+def _labelled_rows(sources: Sequence[GeneratedTask[Any]], seed: int) -> list[Example]:
+    """Pre-training rows of the tasks in turn, NUM_ROWS in all."""
+    share = [source.pretraining_rows(seed, NUM_ROWS // len(sources)) for source in sources]
+    return [row for turn in zip(*share, strict=True) for row in turn]
+
+
+def _pretrain(
+    path: Path,
+    config: BaseConfig,
+    instructions: Instructions,
+    rows: list[Example],
+    judges: Sequence[Verifier],
+    definition: dict[str, object],
+    say: Callable[[str], None],
+) -> None:
+    """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole.
+
+    The first rows, as many as there are judges, are held out, and each is judged by its own.
+    """
+    held_out, train = rows[: len(judges)], rows[len(judges) :]
+    # p_wrong is in it so that both instructions cost alike.
+    texts = [render_prompt(instructions.correct, row.query) for row in train[:4096]]
+    texts += [row.targets[0] for row in train[:4096]]
+    tokenizer = build_tokenizer([*texts, *[instructions.wrong] * (len(texts) // 8)])
+    policy = Seq2SeqPolicy(build_model(config, len(tokenizer)), tokenizer)
+    pairs = [
+        TrainingExample(-1, row.query, instructions.correct, policy.encode_answer(row.targets[0]), True)
+        for row in train
+    ]
+    longest = max(len(pair.output_ids) for pair in pairs)
+    sampler = T5Sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
+    prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0)
+    rng = random.Random(derive_seed(config.seed, 0, 0, "tiny pre-training"))
+    accuracy, update, said = 0.0, 0, time.monotonic()
+    policy.train()
+    while accuracy < config.accuracy and update < config.max_updates:
+        update += 1
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * min(1.0, update / WARMUP)
+        batch = policy.collate(rng.sample(pairs, BATCH_SIZE))
+        loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+        optimizer.step()
+        if update > WARMUP and update % CHECK_EVERY == 0:
+            answers = sampler.greedy(prompts)
+            judged = zip(held_out, answers, judges, strict=True)
+            right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
+            accuracy = sum(right) / len(right)
+        if time.monotonic() - said > SAY_EVERY:
+            said = time.monotonic()
+            say(
+                f"  {update} updates: {accuracy:.2f} of its held-out rows are right, {config.accuracy} wanted"
+            )
+    made = {**definition, "accuracy": accuracy, "num_updates": update}
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        folder = Path(scratch) / "base"
+        policy.model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "base.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
+        if path.exists() and not (path / "base.json").is_file():
+            shutil.rmtree(path)  # what a broken-off copy or a clean-up left
+        try:
+            os.replace(folder, path)
+        except OSError:
+            # Another process of this run made the same base meanwhile.
+            if not (path / "base.json").is_file():
+                raise

@@ -1,0 +1,63 @@
+import random
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from hir.policies.escape import TextEscape
+from hir.policies.seq2seq import Seq2SeqPolicy
+
+
+def t5_like_tokenizer() -> PreTrainedTokenizerFast:
+    """Unigram over single characters, as T5's in what matters: no <, {, } and nothing outside ASCII."""
+    known = "▁abcdefghijklmnopqrstuvwxyzABCQ0123456789&#;:.,>()"
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((character, -1.0) for character in known)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+ESCAPED = [
+    ("known text, (A) 1 > 0; #3 & B.", "known text, (A) 1 > 0; #3 & B."),
+    ("a < b", "a &lt; b"),
+    ("{x}", "&#123;x&#125;"),
+    ("caf\u00e9", "caf&eacute;"),
+    ("\U0001f600", "&#128512;"),
+    ("it\x92s", "it&#146;s"),  # html.unescape alone would read a curly quote
+    ("a&gt;b &amp; &no; &#62;", "a&gt;b &amp; &no; &#62;"),  # entities of what is known are left alone
+    ("&lt;", "&amp;lt;"),  # the text holds an entity of its own
+    ("&amp;lt; &#60;", "&amp;amp;lt; &amp;#60;"),
+    ("line\n\tnext", "line\n\tnext"),  # white space is the tokenizer's
+]
+
+
+@pytest.mark.parametrize(("text", "escaped"), ESCAPED)
+def test_escape_and_back(text: str, escaped: str) -> None:
+    escape = TextEscape(t5_like_tokenizer())
+    assert escape.escape(text) == escaped
+    assert escape.unescape(escaped) == text
+
+
+def test_any_text_of_entity_pieces_round_trips() -> None:
+    escape = TextEscape(t5_like_tokenizer())
+    rng = random.Random(0)
+    pieces = ["&", ";", "#", "lt", "amp", "60", "62", "<", "{", "é", " ", "&lt;", "&amp;", "&#55296;", "&#1;"]
+    for _ in range(3000):
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 8)))
+        assert escape.unescape(escape.escape(text)) == text
+
+
+def test_escaped_text_survives_the_tokenizer(tiny_t5) -> None:
+    policy = Seq2SeqPolicy(tiny_t5, t5_like_tokenizer())
+    text = "if a < b: {c} &lt; \U0001f600."
+    ids = policy.encode_answer(text)
+    assert 2 not in ids  # no unknown token
+    assert policy.decode(ids) == text
+
+
+def test_a_tokenizer_that_knows_everything_is_left_alone(word_tokenizer) -> None:
+    escape = TextEscape(word_tokenizer)  # has no unknown token
+    assert escape.escape("a < {é} &lt;") == escape.unescape("a < {é} &lt;") == "a < {é} &lt;"

@@ -1,0 +1,63 @@
+"""Packs of outputs by hand; that they change no number is tests/test_attention.py's."""
+
+import pytest
+import torch
+
+from hir.t5.packing import buckets, pack, padded, segment_mask, token_mask
+
+
+@pytest.mark.parametrize(
+    ("lengths", "cut"),
+    [
+        ([5], [[5]]),
+        ([5, 5, 5], [[5, 5, 5]]),
+        ([8, 9, 10], [[8, 9, 10]]),  # 2 of 30 tokens are saved at most
+        ([5, 5, 10], [[5, 5], [10]]),  # 10 of 30
+        ([4, 5, 5, 9, 10], [[4, 5, 5], [9, 10]]),  # 15 of 50; further cuts would save 1 of 15 and 1 of 20
+        ([1, 1, 5, 5, 20, 20], [[1, 1], [5, 5], [20, 20]]),
+    ],
+)
+def test_buckets(lengths: list[int], cut: list[list[int]]) -> None:
+    sequences = [[7] * length for length in lengths]
+    assert [[len(sequence) for sequence in bucket] for bucket in buckets(sequences)] == cut
+
+
+def test_pack_by_hand() -> None:
+    # Prompt 0 is read by three outputs, prompt 1 by one. At most 5 tokens: the third starts another pack.
+    outputs = [[11, 12], [21, 22, 23, 24], [13, 14, 15], [16]]
+    packs, places = pack(outputs, [0, 1, 0, 0], pad_id=9, max_pack=5)
+    assert [[tensor.tolist() for tensor in bucket] for bucket in packs] == [
+        [[0], [[16]], [[1]]],
+        [[1, 0], [[21, 22, 23, 24, 9], [11, 12, 13, 14, 15]], [[1, 1, 1, 1, 0], [1, 1, 2, 2, 2]]],
+    ]
+    # 1 place in the first bucket, then rows of 5.
+    assert places == [6, 1, 8, 0]
+
+
+def test_an_output_longer_than_a_pack_stands_alone() -> None:
+    packs, places = pack([[1, 2, 3], [4]], [0, 0], pad_id=0, max_pack=2)
+    assert [bucket.input_ids.tolist() for bucket in packs] == [[[4]], [[1, 2, 3]]]
+    assert places == [1, 0]
+
+
+def test_without_packs_each_output_stands_alone() -> None:
+    (packs,), places = pack([[1, 2], [3, 4]], [0, 0], pad_id=0, max_pack=0)
+    assert [tensor.tolist() for tensor in packs] == [[0, 0], [[1, 2], [3, 4]], [[1, 1], [1, 1]]]
+    assert places == [0, 2]
+
+
+def test_segment_mask_by_hand() -> None:
+    mask = segment_mask(torch.tensor([[1, 1, 2, 0]]), torch.float32)
+    assert mask.shape == (1, 1, 4, 4)
+    assert (mask[0, 0] == 0).tolist() == [
+        [True, False, False, False],
+        [True, True, False, False],
+        [False, False, True, False],  # nothing of the output before it
+        [False, False, False, True],  # padding reads itself: a row of nothing would be no distribution
+    ]
+    assert set(mask.unique().tolist()) == {0.0, torch.finfo(torch.float32).min}
+
+
+def test_padded_and_its_mask() -> None:
+    assert padded([[7], [8, 9]], -1).tolist() == [[7, -1], [8, 9]]
+    assert token_mask([[7], [8, 9]]).tolist() == [[1, 0], [1, 1]]

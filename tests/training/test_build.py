@@ -1,0 +1,68 @@
+"""hir/training/build.py: what is counted before training, on the word tokenizer of tests/conftest.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hir.errors import UserError
+from hir.feedback.match import exact_match
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.records import Example
+from hir.relabel.correctness import Instructions, render_prompt
+from hir.tasks.base import Task
+from hir.training.build import count_overlong, long_targets
+
+ROWS = tuple(Example(query, targets) for query, targets in (
+    ("cat", ("one",)),
+    ("cat dog", ("one two one two",)),
+    ("cat dog cat", ("one two one", "one two")),
+    ("dog", ("one two one two one",)),
+))  # fmt: skip
+TASK = Task("mine", ROWS[:2], ROWS[2:3], ROWS[3:], exact_match)
+
+
+def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(policy: Seq2SeqPolicy) -> None:
+    # In tokens, the end included: 2, 5, 3 (the shorter of two) and 6. Of 5 the first 4 are the whole text.
+    def told(max_new_tokens: int, task: Task = TASK) -> tuple[str, ...]:
+        return long_targets(policy, [task], max_new_tokens)
+
+    assert told(6) == told(5) == ()
+    said = (
+        "targets of mine are longer than sampling.max_new_tokens={}, so that no answer to them can be right"
+    )
+    assert told(4) == (f"1 of 4 {said.format(4)}: set it to 6",)
+    assert told(3) == (f"2 of 4 {said.format(3)}: set it to 6",)
+    none_fits = replace(TASK, train=ROWS[1:2], validation=ROWS[1:2])
+    assert told(3, none_fits) == (f"all 3 {said.format(3)}: set it to 6",)
+    by_first_word = replace(TASK, verify=lambda row, output: output.split()[0] == row.targets[0].split()[0])
+    assert told(1, by_first_word) == ()
+
+
+def test_prompts_are_counted_under_their_longest_instruction(policy: Seq2SeqPolicy) -> None:
+    instructions = Instructions("right", "wrong wrong", ())
+    lengths = [
+        len(ids) for ids in policy.token_ids([render_prompt("wrong wrong", row.query) for row in ROWS])
+    ]
+    assert lengths[2] == max(lengths) == lengths[0] + 2 == lengths[1] + 1
+    policy.max_input_tokens = lengths[0]
+    assert count_overlong(policy, [TASK, TASK], instructions, "cut") == 2 * 2
+    with pytest.raises(
+        UserError, match=f"task mine: 2 of 4 prompts are over .*longest has {lengths[2]} tokens"
+    ):
+        count_overlong(policy, [TASK], instructions, "refuse")
+
+
+def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:
+    one, two, three, four = ROWS
+    others = [
+        replace(TASK, test=(replace(four, targets=("two",)),)),
+        replace(TASK, test=(replace(four, options=("one", "two")),)),
+        replace(TASK, train=(two, one)),
+        replace(TASK, train=(one,), validation=(two, three)),
+        replace(TASK, train=(one, two, two)),
+    ]
+    assert len({task.fingerprint for task in (TASK, *others)}) == 6
+    again = Task("mine", (Example("cat", ("one",)), two), (three,), (four,), exact_match)
+    assert again.fingerprint == TASK.fingerprint

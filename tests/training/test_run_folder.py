@@ -1,0 +1,115 @@
+"""Reading a run's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from hir.errors import UserError
+from hir.training.run_folder import read_run
+
+METRICS = """\
+iteration,samples,updates,seconds,test/accuracy,val/accuracy,val/accuracy_p_wrong
+0,0,0,0,0.125,0.25,0.5
+1,64,3,2.5,,,
+"""
+ANSWER = {"query": "How many?", "target": "3", "output": "4", "correct": False}
+SAMPLE = {**ANSWER, "iteration": 1, "relabeled_instruction": None}
+SECONDS = {"total": 9.5, "sampling": 1, "training": 1.5, "setup": 4, "evaluation": 2}
+SUMMARY = {"iterations": 1, "test": {"accuracy": 0.0}, "seconds": SECONDS}
+
+
+def write_run(folder: Path, iterations: int | None = None) -> Path:
+    """A run that has finished one iteration, and had ended when it had finished so many."""
+    (folder / "config.yaml").write_text("seed: 7\ntrainer: {max_epochs: 2}\n")
+    (folder / "metrics.csv").write_text(METRICS)
+    (folder / "samples.jsonl").write_text(json.dumps(SAMPLE) + "\n" + json.dumps(SAMPLE) + "\n")
+    if iterations is not None:
+        (folder / "answers.jsonl").write_text(json.dumps(ANSWER) + "\n")
+        (folder / "summary.json").write_text(json.dumps({**SUMMARY, "iterations": iterations}))
+    return folder
+
+
+def test_a_run_that_goes_on_is_read(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path))
+    assert run.config.seed == 7
+    first = {"test/accuracy": 0.125, "val/accuracy": 0.25, "val/accuracy_p_wrong": 0.5}
+    assert run.history == [
+        {"iteration": 0, "samples": 0, "updates": 0, "seconds": 0, **first},
+        {"iteration": 1, "samples": 64, "updates": 3, "seconds": 2.5},
+    ]
+    assert run.samples == [SAMPLE, SAMPLE]
+    assert run.answers == [] and run.summary is None
+
+
+def test_a_run_that_has_ended_is_read(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path, iterations=1))
+    assert run.answers == [ANSWER] and run.summary == SUMMARY
+
+
+def test_what_a_run_left_before_it_went_on_is_not_read(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path, iterations=0))
+    assert run.answers == [] and run.summary is None
+
+
+def test_a_run_that_goes_on_deletes_what_it_had_ended_with(tmp_path: Path) -> None:
+    from hir.callbacks.recorder import ENDED, RunRecorder
+    from hir.config.load import merge_layers
+    from hir.training.module import HIRModule
+
+    write_run(tmp_path, iterations=1)
+    (tmp_path / "learning_curve.png").touch()
+    evaluation = Mock(results={"val/accuracy": 0.5}, latest_seconds=0.0)
+    recorder = RunRecorder(merge_layers([]), tmp_path, evaluation, 0.0)
+    history = [*read_run(tmp_path).history]
+    recorder.load_state_dict({"history": history, "samples": [], "seconds": SECONDS})
+    report = Mock(fraction_correct=0.5, fraction_unique=0.5, num_samples=64, seconds=1.0, logged=[])
+    module = Mock(spec=HIRModule, num_samples=128, report=report)
+    trainer = Mock(is_global_zero=True, current_epoch=1, global_step=6, callback_metrics={})
+    recorder.on_train_start(trainer, module)
+    assert read_run(tmp_path).summary == SUMMARY  # still of these weights
+    recorder.on_train_epoch_end(trainer, module)
+    assert [row["iteration"] for row in read_run(tmp_path).history] == [0, 1, 2]
+    assert not [name for name in ENDED if (tmp_path / name).exists()]
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        read_run(tmp_path)
+
+
+ROWS = METRICS.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.yaml", "seed: 7\n", ", trainer, is damaged: it has no valid max_epochs"),
+        ("metrics.csv", ROWS[0], ", row 1, is damaged: it has no valid iteration, samples, updates, seconds"),
+        ("metrics.csv", METRICS + "2,128,6,5,,0.5,0.25,0\n", " is damaged: a row has more fields"),
+        ("metrics.csv", METRICS + "2,128,six,5,,,\n", " is damaged: could not convert"),
+        ("metrics.csv", METRICS + "2,nan,6\n", ", row 3, is damaged: it has no valid samples, seconds"),
+        ("metrics.csv", ROWS[0] + "0,0,0,0,,0.5,\n",
+         ", row 1, is damaged: it has no valid test/accuracy, val/accuracy_p_wrong"),
+        ("samples.jsonl", "[]\n", ", row 1, is damaged: it has no valid query, target, output"),
+        ("samples.jsonl", json.dumps({**SAMPLE, "iteration": "1", "relabeled_instruction": 1}),
+         ", row 1, is damaged: it has no valid iteration, relabeled_instruction"),
+        ("answers.jsonl", json.dumps(ANSWER) + "\n" + json.dumps({**ANSWER, "query": None}),
+         ", row 2, is damaged: it has no valid query"),
+        ("answers.jsonl", '{"query": "q", "target": "1"}\n', ", row 1, is damaged: it has no valid output"),
+        ("answers.jsonl", '{"query": ', " is damaged: Expecting value"),
+        ("summary.json", '{"test": ', " is damaged: Expecting value"),
+        ("summary.json", "null", " is damaged: it has no valid iterations, test.accuracy, seconds.total"),
+        ("summary.json", json.dumps({**SUMMARY, "test": {}, "seconds": {**SECONDS, "setup": None}}),
+         " is damaged: it has no valid test.accuracy, seconds.setup"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_refused(tmp_path: Path, file: str, content: str, message: str) -> None:
+    write_run(tmp_path, iterations=1)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(UserError) as error:
+        read_run(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path / file}{message}") and "\n" not in str(error.value)
