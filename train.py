@@ -68,7 +68,7 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     if config.resume:
         check_rows(config, run.module.rows)
     evaluation = BigBenchEvaluation(
-        config.evaluation, run.datamodule.instructions, run.datamodule.task, run.evaluation_tasks
+        config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
     console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from hir.errors import UserError
@@ -48,10 +49,8 @@ class Registry(Generic[T]):
             if module.ispkg
         ]
         own = {module.name: f"{parent}.{module.name}.{room}" for module in rooms}
-        return {
-            **{module.name: f"{self.package}.{module.name}" for module in in_room if module.name != "base"},
-            **{name: module for name, module in own.items() if find_spec(module)},
-        }
+        here = {module.name: f"{self.package}.{module.name}" for module in in_room}
+        return {name: module for name, module in {**here, **own}.items() if _registers(module)}
 
     def names(self) -> list[str]:
         """Names of those in the project."""
@@ -75,3 +74,9 @@ class Registry(Generic[T]):
             raise UserError(f"{self.key}={name}: its file registers nothing under {short!r}")
         entry: T = self._entries[short]
         return entry
+
+
+def _registers(module: str) -> bool:
+    """Whether there is such a file, and it registers something."""
+    spec = find_spec(module)
+    return bool(spec and spec.origin and "\n@register(" in Path(spec.origin).read_text(encoding="utf-8"))

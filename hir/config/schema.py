@@ -160,9 +160,12 @@ class ModelConfig:
     """Longest prompt the encoder takes, in tokens."""
     overlong: str = "cut"
     """What happens to a longer prompt: cut (in its middle) or refuse."""
+    policy: str | None = None
+    """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; or a module of
+    yours; null: t5 where it can be had."""
     attention: str | None = None
-    """Attention implementation of transformers, such as eager or sdpa; null: the project's own for T5, which
-    packs the outputs to a prompt into one row of the decoder, and else transformers' default."""
+    """Attention implementation of transformers, such as eager or sdpa, for another policy than t5, which has
+    its own; null: the policy's choice."""
     dropout: float | None = None
     """Dropout rate in training; null: the checkpoint's own."""
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -233,6 +236,26 @@ class MethodConfig:
         check(0 < self.clip < 1, "method.clip", "above 0 and below 1", self.clip)
         check(0 <= self.discount <= 1, "method.discount", "between 0 and 1", self.discount)
         check(0 <= self.gae_lambda <= 1, "method.gae_lambda", "between 0 and 1", self.gae_lambda)
+
+
+@dataclass
+class FeedbackConfig:
+    """Who judges answers in training and evaluation."""
+
+    name: str | None = None
+    """A file of hir/feedback/, or a module of yours; null: the task's own."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What its file lists."""
+
+
+@dataclass
+class RelabelConfig:
+    """Which instruction an answer is trained under."""
+
+    name: str = "correctness"
+    """A file of hir/relabel/, or a module of yours."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What its file lists."""
 
 
 @dataclass
@@ -384,6 +407,8 @@ class Config:
     task: TaskConfig = field(default_factory=TaskConfig)
     instructions: InstructionConfig = field(default_factory=InstructionConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    relabel: RelabelConfig = field(default_factory=RelabelConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)

@@ -20,7 +20,8 @@ from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from hir.config.schema import TaskConfig, as_integer, check
 from hir.errors import UserError
-from hir.feedback.match import Verifier, exact_match, is_number, multiple_choice
+from hir.feedback.base import Feedback
+from hir.feedback.match import Match, Verifier, exact_match, multiple_choice
 from hir.records import Example
 from hir.tasks.bigbench import read_rows
 from hir.tasks.download import BBH_SHA256, download
@@ -38,17 +39,21 @@ NUM_TRAIN = 8192
 
 @dataclass(frozen=True)
 class Task:
-    """Rows of one task in disjoint splits, and the judge of its answers.
+    """Rows of one task in disjoint splits, and the feedback on answers to them.
 
-    Training may read the queries of ``train`` and ask ``verify``; the targets are for the judge,
-    for evaluation and for supervised baselines.
+    Training may read the queries of ``train`` and ask for feedback; the targets are for feedback and for
+    supervised baselines.
     """
 
     name: str
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
-    verify: Verifier
+    feedback: Feedback
+
+    def verify(self, row: Example, output: str) -> bool:
+        """Whether one output to a row is right."""
+        return self.feedback([row], [output])[0].correct
 
     @property
     def rows(self) -> tuple[Example, ...]:
@@ -63,23 +68,6 @@ class Task:
             for split in (self.train, self.validation, self.test)
         ]
         return hashlib.sha256(json.dumps(splits).encode()).hexdigest()[:16]
-
-    @property
-    def judging(self) -> str:
-        """How answers are judged, in a few words: "choice of 2 to 5 options", "number", "exact match".
-
-        "by text" is added where no letters name the options; a judge of the task's own goes by its name.
-        """
-        if self.verify not in (exact_match, multiple_choice):
-            return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
-        rows = self.rows
-        sizes = sorted({len(row.options) for row in rows if row.options})
-        if not sizes:
-            numbers = rows and all(any(map(is_number, row.targets)) for row in rows)
-            return "number" if numbers else "exact match"
-        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        by = "" if any(row.lettered for row in rows if row.options) else " by text"
-        return f"choice of {span} options{by}{'' if all(row.options for row in rows) else ' or exact match'}"
 
 
 def is_pretraining(query: str) -> bool:
@@ -120,7 +108,9 @@ class GeneratedTask(Generic[S]):
             seed, sum(counts.values()), False, " + ".join(f"{k}={n}" for k, n in counts.items())
         )
         held_out = num_test + num_validation
-        return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], type(self).verify)
+        return Task(
+            self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], Match(type(self).verify)
+        )
 
     def pretraining_rows(self, seed: int, n: int) -> list[Example]:
         """The first n different rows of file ``seed`` that are pre-training rows (:func:`is_pretraining`)."""
@@ -228,4 +218,4 @@ def load_task(config: TaskConfig, seed: int) -> Task:
             f"{len(rows)} rows are for training; lower it, or leave it null for all of them"
         )
     verify = multiple_choice if any(row.options for row in rows) else exact_match
-    return Task(name, train[: config.num_train], validation, test, verify)
+    return Task(name, train[: config.num_train], validation, test, Match(verify))

@@ -10,11 +10,12 @@ import torch
 
 from hir.config.schema import Config
 from hir.errors import UserError
+from hir.feedback.base import build_feedback
 from hir.methods.base import METHODS, build_method
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example
-from hir.relabel.correctness import Instructions, render_prompt
+from hir.relabel.base import Relabel, build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
 from hir.training.datamodule import HIRDataModule
@@ -52,22 +53,23 @@ class Run:
 def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     """Everything that a run needs; UserError for whatever of it cannot be had."""
     check_on_policy(config)
-    instructions = build_instructions(config)
+    relabel = build_relabel(config.instructions, config.relabel)
     task = load_task(config.task, config.seed)
+    task = replace(task, feedback=build_feedback(config.feedback, task.feedback))
     further = tuple(load_evaluation_task(config, name) for name in config.evaluation.tasks)
     policy, base = build_policy(config, say)
     if base:
         task, *rest = (without_queries(t, base.queries) for t in (task, *further))
         further = tuple(rest)
-    method = build_method(config.method, instructions, policy)
+    method = build_method(config.method, relabel, policy)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     tasks = (task, *further)
     return Run(
         module=HIRModule(config, policy, method, sampler, [task.fingerprint for task in tasks]),
-        datamodule=HIRDataModule(config, task, policy, method, instructions),
+        datamodule=HIRDataModule(config, task, policy, method, relabel),
         base=base,
         evaluation_tasks=further,
-        num_overlong=count_overlong(policy, tasks, instructions, config.model.overlong),
+        num_overlong=count_overlong(policy, tasks, relabel, config.model.overlong),
         long_targets=long_targets(policy, tasks, config.sampling.max_new_tokens),
     )
 
@@ -95,19 +97,12 @@ def check_on_policy(config: Config) -> None:
             )
 
 
-def build_instructions(config: Config) -> Instructions:
-    """The run's instructions."""
-    texts = config.instructions
-    return Instructions(texts.correct, texts.wrong, tuple(texts.others))
-
-
 def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Seq2SeqPolicy, Base | None]:
     """The model of ``config.model``; the tiny one is made where it is not cached."""
     if config.model.path is not None:
         return load_policy(config.model), None
     torch.set_num_threads(1)  # too small to gain from more, and so its numbers depend on no number of cores
-    instructions = build_instructions(config)
-    base = make_base(config.model, instructions, config.task.name, config.task.settings, say)
+    base = make_base(config.model, config.instructions, config.task.name, config.task.settings, say)
     return load_policy(replace(config.model, path=str(base.path))), base
 
 
@@ -138,19 +133,18 @@ def without_queries(task: Task, queries: frozenset[str]) -> Task:
     return kept
 
 
-def count_overlong(
-    policy: Seq2SeqPolicy, tasks: Sequence[Task], instructions: Instructions, overlong: str
-) -> int:
+def count_overlong(policy: Seq2SeqPolicy, tasks: Sequence[Task], relabel: Relabel, overlong: str) -> int:
     """Queries whose prompt is longer than the encoder takes under some instruction.
 
     Raises:
         UserError: there is one, and ``overlong`` is refuse.
     """
-    texts = (instructions.correct, instructions.wrong, *instructions.others)
     number = 0
     for task in tasks:
         rows = task.rows
-        by_text = (policy.token_ids([render_prompt(text, row.query) for row in rows]) for text in texts)
+        by_text = (
+            policy.token_ids([policy.render(text, row.query) for row in rows]) for text in relabel.texts
+        )
         lengths = [max(of_row) for of_row in zip(*(list(map(len, ids)) for ids in by_text), strict=True)]
         long = sum(length > policy.max_input_tokens for length in lengths)
         if long and overlong == "refuse":

@@ -26,15 +26,14 @@ import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from hir.config.schema import BaseConfig, ModelConfig, SamplingConfig
+from hir.config.schema import BaseConfig, InstructionConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.match import Verifier
 from hir.files import cache_dir
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
-from hir.relabel.correctness import Instructions, render_prompt
-from hir.t5.sampling import T5Sampler
+from hir.sampling.base import build_sampler
 from hir.tasks.base import GeneratedTask, generated_task, generators
 
 VOCABULARY = 768
@@ -110,7 +109,7 @@ def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGenerati
 
 def make_base(
     model: ModelConfig,
-    instructions: Instructions,
+    instructions: InstructionConfig,
     task: str,
     settings: dict[str, object],
     say: Callable[[str], None] = print,
@@ -155,7 +154,7 @@ def _labelled_rows(sources: Sequence[GeneratedTask[Any]], seed: int) -> list[Exa
 def _pretrain(
     path: Path,
     config: BaseConfig,
-    instructions: Instructions,
+    instructions: InstructionConfig,
     rows: list[Example],
     judges: Sequence[Verifier],
     definition: dict[str, object],
@@ -176,7 +175,7 @@ def _pretrain(
         for row in train
     ]
     longest = max(len(pair.output_ids) for pair in pairs)
-    sampler = T5Sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
+    sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0)
     rng = random.Random(derive_seed(config.seed, 0, 0, "tiny pre-training"))

@@ -9,7 +9,7 @@ import pytest
 
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.feedback.match import exact_match, multiple_choice
+from hir.feedback.match import Match, exact_match, multiple_choice
 from hir.records import Example
 from hir.tasks.base import Task, load_task
 from hir.tasks.files import find_file
@@ -95,7 +95,7 @@ def test_any_file_is_a_task_without_code(tmp_path: Path) -> None:
     write(tmp_path / "sums.json", [{"input": f"{i}+1", "target": str(i + 1)} for i in range(50)])
     task = load(tmp_path, "sums")
     assert (task.name, len(task.train), len(task.validation), len(task.test)) == ("sums", 35, 5, 10)
-    assert task.verify is exact_match
+    assert task.feedback.verify is exact_match
     assert load(tmp_path, "sums") == task
 
 
@@ -107,7 +107,7 @@ def test_either_format_is_known_by_its_content(tmp_path: Path, source: str | Non
     for name in ("hard", "native"):
         task = load(tmp_path, name, source=source)
         assert (len(task.train), len(task.validation), len(task.test)) == (21, 3, 6)
-        assert task.verify is multiple_choice
+        assert task.feedback.verify is multiple_choice
         assert all(task.verify(row, row.targets[0]) for row in task.test)
 
 
@@ -187,14 +187,16 @@ def test_a_task_says_how_it_is_judged(
     write(
         tmp_path / "t.json", [{"input": f"Which is {i}?", **rows[i % len(rows)]} for i in range(20)], **keys
     )
-    assert load(tmp_path, "t").judging == judging
+    task = load(tmp_path, "t")
+    assert task.feedback.about(task.rows) == judging
 
 
 def test_a_judge_of_its_own_goes_by_its_name() -> None:
     def same_numbers(example: Example, output: str) -> bool:
         return True
 
-    assert Task("t", (), (), (), same_numbers).judging == "same numbers"
-    assert Task("t", (), (), (), multiple_choice).judging == "exact match"
+    assert Match(same_numbers).about([]) == "same numbers"
+    assert Match(multiple_choice).about([]) == "exact match"
     counting = TaskConfig(name="object_counting", num_train=9, num_validation=2, num_test=3)
-    assert load_task(counting, seed=0).judging == "number"
+    task = load_task(counting, seed=0)
+    assert task.feedback.about(task.rows) == "number"
