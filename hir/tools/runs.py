@@ -308,8 +308,3 @@ def versions() -> dict[str, str]:
         "hir": hir.__version__,
         **{name: version(name) for name in LIBRARIES},
     }
-
-
-def plain(text: str) -> str:
-    """A text for a chart, in which matplotlib is not to take what stands between two $ for a formula."""
-    return text.replace("$", r"\$")
