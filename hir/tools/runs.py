@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class Cell:
     """Of train.py, all but run_dir."""
     config: Config = field(compare=False, repr=False)
     """What the arguments make."""
-    arm: tuple[str, str] = ("", "")
-    """Task and what is compared on it, in words: cells that differ in the seed alone share it."""
+    arm: tuple[str, ...] = ()
+    """Of a comparison: task, method and what else is compared, in words, which all seeds share."""
 
 
 def is_finished(cell: Cell) -> bool:
@@ -162,8 +162,8 @@ def run_cells(
 
     Args:
         cells: unfinished ones. The next one is taken when there is room for its run, after ``ended`` was told
-            of those before it, so that a generator may choose it by their results. The first cell of a
-            generator tells how the machine is shared, and the others must suit that; of a list, all do.
+            of those before it, so that a generator may choose it by their results. How the machine is shared
+            suits all cells of a list, and of a generator the first one.
         jobs: runs at a time, None for what suits the machine.
         started: told of each cell when its run starts.
         ended: told of each cell, and whether its run succeeded.
@@ -171,9 +171,8 @@ def run_cells(
             ``PATIENCE`` seconds killed, and ``ended`` is told False, unless it had succeeded by then.
     """
     coming = iter(cells)
-    first = list(cells) if isinstance(cells, Sequence) else [cell for cell in [next(coming, None)] if cell]
-    free = slots(jobs, first)
-    waiting = coming if isinstance(cells, Sequence) else chain(first, coming)
+    known = list(islice(coming, None if isinstance(cells, Sequence) else 1))
+    free, waiting = slots(jobs, known), chain(known, coming)
     running: list[_Running] = []
     watched = time.monotonic()
     try:
