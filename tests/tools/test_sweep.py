@@ -16,15 +16,20 @@ from typing import Any
 import pytest
 import yaml
 
+from hir.__main__ import main as verb
 from hir.config.load import load_config, save_config, to_dict
 from hir.errors import UserError
 from hir.tools.runs import Cell, slots
-from hir.tools.sweep.__main__ import main
 from hir.tools.sweep.chart import Scale, axis_of, chart
 from hir.tools.sweep.distributions import DISTRIBUTIONS
 from hir.tools.sweep.plan import Run, Sweep, parse_arguments
 from hir.tools.sweep.space import Parameter, random_search, read_parameters
 from tests.command_line import ROOT, SMALL
+
+
+def main(argv: list[str]) -> int:
+    return verb(["sweep", *argv])
+
 
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
 QUICKSTART = ROOT / "conf/sweep/quickstart.yaml"
