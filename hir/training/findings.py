@@ -94,7 +94,7 @@ def targets_of(answers: Sequence[dict[str, Any]]) -> list[Target]:
 
 def findings(run: SavedRun) -> list[Finding]:
     """What there is to say on a run, the worst first."""
-    found = [Finding(*parts) for parts in (*_training(run), *_instructions(run), *_test(run))]
+    found = [*_training(run), *_instructions(run), *_test(run)]
     if run.summary is None:
         text = (
             f"Iteration {run.history[-1]['iteration']:.0f} of {run.config.trainer['max_epochs']} is its last."
@@ -106,17 +106,14 @@ def findings(run: SavedRun) -> list[Finding]:
     return sorted(found, key=lambda finding: ("bad", "note", "good").index(finding.level))
 
 
-Parts = tuple[Literal["bad", "note", "good"], str, str]
-
-
-def _training(run: SavedRun) -> Iterator[Parts]:
+def _training(run: SavedRun) -> Iterator[Finding]:
     history, num_samples = run.history, run.config.sampling.num_samples
     if empty := [f"{row['iteration']:.0f}" for row in history if row.get("fraction_correct") == 0]:
         text = f"There was nothing right to imitate or to relabel towards in iteration {_few(empty)}."
-        yield "bad", "No correct sample", text
+        yield Finding("bad", "No correct sample", text)
     if broken := sorted({name for row in history for name in row if not math.isfinite(row[name])}):
         text = f"The learning rate may be too high: not finite is {_few(broken)}."
-        yield "bad", "Not a number", text
+        yield Finding("bad", "Not a number", text)
     rows = known(history, "fraction_unique", "fraction_correct")
     if rows and num_samples > 1:
         # All samples of a query alike is the least there can be; fine where they are right.
@@ -127,15 +124,15 @@ def _training(run: SavedRun) -> Iterator[Parts]:
                 f"The share of unique samples fell from {first:.2f} to {now:.2f}, near 1 of {num_samples}, "
             )
             text += f"while only {right:.2f} are right: what is no longer sampled is no longer learned."
-            yield "bad", "Sampling has collapsed", text
+            yield Finding("bad", "Sampling has collapsed", text)
     rows = known(history, "val/accuracy")
     best = max(rows, key=lambda row: row["val/accuracy"], default={})
     if best and best["val/accuracy"] - rows[-1]["val/accuracy"] > 0.05:
         text = f"Validation accuracy was {best['val/accuracy']:.3f} after iteration {best['iteration']:.0f} "
-        yield "note", "It was better before", text + f"and ended at {rows[-1]['val/accuracy']:.3f}."
+        yield Finding("note", "It was better before", text + f"and ended at {rows[-1]['val/accuracy']:.3f}.")
 
 
-def _instructions(run: SavedRun) -> Iterator[Parts]:
+def _instructions(run: SavedRun) -> Iterator[Finding]:
     """Of a run that trains wrong answers under p_wrong, so that the model is to be wrong when asked."""
     asked = run.config.instructions.wrong
     if run.config.method.name != "hir" and all(r["relabeled_instruction"] != asked for r in run.samples):
@@ -146,23 +143,20 @@ def _instructions(run: SavedRun) -> Iterator[Parts]:
     gaps = [row["val/accuracy"] - row["val/accuracy_p_wrong"] for row in rows]
     if max(gaps) - gaps[-1] > 0.1:
         text = f"Between the instructions it was {max(gaps):.2f} at its widest and is {gaps[-1]:.2f} now."
-        yield "bad", "The gap is closing", text
+        yield Finding("bad", "The gap is closing", text)
     first, wrong = (row["val/accuracy_p_wrong"] for row in (rows[0], rows[-1]))
     right = rows[-1]["val/accuracy"]
     if wrong > right / 2 or wrong >= max(first, 0.1):
         text = f"Under p_wrong accuracy went from {first:.2f} to {wrong:.2f}, beside {right:.2f} under "
-        yield (
-            "bad",
-            "p_wrong is not falling",
-            text + "p_correct: the model does not learn to be wrong when asked.",
-        )
+        text += "p_correct: the model does not learn to be wrong when asked."
+        yield Finding("bad", "p_wrong is not falling", text)
 
 
-def _test(run: SavedRun) -> Iterator[Parts]:
+def _test(run: SavedRun) -> Iterator[Finding]:
     base, total = run.history[0]["test/accuracy"], len(run.answers)
     if base == 0:
         text = "The base answers no test row right, so relabeling had nothing to work from."
-        yield "bad", "The base is missing", text
+        yield Finding("bad", "The base is missing", text)
     if not total:
         return
     targets, before = targets_of(run.answers), wilson(base, total)
@@ -170,18 +164,18 @@ def _test(run: SavedRun) -> Iterator[Parts]:
     share = common.rows / total
     if base and len(targets) < total / MIN_ROWS and before[0] <= share:
         text = f"{base:.3f} of the test rows, where always answering {common.name} gives {share:.3f}: "
-        yield "note", "The base is near chance", text + "little for relabeling to work from."
+        yield Finding("note", "The base is near chance", text + "little for relabeling to work from.")
     if lost := [f"{target.name} ({target.rows} rows)" for target in targets if target.lost]:
-        text = f"Every test row is wrong, whatever else was learned, whose target is {_few(lost)}."
-        yield "bad", "Lost answers" if len(lost) > 1 else "A lost answer", text
+        text = f"All test rows with these targets are wrong, whatever else was learned: {_few(lost)}."
+        yield Finding("bad", "Lost answers" if len(lost) > 1 else "A lost answer", text)
     test = sum(row["correct"] for row in run.answers) / total
     after, change = wilson(test, total), f"Test accuracy went from {base:.3f} to {test:.3f} on {total:,} rows"
     if after[0] > before[1]:
-        yield "good", "Training helped", f"{change}, intervals apart."
+        yield Finding("good", "Training helped", f"{change}, intervals apart.")
     elif after[1] < before[0]:
-        yield "bad", "Training hurt", f"{change}, intervals apart."
+        yield Finding("bad", "Training hurt", f"{change}, intervals apart.")
     else:
-        yield "note", "No change that shows", f"{change}: so few cannot tell the two apart."
+        yield Finding("note", "No change that shows", f"{change}: so few cannot tell the two apart.")
 
 
 def _few(names: Sequence[str]) -> str:
