@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,8 +23,7 @@ MARKERS = "os^Dv*P"
 LINES = ("-", ":", "-.")
 
 
-@dataclass(frozen=True)
-class Reached:
+class Reached(NamedTuple):
     """The first evaluation at which a run had reached an accuracy."""
 
     samples: float

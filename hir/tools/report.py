@@ -123,7 +123,7 @@ def page(runs: Sequence[SavedRun]) -> str:
         marks=MARKS,
         findings=findings,
         answers=answers_of,
-        samples=lambda run: samples_of(run, MAX_SAMPLES // len(runs)),
+        samples=lambda run: samples_of(run, MAX_SAMPLES // len(runs) + 1),
         settings=settings_that_differ([run.config for run in runs]),
     )
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", html)
@@ -132,9 +132,9 @@ def page(runs: Sequence[SavedRun]) -> str:
 def facts_of(run: SavedRun) -> dict[str, str]:
     """What a run was and gave, in words."""
     history, config = run.history, run.config
-    reached, curve = first_reached(history, REACH), points(run, "val/accuracy")
-    test = run.summary["test"]["accuracy"] if run.summary else None
-    interval = "{:.3f} to {:.3f}".format(*wilson(test, len(run.answers))) if test and run.answers else "–"
+    reached = first_reached(history, REACH)
+    test, rows = run.summary["test"]["accuracy"] if run.summary else None, len(run.answers)
+    interval = "{:.3f} to {:.3f}".format(*wilson(test, rows)) if test is not None and rows else "–"
     seconds = run.summary["seconds"]["total"] if run.summary else history[-1]["seconds"]
     return {
         "task": config.task.name,
@@ -148,7 +148,7 @@ def facts_of(run: SavedRun) -> dict[str, str]:
         "test": number(test),
         "95 % interval": interval,
         f"answers to {REACH:g}": f"{reached.samples:,.0f}" if reached else "–",
-        "area": number(area(curve) if curve else None),
+        "area": number(area(points(run, "val/accuracy"))),
         "answers sampled": f"{history[-1]['samples']:,.0f}",
         "updates": f"{history[-1]['updates']:,.0f}",
         "time": str(timedelta(seconds=round(seconds))),

@@ -43,11 +43,6 @@ class Target:
     def accuracy(self) -> float:
         return self.outputs[self.name] / self.rows
 
-    @property
-    def lost(self) -> bool:
-        """Whether all of several rows are wrong."""
-        return self.accuracy == 0 and self.rows >= MIN_ROWS
-
 
 def wilson(accuracy: float, total: int) -> tuple[float, float]:
     """The 95 % interval of a share of ``total`` by Wilson's score: low and high, 0 to 1."""
@@ -96,9 +91,8 @@ def findings(run: SavedRun) -> list[Finding]:
     """What there is to say on a run, the worst first."""
     found = [*_training(run), *_instructions(run), *_test(run)]
     if run.summary is None:
-        text = (
-            f"Iteration {run.history[-1]['iteration']:.0f} of {run.config.trainer['max_epochs']} is its last."
-        )
+        done, planned = run.history[-1]["iteration"], run.config.trainer["max_epochs"]
+        text = f"{done:.0f} of {planned} iterations are here; test answers come at the end."
         found.append(Finding("note", "The run has not ended", text))
     elif all(finding.level != "bad" for finding in found):
         text = "There were right samples throughout, and neither collapse nor a lost answer shows."
@@ -165,7 +159,7 @@ def _test(run: SavedRun) -> Iterator[Finding]:
     if base and len(targets) < total / MIN_ROWS and before[0] <= share:
         text = f"{base:.3f} of the test rows, where always answering {common.name} gives {share:.3f}: "
         yield Finding("note", "The base is near chance", text + "little for relabeling to work from.")
-    if lost := [f"{target.name} ({target.rows} rows)" for target in targets if target.lost]:
+    if lost := [f"{t.name} ({t.rows} rows)" for t in targets if t.rows >= MIN_ROWS and not t.accuracy]:
         text = f"All test rows with these targets are wrong, whatever else was learned: {_few(lost)}."
         yield Finding("bad", "Lost answers" if len(lost) > 1 else "A lost answer", text)
     test = sum(row["correct"] for row in run.answers) / total
