@@ -54,11 +54,14 @@ class Registry(Generic[T]):
         }
 
     def names(self) -> list[str]:
-        """Names of those in the project."""
-        return sorted(self.modules())
+        """Names of those in the project, and of what was registered by hand, in a notebook say."""
+        return sorted({*self.modules(), *self._entries})
 
     def __getitem__(self, name: str) -> T:
         """The implementation; UserError if there is none of that name."""
+        if name in self._entries:
+            known: T = self._entries[name]
+            return known
         module = self.modules().get(name, name)
         dotted = "." in module and all(part.isidentifier() for part in module.split("."))
         try:
