@@ -161,17 +161,11 @@ def register(name: str) -> Callable[[T], T]:
     return add
 
 
-def is_generated(name: str) -> bool:
-    """Whether rows of that name are generated where no file is asked for: the project does, or a module."""
-    return name in GENERATORS.names() or "." in name
-
-
 def generated_task(name: str, settings: dict[str, Any]) -> GeneratedTask[Any]:
     """The generated task with its settings; UserError for an unknown name, an unknown key or a wrong type."""
     cls = GENERATORS[name]
-    types = {
-        field.name: get_type_hints(cls.Settings)[field.name] for field in dataclasses.fields(cls.Settings)
-    }
+    hints = get_type_hints(cls.Settings)
+    types = {field.name: hints[field.name] for field in dataclasses.fields(cls.Settings)}
     values = {}
     for key, value in settings.items():
         if key not in types:
@@ -197,7 +191,7 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     """
     seed = seed if config.seed is None else config.seed
     name, source = config.name, config.source
-    if source == "generated" or (source is None and config.data_dir is None and is_generated(name)):
+    if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
         generator = generated_task(name, config.settings)
         num_train = NUM_TRAIN if config.num_train is None else config.num_train
         return generator.splits(seed, num_train, config.num_validation, config.num_test)

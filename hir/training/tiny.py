@@ -35,7 +35,7 @@ from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
 from hir.relabel.correctness import Instructions, render_prompt
 from hir.t5.sampling import T5Sampler
-from hir.tasks.base import GENERATORS, GeneratedTask, generated_task, is_generated
+from hir.tasks.base import GENERATORS, GeneratedTask, generated_task
 
 VOCABULARY = 768
 NUM_ROWS = 8192
@@ -120,7 +120,7 @@ def make_base(
     A generated task gets a base trained on its own kind of rows; any other task gets one trained on all
     generated tasks. The base does not depend on the run's seed: it stands in for a published checkpoint.
     """
-    names = (task,) if is_generated(task) else tuple(GENERATORS.names())
+    names = (task,) if task in GENERATORS else tuple(GENERATORS.names())
     sources = [generated_task(name, settings if name == task else {}) for name in names]
     rows = _labelled_rows(sources, model.base.seed)
     definition: dict[str, object] = {
