@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def download(source: str, name: str, timeout: float = 30.0) -> Path:
             raise OSError(f"{len(content)} bytes came with sha256 {found[:12]}..., not {expected[:12]}...")
         atomic_write(path, content)
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is an open response
         reason = " ".join((str(error) or type(error).__name__).split())
         raise UserError(
             f"could not download {url}: {reason}; task.data_dir=DIR reads local files instead"
