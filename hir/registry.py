@@ -56,24 +56,32 @@ class Registry(Generic[T]):
         """Names of those in the project."""
         return sorted(self.modules())
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is one of that name: registered already, in a notebook say, or in a file."""
+        return name in self._entries or self._module(name) is not None
+
     def __getitem__(self, name: str) -> T:
         """The implementation; UserError if there is none of that name."""
-        module = self.modules().get(name, name)
-        dotted = "." in module and all(part.isidentifier() for part in module.split("."))
-        try:
-            found = dotted and find_spec(module)
-        except ModuleNotFoundError:  # a folder on the way is none
-            found = None
-        if not found:
-            raise UserError(
-                f"{self.key}={name}: {self.package} holds {', '.join(self.names())}, and no module is {name}"
-            )
-        importlib.import_module(module)
-        short = name.rpartition(".")[2]
+        short, module = name, self._module(name)
+        if name not in self._entries:
+            if module is None:
+                known = ", ".join(self.names())
+                raise UserError(f"{self.key}={name}: {self.package} holds {known}, and no module is {name}")
+            importlib.import_module(module)
+            short = name.rpartition(".")[2]
         if short not in self._entries:
             raise UserError(f"{self.key}={name}: its file registers nothing under {short!r}")
         entry: T = self._entries[short]
         return entry
+
+    def _module(self, name: str) -> str | None:
+        """Dotted module of a name, None where there is none."""
+        module = self.modules().get(name, name)
+        dotted = "." in module and all(part.isidentifier() for part in module.split("."))
+        try:
+            return module if dotted and find_spec(module) else None
+        except ModuleNotFoundError:  # a folder on the way is none
+            return None
 
 
 def _registers(module: str) -> bool:

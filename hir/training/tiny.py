@@ -34,7 +34,7 @@ from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
 from hir.sampling.base import build_sampler
-from hir.tasks.base import GeneratedTask, generated_task, generators
+from hir.tasks.base import GENERATORS, GeneratedTask, generated_task
 
 VOCABULARY = 768
 NUM_ROWS = 8192
@@ -119,7 +119,7 @@ def make_base(
     A generated task gets a base trained on its own kind of rows; any other task gets one trained on all
     generated tasks. The base does not depend on the run's seed: it stands in for a published checkpoint.
     """
-    names = (task,) if task in generators() else tuple(sorted(generators()))
+    names = (task,) if task in GENERATORS else tuple(GENERATORS.names())
     sources = [generated_task(name, settings if name == task else {}) for name in names]
     rows = _labelled_rows(sources, model.base.seed)
     definition: dict[str, object] = {
