@@ -46,12 +46,11 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
     from hir.tasks.base import load_task
     from hir.training.build import (
         build_policy,
-        count_overlong,
         load_evaluation_task,
-        long_targets,
         without_queries,
     )
     from hir.training.checkpoints import load_weights, read_checkpoint
+    from hir.training.checks import count_overlong, long_targets
 
     quiet_libraries()
     # The model is the trained run's, whatever task it is now asked.

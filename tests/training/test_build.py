@@ -13,7 +13,7 @@ from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
 from hir.relabel.correctness import Correctness
 from hir.tasks.base import Task
-from hir.training.build import count_overlong, long_targets
+from hir.training.checks import count_overlong, long_targets
 
 ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat", ("one",)),

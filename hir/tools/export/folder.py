@@ -33,8 +33,9 @@ from hir.tools.export.card import model_card
 from hir.tools.export.facts import Facts, known_license
 from hir.tools.export.harness import command, write_harness
 from hir.tools.export.template import chat_template, entities
-from hir.training.build import build_policy, count_overlong, without_queries
+from hir.training.build import build_policy, without_queries
 from hir.training.checkpoints import load_weights, read_checkpoint
+from hir.training.checks import count_overlong
 from hir.training.run_folder import SavedRun, read_run
 from hir.training.tiny import Base
 
