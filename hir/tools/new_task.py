@@ -175,9 +175,7 @@ def test_there_are_queries_enough_for_a_run() -> None:
 
 CONF = Template("""\
 # Settings that suit the task; a key on the command line beats them.
-name: $name
-with:
-  sampling: {max_new_tokens: 8} # room for the longest answer in tokens, its end included
+sampling: {max_new_tokens: 8} # room for the longest answer in tokens, its end included
 """)
 
 
