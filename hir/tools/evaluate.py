@@ -30,7 +30,10 @@ def evaluate_run(run: str | None, arguments: list[str]) -> dict[str, Any]:
         return _evaluate(load_config(arguments), None, None)
     folder, checkpoint = find_checkpoint(run)
     trained = load_config([f"config={folder / 'config.yaml'}"])
-    return _evaluate(load_config([f"config={folder / 'config.yaml'}", *arguments]), trained, checkpoint)
+    own = [f"config={folder / 'config.yaml'}"]
+    if any(argument.removeprefix("--").startswith("task=") for argument in arguments):
+        own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # which are the trained task's
+    return _evaluate(load_config([*own, *arguments]), trained, checkpoint)
 
 
 def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -> dict[str, Any]:

@@ -229,16 +229,16 @@ class Blocks(IndexSampler[int]):
 
 
 def rows_per_device(config: Config, world_size: int) -> int:
-    """Rows a forward pass on one device, so that all devices and accumulated batches make batch_size.
+    """Rows of a forward pass on one device: the most that it takes and that share out batch_size evenly.
 
     Raises:
-        UserError: batch_size cannot be shared out evenly.
+        UserError: the devices cannot share batch_size.
     """
-    batch_size = config.training.batch_size
-    accumulated = config.trainer.get("accumulate_grad_batches", 1)
-    if batch_size % (world_size * accumulated):
+    share, left = divmod(config.training.batch_size, world_size)
+    if left or not share:
         raise UserError(
-            f"training.batch_size={batch_size} cannot be shared by {world_size} devices and {accumulated} "
-            f"accumulated batches; make it a multiple of {world_size * accumulated}"
+            f"training.batch_size={config.training.batch_size} cannot be shared by {world_size} devices; "
+            f"make it a multiple of {world_size}"
         )
-    return int(batch_size // (world_size * accumulated))
+    most = min(config.training.rows_per_device or share, share)
+    return next(rows for rows in range(most, 0, -1) if share % rows == 0)
