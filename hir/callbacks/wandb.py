@@ -201,10 +201,13 @@ class WandbReport(Callback):
 
 
 def flat(tree: Mapping[str, Any], separator: str) -> dict[str, Any]:
-    """A tree's values, those of its sections under both names."""
-    sections = {name: keys for name, keys in tree.items() if isinstance(keys, dict)}
-    inner = {f"{name}{separator}{key}": keys[key] for name, keys in sections.items() for key in keys}
-    return {name: value for name, value in tree.items() if name not in sections} | inner
+    """A tree of two levels as one, under names such as section.key."""
+    sections = {name: keys if isinstance(keys, dict) else {"": keys} for name, keys in tree.items()}
+    return {
+        f"{name}{separator}{key}" if key else name: value
+        for name, keys in sections.items()
+        for key, value in keys.items()
+    }
 
 
 def say(text: str) -> None:
