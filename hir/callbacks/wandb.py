@@ -103,7 +103,7 @@ class RunLogger(WandbLogger):
             3600 if self.config.wandb.log_checkpoint else 120
         )  # for the upload at the end; else no limit
         os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(seconds))
-        session = wandb.setup(wandb.Settings(quiet=True, show_info=False, finish_timeout_raises=True))
+        session = wandb.setup(wandb.Settings(silent=True, finish_timeout_raises=True))
         problem = ""
         try:
             # Not asked for: an unattended job in a terminal would wait for an answer.
