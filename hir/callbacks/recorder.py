@@ -132,7 +132,7 @@ class RunRecorder(Callback):
         seconds = {**self.seconds, "evaluation": self.evaluation.seconds}
         return {
             "task": self.config.task.name,
-            "method": self.config.method.name,
+            "method": self.config.method["name"],
             "model": self.config.model.path or self.config.model.name,
             "seed": self.config.seed,
             "iterations": last["iteration"],
@@ -183,5 +183,5 @@ def learning_curve(history: Sequence[Mapping[str, float]], config: Config) -> by
         Curve(label, [(row["samples"], row[name]) for row in history if name in row])
         for name, label in names.items()
     ]
-    title = f"{config.method.name} on {config.task.name}, {config.model.name}, seed {config.seed}"
+    title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
     return image(curve_figure(curves, title, base=history[0]["val/accuracy"]))

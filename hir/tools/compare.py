@@ -34,13 +34,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from hir.config.keys import CHOICES, keys_of, lookup, suggest
-from hir.config.load import load_config
 from hir.errors import UserError
 from hir.figures import Curve, area, curve_figure, first_reached, image, interval
 from hir.files import atomic_write, write_json
 from hir.tools import runs
 from hir.tools.runs import Cell
 from hir.training.run_folder import read_history
+from hir.training.settings import load_run_config
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
         folder = Path(options.out, *names)
         if folder in cells:
             raise UserError(f"two runs would lie in {folder}: name each task, method and setting once")
-        cells[folder] = Cell(folder, arguments, load_config(list(arguments)), (task, method, variant))
+        cells[folder] = Cell(folder, arguments, load_run_config(list(arguments)), (task, method, variant))
     return list(cells.values())
 
 
@@ -147,9 +147,10 @@ Axis = list[tuple[str, list[str]]]
 
 
 def setting_axis(name: str, text: str) -> Axis:
-    """The values of a key; only one if it holds a list, a mapping, or a text with a blank after its comma."""
+    """The values of a key; only one of a list, of trainer.*, and of a text with a blank after its comma."""
     check_key(name)
-    several = name in CHOICES or lookup(name).kind not in (list, dict)
+    key = None if name in CHOICES else lookup(name)
+    several = key is None or key.kind is not list and key.name not in ("trainer", name)
     arguments = [f"{name}={value}" for value in (re.split(r",(?!\s)", text) if several else [text])]
     return [(argument if len(arguments) > 1 else "", [argument]) for argument in arguments]
 

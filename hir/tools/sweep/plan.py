@@ -187,7 +187,7 @@ def _run(
     shown = {parameter.name: settings[parameter.name] for parameter in varied}
     words = ", ".join(f"{key}={text(value)}" for key, value in shown.items())
     folder = out / f"run{number:03}"
-    cell = Cell(folder, tuple(arguments), config, (config.task.name, config.method.name, words))
+    cell = Cell(folder, tuple(arguments), config, (config.task.name, config.method["name"], words))
     return Run(number, shown, cell)
 
 
