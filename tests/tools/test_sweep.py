@@ -18,8 +18,7 @@ import yaml
 
 from hir.config.load import load_config, save_config, to_dict
 from hir.errors import UserError
-from hir.tools.compare.grid import Cell
-from hir.tools.compare.runner import slots
+from hir.tools.runs import Cell, slots
 from hir.tools.sweep.__main__ import main
 from hir.tools.sweep.chart import Scale, axis_of, chart
 from hir.tools.sweep.distributions import DISTRIBUTIONS
@@ -685,7 +684,7 @@ def test_a_broken_run_is_reported_and_alone_tried_again(
     def run_none(cells: list[Cell], jobs: int, started: Any, ended: Any) -> None:
         assert cells == [blocked] and jobs == 1
 
-    monkeypatch.setattr("hir.tools.compare.runner.run_cells", run_none)
+    monkeypatch.setattr("hir.tools.runs.run_cells", run_none)
     assert main(arguments) == 0
     results = json.loads((out / "results.json").read_text())
     assert [run["run"] for run in results["runs"]] == [2] and results["failed"] == []

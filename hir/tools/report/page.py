@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hir
 from hir.config.keys import lookup
-from hir.tools.compare.results import area, first_reached
+from hir.figures import area, first_reached
 from hir.tools.report.answers import accuracy_by_target, answers, samples
 from hir.tools.report.charts import Axes, Curve, interval_strip, legend, line_chart, stacked_bar
 from hir.tools.report.findings import Finding, findings, interval_of, known, last
