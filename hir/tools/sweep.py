@@ -13,7 +13,6 @@ if interrupted.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import shlex
@@ -35,6 +34,7 @@ from rich.table import Table
 from hir.config.keys import KEYS
 from hir.config.load import load_config
 from hir.errors import UserError
+from hir.figures import image, plain
 from hir.files import atomic_write, write_json
 from hir.randomness import derive_seed
 from hir.tools import runs
@@ -198,8 +198,8 @@ def read_parameter(name: str, entry: Any) -> Parameter:
             raise UserError(f"{name}: values must be a list with something in it, not {values!r}")
         # Optuna keeps plain values alone: a list or a mapping as the text that train.py gets.
         texts = [runs.as_argument(name, value).partition("=")[2] for value in values]
-        plain = (bool, int, float, str, type(None))
-        choices = [v if isinstance(v, plain) else text for v, text in zip(values, texts, strict=True)]
+        kept = (bool, int, float, str, type(None))
+        choices = [v if isinstance(v, kept) else text for v, text in zip(values, texts, strict=True)]
         return Parameter(name, CategoricalDistribution(list(dict.fromkeys(choices))), None)
     wanted = (int,) if kind == "int_uniform" else (int, float)
     for key, value in options.items():
@@ -355,6 +355,8 @@ class Sweep:
         """Tell the study what a finished run gave; one without a value counts as failed there."""
         from optuna.trial import TrialState
 
+        if self.file.early_terminate:
+            self.watch(cell)  # what came since it was last watched: others are judged by it
         trial, rows = self.trials[cell], self.history(cell)
         summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
         trial.set_user_attr("test", summary["test"]["accuracy"])
@@ -424,13 +426,10 @@ def _outcome(trial: FrozenTrial) -> str:
 
 
 NOTES = """\
-- {metric}: the run's last value, not its best one; the runs are in the order of it, to {goal}.
-- A run given up at N had N values of it; the base's is the first.
-- test: greedy accuracy of the final model on test rows under the correct instruction, with no part
-  in the order.
-- The first of many runs is first partly by luck, so its {metric} flatters it. Other seeds tell how it holds
-  up: `python -m hir compare variants=FILE seeds=5 out=DIR` with its settings in FILE.
-- A run that failed is in no place here, though failing may be its settings' doing.
+- {metric}: the run's last value. A run given up at N had N values of it, the base's among them.
+- test: the final model's accuracy on test rows, which has no part in the order.
+- The first of many runs is first partly by luck: `python -m hir compare` tells how its
+  settings do on other seeds.
 """
 
 
@@ -460,7 +459,10 @@ def write_results(sweep: Sweep) -> list[str]:
     write_json(out / "results.json", content)
     heads, *rows = sweep.rows()
     table = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    blocks = [f"# Sweep of {Path(sweep.options.file).name}", f"```\n{content['command']}\n```"]
+    blocks = [
+        f"# {Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}",
+        f"```\n{content['command']}\n```",
+    ]
     blocks += [f"**Failed**: run {number}: `{line}`" for number, line in sweep.failed.items()]
     blocks += ["\n".join(f"| {' | '.join(row)} |" for row in table)]
     files = ["results.md", "results.json"]
@@ -477,7 +479,7 @@ def write_results(sweep: Sweep) -> list[str]:
         blocks.append(
             f"![Importance of the parameters, and {metric.name} of each run by its settings](sweep.png)"
         )
-    blocks += ["## How to read this", NOTES.format(metric=metric.name, goal=metric.goal)]
+    blocks += ["## How to read this", NOTES.format(metric=metric.name)]
     atomic_write(out / "results.md", "\n\n".join(blocks).encode())
     return files
 
@@ -489,7 +491,6 @@ def chart(sweep: Sweep) -> bytes:
         sweep: with a varied parameter and a run that went to its end.
     """
     from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from optuna.importance import get_param_importances
 
@@ -511,7 +512,7 @@ def chart(sweep: Sweep) -> bytes:
     for x, parameter in enumerate(varied):
         d: Any = parameter.distribution
         for value in getattr(d, "choices", None) or (d.low, d.high):
-            lines.annotate(_text(value)[:18].replace("$", r"\$"), (x, _height(d, value)), fontsize=8)
+            lines.annotate(plain(_text(value)[:18]), (x, _height(d, value)), fontsize=8)
     for height, value in ((0.0, min(values)), (1.0, max(values))):
         lines.annotate(_text(value), (len(varied), height), fontsize=8)
     names = [parameter.name.replace(".", ".\n") for parameter in varied]
@@ -519,9 +520,7 @@ def chart(sweep: Sweep) -> bytes:
     lines.grid(axis="x")
     lines.set_yticks([])
     lines.set_title(f"{len(trials)} runs: a darker line is better, to {sweep.file.metric.goal}", fontsize=10)
-    content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content)
-    return content.getvalue()
+    return image(figure)
 
 
 def _height(distribution: Any, value: Any) -> float:
