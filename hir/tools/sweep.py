@@ -257,17 +257,22 @@ class Sweep:
         self.failed: dict[int, str] = {}
         """What each run, by its number, said last."""
         self.study = optuna.create_study()  # in memory
-        runs.check_machine([self.cell(self.ask()) for _ in range(self.count)], options.jobs)
+        cells = [self.cell(self.ask()) for _ in range(self.count)]
+        self.longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
+        """Values of the metric that a run has at most, the base's among them."""
+        runs.check_machine(cells, options.jobs)
 
     def open(self) -> None:
         """Go on with the study in the folder, or begin it; UserError if that holds another sweep."""
         import optuna
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-        path, rule = str(self.out / "journal.log"), self.file.early_terminate
+        path, rule, pruner = str(self.out / "journal.log"), self.file.early_terminate, None
+        if rule:
+            pruner = optuna.pruners.HyperbandPruner(rule.min_iter, self.longest, rule.eta)
         self.study = optuna.create_study(
             storage=optuna.storages.JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path))),
-            pruner=optuna.pruners.HyperbandPruner(rule.min_iter, reduction_factor=rule.eta) if rule else None,
+            pruner=pruner,
             study_name="sweep",
             direction=self.file.metric.goal,
             load_if_exists=True,
