@@ -248,9 +248,16 @@ class Sweep:
             raise UserError("count=N is missing: how many runs to draw (a grid alone has an end)")
         self.count = min(limits)
         self.out = Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
-        self.identity = json.loads(
-            json.dumps([asdict(self.file), parameters, sorted(settings), options.seed])
-        )
+        file, seed = asdict(self.file), None if self.points else options.seed
+        decisive = [
+            file["method"],
+            file["metric"],
+            file["early_terminate"],
+            parameters,
+            sorted(settings),
+            seed,
+        ]
+        self.identity = json.loads(json.dumps(decisive))
         self.trials: dict[runs.Cell, Trial] = {}
         self.running: list[runs.Cell] = []
         self.given_up: set[runs.Cell] = set()
@@ -410,11 +417,10 @@ class Sweep:
     def __rich__(self) -> Table:
         heads, *rows = self.rows()
         running = [f"{cell.folder.name} ({len(self.history(cell))} values)" for cell in self.running]
-        table = Table(
-            *map(escape, heads), box=None, caption=f"running: {', '.join(running)}" if running else None
-        )
+        table = Table(*map(escape, heads), box=None)
         for row in rows:
             table.add_row(*map(escape, row))
+        table.caption = f"running: {', '.join(running)}" if running else None
         return table
 
 
@@ -481,9 +487,7 @@ def write_results(sweep: Sweep) -> list[str]:
     if best and len(heads) > 5:
         atomic_write(out / "sweep.png", chart(sweep))
         files.append("sweep.png")
-        blocks.append(
-            f"![Importance of the parameters, and {metric.name} of each run by its settings](sweep.png)"
-        )
+        blocks.append(f"![What mattered, and {metric.name} of each run by its settings](sweep.png)")
     blocks += ["## How to read this", NOTES.format(metric=metric.name)]
     atomic_write(out / "results.md", "\n\n".join(blocks).encode())
     return files
@@ -558,15 +562,16 @@ def run(options: Options, settings: Sequence[str]) -> int:
     with runs.claimed(sweep.out):
         sweep.open()
         if options.jobs != 1 and (watch or sweep.file.method == "bayes"):
-            console.print(
-                "note: with several jobs, what is chosen and given up depends on which run ends first"
-            )
+            console.print("note: with several jobs, what is chosen depends on which run ends first")
         runs.run_live(sweep, console, sweep.cells(), options.jobs, sweep.running.append, ended, watch)
         files = write_results(sweep)
     console.print(sweep)
     console.print(f"written to {sweep.out}: {' '.join(files)}", markup=False, soft_wrap=True)
     if sweep.failed:
-        print(f"error: {len(sweep.failed)} runs failed; the same command tries them again", file=sys.stderr)
+        print(
+            f"error: {len(sweep.failed)} of {sweep.count} runs failed; the same command tries them again",
+            file=sys.stderr,
+        )
     elif not sweep.best():
         print(f"error: no run has a value of {sweep.file.metric.name}", file=sys.stderr)
     return 1 if sweep.failed or not sweep.best() else 0

@@ -297,7 +297,7 @@ def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.
     printed = capsys.readouterr()
     failed = f"run 2 failed: error: out of luck ({stub / 'out' / 'run002.log'})"
     assert printed.out.splitlines()[:3] == ["run 1: val/accuracy 0.2", failed, "run 3: val/accuracy 0.8"]
-    assert printed.err == "error: 1 runs failed; the same command tries them again\n"
+    assert printed.err == "error: 1 of 3 runs failed; the same command tries them again\n"
     results = json.loads((stub / "out/results.json").read_text())
     assert [run["run"] for run in results["runs"]] == [3, 1] and results["best"] == 3
     assert results["failed"] == [{"run": 2, "says": failed.removeprefix("run 2 failed: ")}]
@@ -314,6 +314,9 @@ def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.
     ]
     assert (stub / "out/best.yaml").read_text() == "method: {alpha: 0.8}\n"
     assert (stub / "out/sweep.png").read_bytes().startswith(b"\x89PNG")
+    write(stub, CHOICES.replace(", nan", "") + "name: mine\nrun_cap: 3\n")
+    assert main([*command, "seed=2"]) == 0  # the same grid
+    capsys.readouterr()
     assert main([*command, "training.lr=1"]) == 2  # another sweep
     assert capsys.readouterr().err.endswith(
         "holds the runs of another sweep: choose another out, or delete it\n"
