@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,43 +226,62 @@ def test_broken_files_of_a_finished_run_are_named(
     assert message.startswith(f"error: {cell.folder} holds a broken summary.json")
 
 
-# Real runs
+TRAIN = """\
+import shutil, sys
+from pathlib import Path
+if "method.beta=0" in sys.argv:
+    sys.exit("error: it is broken")
+shutil.copytree(Path(__file__).with_name("run"), sys.argv[-1].removeprefix("run_dir="))
+"""
 
 
-@pytest.mark.slow(seconds=25)
-def test_broken_off_then_failed_then_done(environment: dict[str, str], tmp_path: Path) -> None:
-    variants, out = tmp_path / "variants.yaml", tmp_path / "out"
-    variants.write_text("default: {}\nbroken: {method.beta: 0}\n")
-    arguments = [*SMALL, "trainer.max_epochs=8", f"variants={variants}", f"out={out}", "seeds=3,"]
-    cell, broken = cells_of(*arguments)
+def test_a_failed_run_is_named_and_the_others_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants, root, out = tmp_path / "variants.yaml", tmp_path / "root", tmp_path / "out"
+    variants.write_text("broken: {method.beta: 0}\ndefault: {}\n")
+    arguments = ["compare", f"variants={variants}", f"out={out}", "seeds=3,", "jobs=1"]
+    broken, cell = cells_of(*arguments[1:])
+    make_up(replace(cell, folder=root / "run"), 0.9, [0.5, 0.7, 0.9])
+    (root / "train.py").write_text(TRAIN)
+    monkeypatch.setattr("hir.tools.runs.ROOT", root)
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[:2] == [
+        f"[1/2] object_counting: hir, broken, seed 3 failed: error: it is broken ({log_file(broken)})",
+        "[2/2] object_counting: hir, default, seed 3: base 0.500, test 0.900, 6 s",
+    ]
+    assert printed.err == "error: 1 of 2 runs failed; the same command tries them again\n"
+    text = (out / "results.md").read_text()
+    assert "**Failed**: object_counting: hir, broken, seed 3: `error: it is broken`" in text
+    assert "| hir, default | 1 |" in text and "| hir, broken |" not in text
+
+    variants.write_text("default: {}\n")
+    (root / "train.py").unlink()  # nothing is run
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("nothing left to do\n")
+    assert "Failed" not in (out / "results.md").read_text()
+
+
+# A real run
+
+
+@pytest.mark.slow(seconds=20)
+def test_broken_off_the_same_command_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
+    arguments = [*SMALL, "trainer.max_epochs=6", f"out={tmp_path / 'out'}", "seeds=3,", "jobs=1"]
+    (cell,) = cells_of(*arguments)
     checkpoint, summary = cell.folder / "checkpoints" / "last.ckpt", cell.folder / "summary.json"
-    broken.folder.mkdir(parents=True)
-    (broken.folder / "notes.txt").write_text("no run")  # which train.py will not write beside
-
-    program = [sys.executable, "-m", "hir", "compare", *arguments, "jobs=1"]
+    program = [sys.executable, "-m", "hir", "compare", *arguments]
     process = subprocess.Popen(program, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not checkpoint.exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.communicate()[1] == "interrupted\n" and process.returncode == 130
-    assert checkpoint.exists() and not summary.exists() and not (out / "results.md").exists()
+    assert checkpoint.exists() and not summary.exists() and not (tmp_path / "out/results.md").exists()
 
-    done = run(environment, "compare", *arguments, "jobs=2", program="-m hir")
-    assert "resume  after iteration" in log_file(cell).read_text()
-    lines = sorted(line.partition("] ")[2] for line in done.stdout.splitlines()[:2])
-    assert lines[0].startswith("object_counting: hir, broken, seed 3 failed: error: run_dir=")
-    assert "holds another run" in lines[0] and (broken.folder / "notes.txt").exists()
-    assert lines[1].startswith("object_counting: hir, default, seed 3: base 0.")
-    assert done.stderr == "error: 1 of 2 runs failed; the same command tries them again\n"
-    assert done.returncode == 1
-    text = (out / "results.md").read_text()
-    assert "**Failed**: object_counting: hir, broken, seed 3: `error: run_dir=" in text
-    assert "| hir, default | 1 |" in text and "| hir, broken |" not in text
-    assert json.loads(summary.read_text())["samples"] == 8 * 32 * 4
-
-    variants.write_text("default: {}\n")
-    finished = summary.stat().st_mtime_ns
     done = run(environment, "compare", *arguments, program="-m hir")
-    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("nothing left to do\n")
-    assert summary.stat().st_mtime_ns == finished
-    assert "Failed" not in (out / "results.md").read_text()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("[1/1] object_counting: hir, seed 3: base 0.")
+    assert "resume  after iteration" in log_file(cell).read_text()
+    assert json.loads(summary.read_text())["samples"] == 6 * 32 * 4
+    assert "| hir | 1 | 0." in (tmp_path / "out/results.md").read_text()
