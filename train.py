@@ -63,12 +63,13 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     checkpoint = check_resume(config) if config.resume else None
     trainer = build_trainer(config, folder)
     check_num_processes(trainer.num_devices, trainer.num_nodes)
-    rows_per_device(config, trainer.world_size)
+    rows = rows_per_device(config, trainer.world_size)
+    trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
     run = build_run(config, say)
     if config.resume:
         check_rows(config, run.module.rows)
     evaluation = BigBenchEvaluation(
-        config.evaluation, run.datamodule.instructions, run.datamodule.task, run.evaluation_tasks
+        config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
     console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
@@ -96,15 +97,14 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     from lightning.pytorch import Trainer
 
     from hir.callbacks.checkpoint import LastCheckpoint
-    from hir.training.strategies import check_strategy, register_strategies
+    from hir.training.strategies import choose_strategy
 
-    check_strategy(config)
-    register_strategies()
     own = {
         "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has its own bars
         "logger": build_logger(config, folder),
+        "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself
     }
     # Lightning warns of a logging interval above an iteration's updates; the project logs iterations.
@@ -158,10 +158,14 @@ def build_logger(config: Config, folder: Path) -> Any:
 def main(argv: list[str]) -> int:
     started = time.perf_counter()
     try:
+        if {"-h", "--help"} & {*argv}:
+            from hir.config.help import help_text
+
+            print(help_text())
+            return 0
         from hir.config.load import load_config
 
-        if not {"-h", "--help"} & {*argv}:
-            say("loading torch and Lightning")
+        say("loading torch and Lightning")
         train(load_config(argv), started)
     except UserError as error:
         print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Memory that a run needs on each GPU: `python -m benchmarks.gpus` prints it for the files of conf/hardware/.
+"""Memory that a run needs on each GPU: `python -m benchmarks.gpus` prints it for FLAN-T5 on 1 to 16 of them.
 
 An estimate from shapes alone, made before anything of it has run on a GPU:
 
@@ -20,12 +20,23 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.models import SHAPES, Shape
-from hir.config.load import group_files, load_config
+from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.t5.packing import MAX_PACK
+from hir.training.datamodule import rows_per_device
+from hir.training.strategies import choose_strategy
 
 XXL = Shape("xxl", 4096, 64, 64, 10240, 24, 24, 32128)
 MODELS = [*(SHAPES[name] for name in ("small", "base", "large", "xl")), XXL]
+HARDWARE = {
+    "1": ["trainer.devices=1"],
+    "4": ["trainer.devices=4"],
+    "8": ["trainer.devices=8"],
+    "2x8": ["trainer.devices=8", "trainer.num_nodes=2"],
+}
+"""Arguments that say how many GPUs there are."""
+FURTHER = {("1", "xxl"): ["model.lora.r=8"], ("8", "xxl"): ["training.rows_per_device=2"]}
+"""What a model needs there beside its file."""
 GPUS = (24, 40, 80, 141)
 """Gigabytes of usual ones."""
 INPUT, OUTPUT, SAMPLES = 512, 96, 4
@@ -90,9 +101,6 @@ def state(shape: Shape, setup: Setup) -> float:
         # Whole, with their gradients: the embedding and the head, and two blocks, one of them on its way.
         whole = 2 * shape.d_model * shape.vocabulary + 2 * decoder_block(shape)
         return 16 * weights / setup.devices + 8 * whole
-    if setup.strategy.startswith("deepspeed"):
-        # Stage 2: bf16 weights and, for a while, gradients; the float32 copy and the moments shared out.
-        return 4 * weights + 12 * weights / setup.devices
     return (20 if setup.devices > 1 else 16) * weights
 
 
@@ -143,13 +151,23 @@ def setup_of(config: Config) -> Setup:
     devices = int(trainer["devices"]) * int(trainer.get("num_nodes", 1))
     return Setup(
         devices=devices,
-        strategy=str(trainer.get("strategy", "auto")),
-        rows=config.training.batch_size // devices // int(trainer.get("accumulate_grad_batches", 1)),
+        strategy=choose_strategy(config),
+        rows=rows_per_device(config, devices),
         sampling_batch=config.sampling.batch_size,
         evaluation_batch=config.evaluation.batch_size,
         lora=config.model.lora.r > 0,
         element=2 if str(trainer.get("precision")).startswith("bf16") else 4,
     )
+
+
+def arguments(hardware: str, model: str) -> list[str]:
+    """Of train.py, for a size of FLAN-T5 on that hardware."""
+    return [
+        "experiment=paper",
+        f"model=flan_t5_{model}",
+        *HARDWARE[hardware],
+        *FURTHER.get((hardware, model), []),
+    ]
 
 
 def fits(memory: Memory) -> str:
@@ -158,16 +176,14 @@ def fits(memory: Memory) -> str:
 
 
 def main(console: Console) -> None:
-    table = Table(
-        "hardware", "model", "strategy", "rows", "state", "sampling", "activations", "in all", "fits"
-    )
-    for name in group_files("hardware"):
+    table = Table("GPUs", "model", "strategy", "rows", "state", "sampling", "activations", "in all", "fits")
+    for name in HARDWARE:
         for shape in MODELS:
-            config = load_config(["experiment=paper", f"model=flan_t5_{shape.name}", f"hardware={name}"])
-            setup = setup_of(config)
+            setup = setup_of(load_config(arguments(name, shape.name)))
             needed = memory(shape, setup)
             parts = (needed.state, needed.sampling, needed.activations, needed.total)
-            strategy = "adapters" if setup.lora else setup.strategy
+            several = "ddp" if setup.devices > 1 else "none"
+            strategy = "adapters" if setup.lora else setup.strategy.replace("auto", several)
             shown = (f"{part / 1e9:.1f}" for part in parts)
             table.add_row(name, shape.name, strategy, str(setup.rows), *shown, fits(needed))
         table.add_section()

@@ -14,9 +14,8 @@ from torch import Tensor
 from benchmarks.models import MAX_NEW_TOKENS, TOP_K, ended
 from hir.config.schema import MethodConfig
 from hir.losses import label_smoothed_nll, sequence_log_prob, token_entropy
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
-from hir.relabel.correctness import render_prompt
 
 
 @torch.no_grad()

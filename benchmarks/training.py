@@ -14,9 +14,8 @@ from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_
 from benchmarks.roofline import measure_device, training_flops
 from hir.config.schema import MethodConfig
 from hir.methods.base import Method, build_method
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
-from hir.relabel.correctness import render_prompt
 
 SECTION = "training"
 METHOD = MethodConfig(alpha=1.0, beta=0.001, epsilon=0.2)

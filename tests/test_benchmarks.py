@@ -8,7 +8,7 @@ import pytest
 from benchmarks import gpus
 from benchmarks.models import SHAPES, Shape
 from benchmarks.roofline import Device, decoder_weights, sampling_bound, training_flops
-from hir.config.load import group_files, load_config
+from hir.config.load import load_config
 from tests.command_line import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,10 +76,9 @@ def test_memory_is_of_the_precision(precision, element):
 def test_the_pages_table_is_the_estimate():
     lines = (ROOT / "docs/hardware.md").read_text().splitlines()
     rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in lines if line.endswith(" GB |")]
-    assert len(rows) == len(gpus.MODELS) * len(group_files("hardware"))
+    assert len(rows) == len(gpus.MODELS) * len(gpus.HARDWARE)
     for hardware, size, _, number, *_, total, smallest in rows:
-        config = load_config(["experiment=paper", f"model=flan_t5_{size}", f"hardware={hardware}"])
-        setup = gpus.setup_of(config)
+        setup = gpus.setup_of(load_config(gpus.arguments(hardware, size)))
         needed = gpus.memory(next(shape for shape in gpus.MODELS if shape.name == size), setup)
         assert (number, total) == (str(setup.rows), f"{needed.total / 1e9:.1f}")
         assert smallest == gpus.fits(needed)

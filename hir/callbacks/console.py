@@ -88,7 +88,7 @@ class ConsoleReport(Callback):
         lines = [
             f"[bold]task[/]    {task.name}: {len(task.train)} training queries, {len(task.validation)} "
             f"validation and {len(task.test)} test rows, none shared",
-            f"[bold]judge[/]   {escape(task.judging)}",
+            f"[bold]judge[/]   {escape(task.feedback.about(task.rows))}",
             f"[bold]model[/]   {name}, {self.num_weights / 1e6:.2f} M parameters, "
             f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
             f"[bold]method[/]  {config.method.name}: {trainer.max_epochs} iterations of "

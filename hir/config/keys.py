@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from hir.config.schema import Config, ConfigError
 
 GROUPS = ("task", "model", "method", "sampling")
-"""Sections with a folder of files in conf/."""
+"""Sections whose name an undotted key sets, as method=ppo; conf/GROUP/NAME.yaml, if there is one, is read."""
 
-CHOICES = (*GROUPS, "experiment", "hardware", "config")
+CHOICES = (*GROUPS, "experiment", "config")
 """Undotted keys that name a file."""
 
 TYPES = {
@@ -48,16 +48,14 @@ class Key:
 
 def lookup(name: str) -> Key:
     """Find a key, or the mapping that holds it; raises ConfigError with a suggestion where there is none."""
-    if name in KEYS:
-        return KEYS[name]
     if name in SECTIONS:
         example = next(key for key in KEYS if key.startswith(f"{name}."))
         raise ConfigError(f"{name} is a section: set one of its keys, such as {example}")
     for key in KEYS.values():
-        if key.kind is dict and name.startswith(f"{key.name}."):
+        if name == key.name or (key.kind is dict and name.startswith(f"{key.name}.")):
             return key
-    hint = "" if "." in name else suggest(name, CHOICES, cutoff=0.7)
-    hint = hint or suggest(name, KEYS, cutoff=0.85) or _suggest_by_last_part(name)
+    same = [key for key in KEYS if key.endswith(f".{name}")]  # lr stands for training.lr
+    hint = f": did you mean {' or '.join(same)}?" if same else suggest(name, [*CHOICES, *KEYS], cutoff=0.7)
     raise ConfigError(f"unknown key {name}{hint or ' (--help lists the keys)'}")
 
 
@@ -65,13 +63,6 @@ def suggest(word: str, options: Iterable[str], prefix: str = "", cutoff: float =
     """A question that names the likeliest option; empty where none is close."""
     close = get_close_matches(word, list(options), n=1, cutoff=cutoff)
     return f": did you mean {prefix}{close[0]}?" if close else ""
-
-
-def _suggest_by_last_part(name: str) -> str:
-    """Suggest keys for a name with a wrong or missing section: lr stands for training.lr."""
-    close = get_close_matches(name.rpartition(".")[2], [key.rpartition(".")[2] for key in KEYS], n=1)
-    found = [key for key in KEYS if close and key.rpartition(".")[2] == close[0]]
-    return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 def _walk(section: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

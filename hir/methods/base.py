@@ -13,7 +13,7 @@ from hir.losses import by_row, chosen_log_probs, smoothed_nll, token_log_probs
 from hir.policies.base import Batch, Output, Policy
 from hir.records import Rollout, TrainingExample
 from hir.registry import Registry
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 class Method(Protocol):
@@ -24,7 +24,7 @@ class Method(Protocol):
     one with ``min_samples`` where a query has fewer answers.
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None: ...
+    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None: ...
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The instruction that the method trains this answer under, None where it does not; for the log."""
@@ -61,6 +61,6 @@ METHODS: Registry[type[Method]] = Registry(__package__, "method.name")
 register = METHODS.register
 
 
-def build_method(config: MethodConfig, instructions: Instructions, policy: Policy) -> Method:
+def build_method(config: MethodConfig, relabel: Relabel, policy: Policy) -> Method:
     """The method of hir/methods/<config.name>.py; UserError if there is none."""
-    return METHODS[config.name](config, instructions, policy)
+    return METHODS[config.name](config, relabel, policy)

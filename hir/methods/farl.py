@@ -11,25 +11,24 @@ from hir.config.schema import MethodConfig
 from hir.methods.base import register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("farl")
 class FARL:
-    """L = label-smoothed cross entropy of right answers under p_correct, a mean over tokens.
+    """L = label-smoothed cross entropy of right answers under the goal, a mean over tokens.
 
     Source: Zhang et al. 2023, arXiv 2302.05206, where it is the baseline that filters by the final answer.
     The paper says no more of it; here it shares all else with HIR (sampling, window, label smoothing) and
     lacks what HIR adds: wrong answers with their instruction, the contrast and the entropy term.
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None:
         self.config = config
-        self.instructions = instructions
 
     def instruction(self, rollout: Rollout) -> str | None:
-        """p_correct for a right answer, None for any other; an empty answer teaches nothing."""
-        return self.instructions.correct if rollout.correct and rollout.output_ids else None
+        """The goal for a right answer, None for any other; an empty answer teaches nothing."""
+        return rollout.instruction if rollout.correct and rollout.output_ids else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a right answer."""

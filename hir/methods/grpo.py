@@ -22,7 +22,7 @@ from hir.losses import (
 from hir.methods.base import label_log_probs, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("grpo")
@@ -42,7 +42,7 @@ class GRPO:
     on_policy = True
     min_samples = 2
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None:
         self.config = config
         self.outputs = policy.outputs
         self.reference = policy.frozen() if config.kl else None

@@ -21,7 +21,7 @@ from hir.losses import (
 from hir.methods.base import register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("hir")
@@ -34,14 +34,14 @@ class HIR:
     vanishes where the policy is sure of a wrong answer, and an answer never sampled is never found right.
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None:
         self.config = config
-        self.instructions = instructions
+        self.phi = relabel
         self.decode = policy.decode
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The one that the answer fits; an empty answer teaches nothing."""
-        return self.instructions.relabel(rollout.correct) if rollout.output_ids else None
+        return self.phi.instruction(rollout) if rollout.output_ids else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a rollout, under the instruction its answer fits."""
@@ -53,13 +53,8 @@ class HIR:
 
     def _relabel(self, rollout: Rollout, instruction: str, rng: random.Random) -> TrainingExample:
         contrast: tuple[str, ...] = ()
-        if not (self.config.alpha or self.config.unlikelihood):
-            pass
-        elif self.config.contrast == "negated":
-            contrast = (self.instructions.negate(instruction),)
-        else:
-            everything = (self.instructions.correct, self.instructions.wrong, *self.instructions.others)
-            contrast = tuple(other for other in dict.fromkeys(everything) if other != instruction)
+        if self.config.alpha or self.config.unlikelihood:
+            contrast = self.phi.contrast(rollout)[: 1 if self.config.contrast == "negated" else None]
         prefix_ids, output_ids, prompt_suffix = self._sub_output(rollout.output_ids, rng)
         return TrainingExample(
             iteration=rollout.iteration,
@@ -99,7 +94,7 @@ class HIR:
             loss = loss + self.config.alpha * contrast
             terms["contrast"] = contrast.detach()
         if self.config.unlikelihood:
-            # Of a wrong row's other instructions p_correct is the first.
+            # Of a wrong row's other instructions the goal is the first.
             costs = unlikelihood(row_sums(chosen[1], rows, len(weights)))
             unlikely = (costs * ~batch["correct"]).mean()
             loss = loss + self.config.unlikelihood * unlikely

@@ -12,7 +12,7 @@ from hir.config.schema import MethodConfig
 from hir.methods.base import register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("none")
@@ -24,7 +24,7 @@ class NoTraining:
     zero, AdamW's weight decay would still shrink them.)
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None:
         pass
 
     def instruction(self, rollout: Rollout) -> str | None:

@@ -23,7 +23,7 @@ from hir.losses import (
 from hir.methods.base import label_log_probs, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("ppo")
@@ -44,7 +44,7 @@ class PPO(nn.Module):
     on_policy = True
     asks_policy = True  # relabel asks the live value function
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None:
         super().__init__()
         self.config = config
         self.value_head = nn.Linear(policy.hidden_size, 1)

@@ -11,21 +11,20 @@ from hir.config.schema import MethodConfig
 from hir.methods.base import register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("sft")
 class SFT:
-    """L = label-smoothed cross entropy of a query's target under p_correct, a mean over tokens.
+    """L = label-smoothed cross entropy of a query's target under the goal, a mean over tokens.
 
     An upper reference and no competitor: it reads the targets, which a method that learns from right/wrong
     feedback never sees. It is given the queries that the others are given; the answers sampled to them are
     logged and not trained on. HIR's paper has it as fine-tuning (Zhang et al. 2023, arXiv 2302.05206).
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None:
         self.config = config
-        self.instructions = instructions
         self.encode_answer = policy.encode_answer
 
     def instruction(self, rollout: Rollout) -> str | None:
@@ -38,7 +37,7 @@ class SFT:
             TrainingExample(
                 iteration=rollout.iteration,
                 query=query,
-                instruction=self.instructions.correct,
+                instruction=rollout.instruction,
                 output_ids=self.encode_answer(rollout.target),
                 correct=True,
             )

@@ -25,7 +25,7 @@ from hir.config.load import (
 )
 from hir.config.schema import Config, ConfigError, MethodConfig, TaskConfig
 from hir.errors import UserError
-from hir.training.build import check_on_policy
+from hir.training.checks import check_on_policy
 from hir.training.datamodule import rows_per_device
 from hir.training.strategies import BlockFSDP, check_strategy
 

@@ -11,7 +11,7 @@ from hir.errors import UserError
 from hir.methods.base import build_method
 from hir.methods.grpo import group_advantages
 from hir.records import TrainingExample
-from hir.training.build import check_on_policy
+from hir.training.checks import check_on_policy
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
 
 LN2 = log(2)

@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 import hir
 from hir.config.schema import TaskConfig
 from hir.methods.base import METHODS
-from hir.tasks.base import generators
+from hir.tasks.base import GENERATORS
 from hir.tools.export.facts import Facts
 from hir.tools.export.usage import usage
 from hir.training.run_folder import Row
@@ -229,7 +229,7 @@ def limits(facts: Facts) -> str:
 def _kind(task: TaskConfig) -> str:
     """Where hir.tasks.base.load_task found the rows."""
     if task.source == "generated" or (
-        task.source is None and task.data_dir is None and task.name in generators()
+        task.source is None and task.data_dir is None and task.name in GENERATORS
     ):
         return "generated"
     names = {"bbh": "BIG-Bench Hard", "bigbench": "BIG-bench"}
