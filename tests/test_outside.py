@@ -116,7 +116,7 @@ def test_a_run_takes_one_of_each_from_a_folder_of_the_users(
     chosen = """
         task=mine.halving task.settings.largest=90000 feedback.name=mine.lenient feedback.longest=4
         relabel.name=mine.polite model.policy=mine.shouting sampling=mine.same method=mine.every
-        method.epsilon=0.125 trainer.max_epochs=1 model.base.accuracy=0.01
+        method.epsilon=0.125 trainer.max_epochs=1 model.base.max_updates=1
     """.split()
     chosen.append(f"run_dir={tmp_path / 'run'}")
     where = {**environment, "PYTHONPATH": str(tmp_path)}
