@@ -113,7 +113,7 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
             # Runs that the page speaks of do not exist here.
             load_config([word for word in words[2:] if not word.startswith(("resume=", "config="))])
         else:
-            parse_arguments(words[3:])
+            parse_arguments(words[4:])
     return len(commands)
 
 
