@@ -99,10 +99,8 @@ class RunLogger(WandbLogger):
     def _start(self) -> None:
         import wandb  # takes seconds
 
-        seconds = (
-            3600 if self.config.wandb.log_checkpoint else 120
-        )  # for the upload at the end; else no limit
-        os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(seconds))
+        # For the upload at the end, to which wandb itself sets no limit.
+        os.environ.setdefault("WANDB_FINISH_TIMEOUT", "3600" if self.config.wandb.log_checkpoint else "120")
         session = wandb.setup(wandb.Settings(silent=True, finish_timeout_raises=True))
         problem = ""
         try:
@@ -202,12 +200,11 @@ class WandbReport(Callback):
 
 def flat(tree: Mapping[str, Any], separator: str) -> dict[str, Any]:
     """A tree of two levels as one, under names such as section.key."""
-    sections = {name: keys if isinstance(keys, dict) else {"": keys} for name, keys in tree.items()}
-    return {
-        f"{name}{separator}{key}" if key else name: value
-        for name, keys in sections.items()
-        for key, value in keys.items()
-    }
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        section = isinstance(value, dict)
+        values |= {f"{name}{separator}{key}": value[key] for key in value} if section else {name: value}
+    return values
 
 
 def say(text: str) -> None:
