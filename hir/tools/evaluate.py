@@ -1,109 +1,96 @@
-"""Evaluate a run or any checkpoint: `python -m hir evaluate run=PATH [task=NAME] [key=value ...]`.
+"""Evaluate a run or any checkpoint: python -m hir evaluate run=PATH [task=NAME] [key=value ...]
 
+It prints greedy accuracy on the test rows of the task and of evaluation.tasks, under both instructions; the
+last line is the same as JSON. Any key of train.py changes the run's configuration, though not its model.
 Without run= it evaluates the configured model as it is, for example model=flan_t5_base task=word_sorting.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from hir.config.load import find_checkpoint, load_config
 from hir.config.schema import Config
-from hir.errors import UserError
+
+TAKES_SETTINGS = True
 
 
-def evaluate_run(run: str | None, arguments: list[str]) -> dict[str, Any]:
-    """Greedy accuracy on the test rows of a task and of evaluation.tasks, under both instructions.
+@dataclass
+class Options:
+    """What the command line asks for, settings apart."""
+
+    run: str | None = None
+    """Run folder or checkpoint; null: the configured model."""
+
+
+def run(options: Options, settings: list[str]) -> int:
+    """Print the results as a table and as JSON; UserError for a mistake in run, settings or files."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if options.run is None:
+        results = evaluate_model(load_config(settings))
+    else:
+        folder, checkpoint = find_checkpoint(options.run)
+        own = f"config={folder / 'config.yaml'}"
+        results = evaluate_model(load_config([own, *settings]), load_config([own]), checkpoint)
+    table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
+    for name, result in results.items():
+        accuracies = (f"{result[key]:.3f}" for key in ("accuracy", "accuracy_p_wrong"))
+        table.add_row(name, str(result["rows"]), *accuracies)
+    Console().print(table)
+    print(json.dumps(results))
+    return 0
+
+
+def evaluate_model(
+    config: Config, trained: Config | None = None, checkpoint: Path | None = None
+) -> dict[str, Any]:
+    """By task the number of test ``rows``, ``accuracy`` and ``accuracy_p_wrong``.
 
     Args:
-        run: run folder or checkpoint, None for the configured model.
-        arguments: key=value overrides of the run's configuration.
+        config: tasks, instructions and sampling.
+        trained: of the run whose weights the checkpoint holds; None for the model of ``config`` as it is.
+        checkpoint: the run's.
     """
-    from hir.config.load import find_checkpoint, load_config
-
-    if run is None:
-        return _evaluate(load_config(arguments), None, None)
-    folder, checkpoint = find_checkpoint(run)
-    trained = load_config([f"config={folder / 'config.yaml'}"])
-    return _evaluate(load_config([f"config={folder / 'config.yaml'}", *arguments]), trained, checkpoint)
-
-
-def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -> dict[str, Any]:
     import torch
 
     from hir.callbacks.evaluation import evaluate
     from hir.quiet import quiet_libraries
     from hir.sampling.base import build_sampler
     from hir.tasks.base import load_task
-    from hir.training.build import (
-        build_instructions,
-        build_policy,
-        count_overlong,
-        load_evaluation_task,
-        long_targets,
-        without_queries,
-    )
+    from hir.training import build
     from hir.training.checkpoints import load_weights, read_checkpoint
 
     quiet_libraries()
     # The model is the trained run's, whatever task it is now asked.
-    policy, base = build_policy(trained or config)
+    policy, base = build.build_policy(trained or config)
     if checkpoint:
         load_weights(policy, checkpoint)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     tasks = [load_task(config.task, config.seed)]
-    tasks += [load_evaluation_task(config, name) for name in config.evaluation.tasks]
+    tasks += [build.load_evaluation_task(config, name) for name in config.evaluation.tasks]
     if base:
-        tasks = [without_queries(task, base.queries) for task in tasks]
+        tasks = [build.without_queries(task, base.queries) for task in tasks]
     if trained and checkpoint and trained.task.name == config.task.name:
-        (rows, *_) = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
+        rows, *_ = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
         if rows != tasks[0].fingerprint:
-            print(
-                f"the rows of {config.task.name} are not split as in training: some may have been trained on"
-            )
-    num_overlong = count_overlong(policy, tasks, build_instructions(config), config.model.overlong)
+            print(f"the rows of {tasks[0].name} are not split as in training: some may have been trained on")
+    instructions = build.build_instructions(config)
+    num_overlong = build.count_overlong(policy, tasks, instructions, config.model.overlong)
     if num_overlong:
         print(f"{num_overlong} prompts are over {config.model.max_input_tokens} tokens and are cut")
-    for line in long_targets(policy, tasks, config.sampling.max_new_tokens):
+    for line in build.long_targets(policy, tasks, config.sampling.max_new_tokens):
         print(line)
     results: dict[str, Any] = {}
     for task in tasks:
         right, wrong = (
             evaluate(policy, sampler, task.verify, task.test, instruction)
-            for instruction in (config.instructions.correct, config.instructions.wrong)
+            for instruction in (instructions.correct, instructions.wrong)
         )
         results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}
     return results
-
-
-def main(argv: list[str]) -> int:
-    if "-h" in argv or "--help" in argv:
-        print(__doc__)
-        return 0
-    runs = [argument.partition("=")[2] for argument in argv if argument.startswith("run=")]
-    rest = [argument for argument in argv if not argument.startswith("run=")]
-    try:
-        results = evaluate_run(runs[-1] if runs else None, rest)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
-    for task, result in results.items():
-        table.add_row(
-            task, str(result["rows"]), f"{result['accuracy']:.3f}", f"{result['accuracy_p_wrong']:.3f}"
-        )
-    Console().print(table)
-    print(json.dumps(results))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
