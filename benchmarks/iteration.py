@@ -32,7 +32,7 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) 
 
 def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -> Row:
     """One model's iteration."""
-    queries = 32 if quick else 200
+    queries, passes = (32, 1) if quick else (200, PASSES)
     pair = make_pair(SHAPES[name], device)
     sampling = SamplingConfig(
         name=sampler, num_samples=SAMPLES, top_k=TOP_K, max_new_tokens=MAX_NEW_TOKENS, batch_size=64
@@ -41,7 +41,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
         method=METHOD,
         sampling=sampling,
         buffer=BufferConfig(window=1, deduplicate=False),
-        training=TrainingConfig(batch_size=BATCH, passes=PASSES),
+        training=TrainingConfig(batch_size=BATCH, passes=passes),
     )
     words = texts(pair.shape, queries, 64 - len(render_prompt("", "").split()) - 2)
     rows = tuple(Example(query, ("",)) for query in words)
@@ -63,7 +63,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
         for number in range(data.num_updates):
             stepper.step(data.plan[number * size : (number + 1) * size])
 
-    drawn, steps = (8, 2) if quick else (40, 10)
+    drawn, steps = (8, 1) if quick else (40, 10)
     prompts = [render_prompt(INSTRUCTIONS.correct, query) for query in words[: max(1, drawn // SAMPLES)]]
     plan: list[Any] = []
 
@@ -85,7 +85,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
     theirs = [a * scale[0] + b * scale[1] for a, b in zip(times["sampling"], times["training"], strict=True)]
     return compared(
         SECTION,
-        f"{name}: {queries} x {SAMPLES} x {PASSES} passes, input 64",
+        f"{name}: {queries} x {SAMPLES} x {passes} passes, input 64",
         "reference's manner",
         times[OURS],
         theirs,

@@ -9,9 +9,8 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 
 from benchmarks import reference
-from benchmarks.measure import OURS, Row, alone, compared, interleave
+from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_of, make_pair, texts
-from benchmarks.roofline import measure_device, training_flops
 from hir.config.schema import MethodConfig
 from hir.methods.base import Method, build_method
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -53,19 +52,13 @@ def case_rows(pair: Pair, device: str, length: int, tokens: int, repeats: int, b
     label = f"{pair.shape.name}: {QUERIES} x {SAMPLES} rows, input {length}, output {tokens}"
     bar = 5.0 if bars and tokens == 8 else None
     note = f"AdamW as by default; same loss value; torch threads {threads['three forwards']}"
-    result = [
+    return [
         compared(SECTION, label, "three forwards", times[OURS], times["three forwards"], bar=bar, note=note),
         compared(
             SECTION, label, "transformers' plain loop", times[OURS], times["plain loop"],
             note="does less: one instruction, no contrast, no entropy",
         ),
     ]  # fmt: skip
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    peak = measure_device(device, dtype).peak
-    flops = training_flops(pair.shape, 2 * QUERIES, length, 2 * len(rows), tokens)
-    shares = [flops / t / peak for t in times[OURS]]
-    result.append(alone(SECTION, label, shares, "of the peak", f"{peak / 1e12:.3g} TFLOP/s, measured"))
-    return result
 
 
 class Stepper:
