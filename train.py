@@ -63,12 +63,13 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     checkpoint = check_resume(config) if config.resume else None
     trainer = build_trainer(config, folder)
     check_num_processes(trainer.num_devices, trainer.num_nodes)
-    rows_per_device(config, trainer.world_size)
+    rows = rows_per_device(config, trainer.world_size)
+    trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
     run = build_run(config, say)
     if config.resume:
         check_rows(config, run.module.rows)
     evaluation = BigBenchEvaluation(
-        config.evaluation, run.datamodule.instructions, run.datamodule.task, run.evaluation_tasks
+        config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
     console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
@@ -96,15 +97,14 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     from lightning.pytorch import Trainer
 
     from hir.callbacks.checkpoint import LastCheckpoint
-    from hir.training.strategies import check_strategy, register_strategies
+    from hir.training.strategies import choose_strategy
 
-    check_strategy(config)
-    register_strategies()
     own = {
         "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has its own bars
         "logger": build_logger(config, folder),
+        "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself
     }
     # Lightning warns of a logging interval above an iteration's updates; the project logs iterations.
@@ -125,7 +125,7 @@ def run_folder(config: Config) -> Path:
     check_run_dir(config.run_dir)
     started = datetime.now().strftime("%Y%m%d-%H%M%S")
     unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second
-    name = f"outputs/{started}-{config.task.name}-{config.method.name}-{config.model.name}-{unique}"
+    name = f"outputs/{started}-{config.task.name}-{config.method['name']}-{config.model.name}-{unique}"
     # Lightning's launcher starts this program again for every further device: they inherit the name.
     folder = Path(config.run_dir or os.environ.setdefault("HIR_RUN_DIR", name))
     if config.resume:
@@ -158,11 +158,16 @@ def build_logger(config: Config, folder: Path) -> Any:
 def main(argv: list[str]) -> int:
     started = time.perf_counter()
     try:
-        from hir.config.load import load_config
+        if {"-h", "--help"} & {*argv}:
+            from hir.config.help import help_text
 
-        if not {"-h", "--help"} & {*argv}:
-            say("loading torch and Lightning")
-        train(load_config(argv), started)
+            print(help_text())
+            return 0
+
+        say("loading torch and Lightning")
+        from hir.training.settings import load_run_config
+
+        train(load_run_config(argv), started)
     except UserError as error:
         print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)
         return 2

@@ -7,20 +7,35 @@ from functools import reduce
 from textwrap import fill
 from typing import Any
 
-from hir.config.keys import GROUPS, KEYS, SECTIONS, Key
-from hir.config.load import group_files, merge_layers, to_dict
-
-WIDTH = 100
+from hir.config.keys import GROUPS, KEYS, SECTIONS, declared_settings
+from hir.config.load import ROOT, group_files, merge_layers, to_dict
 
 HEAD = """\
 usage: python train.py [group=name ...] [key=value ...]
 
 Trains a language model by Hindsight Instruction Relabeling. With no argument it trains a tiny T5 on
-a generated task, on the CPU. Each of these beats the ones before it: defaults, conf/config.yaml,
-group files, the experiment, config=FILE, the hardware, key=value. None and null mean null; a list
-is [a,b] or a,b. A group chosen beside config=FILE beats the file.
+a generated task, on the CPU.
+
+What beats what: conf/config.yaml (or config=FILE), then the experiment, then the command line; each
+first reads the files it names, then its own lines; the last word wins; of a group only the last
+named file is read. The order of arguments does not matter. None and null mean null; a list is [a,b]
+or a,b.
 
 Files:"""
+
+NOTES = {
+    "task": ", or any BIG-bench task",
+    "method": ", or a module of yours",
+    "sampling": "t5 (the T5 family), generate (any model), or a module of yours",
+}
+
+SETTINGS = {
+    "task.settings": "tasks/generated",
+    "feedback": "feedback",
+    "relabel": "relabel",
+    "method": "methods",
+}
+"""Mappings whose keys are declared in the files of a room, each its own."""
 
 TAIL = """\
 Every argument of Lightning's Trainer works as trainer.NAME, such as trainer.devices=4.
@@ -29,7 +44,7 @@ Examples:
   python train.py
   python train.py task=word_sorting method.alpha=0.1 seed=2
   python train.py task=penguins_in_a_table model=flan_t5_small trainer.accelerator=gpu
-  python train.py experiment=paper hardware=4gpus
+  python train.py experiment=paper model=flan_t5_xl trainer.devices=4
   python train.py config=outputs/RUN/config.yaml
   python train.py resume=outputs/RUN"""
 
@@ -38,10 +53,9 @@ def help_text() -> str:
     """Usage, groups, and every key with its type, default and meaning."""
     defaults = to_dict(merge_layers([]))
     lines = [HEAD]
-    for group in (*GROUPS, "experiment", "hardware"):
-        names = ", ".join(group_files(group)) + (", or any BIG-bench task" if group == "task" else "")
-        lines.append(_wrap(f"{group}=NAME  {names}", indent=2, hanging=6))
-    lines.append("  config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list")
+    for group in (*GROUPS, "experiment"):
+        lines.append(_wrap(f"{group}=NAME  {', '.join(group_files(group))}{NOTES.get(group, '')}", 2, 6))
+    lines += ["  config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list"]
     section = ""
     lines += ["", "Keys:"]
     for key in KEYS.values():
@@ -49,22 +63,22 @@ def help_text() -> str:
         if parent != section:
             section = parent
             lines += ["", _wrap(f"{section}: {SECTIONS[section]}")] if section else [""]
-        lines += [_wrap(_title(key, defaults), indent=2, hanging=6), _wrap(key.meaning, indent=6, hanging=6)]
+        value: Any = reduce(lambda tree, name: tree[name], key.name.split("."), defaults)
+        default = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(_wrap(f"{key.name}  ({key.type_name}; default: {default})", 2, 6))
+        lines.append(_wrap(key.meaning, 6, 6))
+    for section, room in SETTINGS.items():
+        for path in sorted((ROOT / "hir" / room).glob("*.py")):
+            if settings := declared_settings(path):
+                lines += ["", f"{section}.* where {section.partition('.')[0]}={path.stem}:"]
+            for name, kind, default, meaning in settings:
+                lines += [
+                    _wrap(f"{section}.{name}  ({kind}; default: {default})", 2, 6),
+                    _wrap(meaning, 6, 6),
+                ]
     return "\n".join([*lines, "", TAIL])
 
 
-def _title(key: Key, defaults: dict[str, Any]) -> str:
-    value: Any = reduce(lambda tree, name: tree[name], key.name.split("."), defaults)
-    default = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"{key.name}  ({key.type_name}; default: {default})"
-
-
 def _wrap(text: str, indent: int = 0, hanging: int = 0) -> str:
-    return fill(
-        text,
-        WIDTH,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * hanging,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    first, rest = " " * indent, " " * hanging
+    return fill(text, 100, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)

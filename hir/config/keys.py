@@ -7,15 +7,17 @@ import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from pathlib import Path
+from textwrap import dedent
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hir.config.schema import Config, ConfigError
 
 GROUPS = ("task", "model", "method", "sampling")
-"""Sections with a folder of files in conf/."""
+"""Sections whose name an undotted key sets, as method=ppo; conf/GROUP/NAME.yaml, if there is one, is read."""
 
-CHOICES = (*GROUPS, "experiment", "hardware", "config")
+CHOICES = (*GROUPS, "experiment", "config")
 """Undotted keys that name a file."""
 
 TYPES = {
@@ -48,16 +50,14 @@ class Key:
 
 def lookup(name: str) -> Key:
     """Find a key, or the mapping that holds it; raises ConfigError with a suggestion where there is none."""
-    if name in KEYS:
-        return KEYS[name]
     if name in SECTIONS:
         example = next(key for key in KEYS if key.startswith(f"{name}."))
         raise ConfigError(f"{name} is a section: set one of its keys, such as {example}")
     for key in KEYS.values():
-        if key.kind is dict and name.startswith(f"{key.name}."):
+        if name == key.name or (key.kind is dict and name.startswith(f"{key.name}.")):
             return key
-    hint = "" if "." in name else suggest(name, CHOICES, cutoff=0.7)
-    hint = hint or suggest(name, KEYS, cutoff=0.85) or _suggest_by_last_part(name)
+    same = [key for key in KEYS if key.endswith(f".{name}")]  # lr stands for training.lr
+    hint = f": did you mean {' or '.join(same)}?" if same else suggest(name, [*CHOICES, *KEYS], cutoff=0.7)
     raise ConfigError(f"unknown key {name}{hint or ' (--help lists the keys)'}")
 
 
@@ -67,16 +67,9 @@ def suggest(word: str, options: Iterable[str], prefix: str = "", cutoff: float =
     return f": did you mean {prefix}{close[0]}?" if close else ""
 
 
-def _suggest_by_last_part(name: str) -> str:
-    """Suggest keys for a name with a wrong or missing section: lr stands for training.lr."""
-    close = get_close_matches(name.rpartition(".")[2], [key.rpartition(".")[2] for key in KEYS], n=1)
-    found = [key for key in KEYS if close and key.rpartition(".")[2] == close[0]]
-    return f": did you mean {' or '.join(found)}?" if found else ""
-
-
 def _walk(section: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """Yield the dotted name, type and meaning of each section and each field."""
-    hints, meanings = get_type_hints(section), _meanings(section)
+    hints, meanings = get_type_hints(section), _meanings(_source(section))
     for field in fields(section):
         name, hint = prefix + field.name, hints[field.name]
         if is_dataclass(hint):
@@ -87,10 +80,27 @@ def _walk(section: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
             yield name, hint, meanings.get(field.name, "")
 
 
-def _meanings(section: type) -> dict[str, str]:
-    """The text under each field of a class, which Python itself does not keep."""
-    definition = ast.parse(inspect.getsource(section)).body[0]
+def declared_settings(path: Path) -> list[tuple[str, str, str, str]]:
+    """Name, type, default and meaning of the settings in a file of a method, say, which is not imported."""
+    classes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    return [
+        (field.target.id, ast.unparse(field.annotation), ast.unparse(field.value), meanings[field.target.id])
+        for definition in classes
+        if definition.name == "Settings"
+        for meanings in [_meanings(definition)]
+        for field in definition.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value
+    ]
+
+
+def _source(section: type) -> ast.ClassDef:
+    definition = ast.parse(dedent(inspect.getsource(section))).body[0]
     assert isinstance(definition, ast.ClassDef)
+    return definition
+
+
+def _meanings(definition: ast.ClassDef) -> dict[str, str]:
+    """The text under each field of a class, which Python itself does not keep."""
     found = {}
     for field, text in zip(definition.body, definition.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):

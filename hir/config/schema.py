@@ -6,8 +6,7 @@ The text under each field is what `python train.py --help` prints. hir/config/lo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
-from typing import Any
+from typing import Any, Literal
 
 from hir.errors import UserError
 
@@ -22,10 +21,14 @@ def check(ok: bool, key: str, rule: str, value: object) -> None:
         raise ConfigError(f"{key} must be {rule}, not {value!r}")
 
 
-def check_at_least(minimum: float, section: str, **values: float) -> None:
-    """Refuse any of the values of a section that is below the minimum; infinity and NaN are refused too."""
-    for name, value in values.items():
-        check(minimum <= value < inf, f"{section}.{name}", f"at least {minimum}", value)
+def check_range(section: str, config: object, interval: str, *names: str) -> None:
+    """Refuse any of a section's values, but null, that is not in the interval, such as [0, 1)."""
+    low, high = map(float, interval[1:-1].split(","))
+    for name in names:
+        if (value := getattr(config, name)) is not None:
+            above = value >= low if interval[0] == "[" else value > low
+            below = value <= high if interval[-1] == "]" else value < high
+            check(above and below, f"{section}.{name}", f"in {interval}", value)
 
 
 def as_integer(value: Any) -> Any:
@@ -39,14 +42,14 @@ class TaskConfig:
 
     name: str = "object_counting"
     """Name of a generated task, of a BigBench task, or of any file in data_dir."""
-    source: str | None = None
+    source: Literal["generated", "bbh", "bigbench"] | None = None
     """generated, bbh (BIG-Bench Hard) or bigbench (BIG-bench's task.json); null: generated where a generator
     exists and no data_dir is given, else bbh."""
     data_dir: str | None = None
     """Folder with NAME.json, NAME/task.json or BIG-bench's nested folders; null: download to the cache."""
     seed: int | None = None
     """Seed of the rows and the split; null: the run's seed."""
-    split: str = "random"
+    split: Literal["random", "grouped"] = "random"
     """random, or grouped: rows that share a scenario stay on one side."""
     test_fraction: float = 0.2
     """Share of a file's rows held out for the test (paper: 0.2)."""
@@ -63,22 +66,11 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         check(self.name != "", "task.name", "the name of a task", self.name)
-        sources = (None, "generated", "bbh", "bigbench")
-        check(self.source in sources, "task.source", "generated, bbh, bigbench or null", self.source)
-        check(self.split in ("random", "grouped"), "task.split", "random or grouped", self.split)
-        for key in ("test_fraction", "validation_fraction"):
-            check(0 < getattr(self, key) < 1, f"task.{key}", "between 0 and 1", getattr(self, key))
+        check_range("task", self, "(0, 1)", "test_fraction", "validation_fraction")
         held_out = self.test_fraction + self.validation_fraction
         check(held_out < 1, "task.test_fraction + task.validation_fraction", "below 1", held_out)
-        check_at_least(
-            1,
-            "task",
-            num_train=1 if self.num_train is None else self.num_train,
-            num_validation=self.num_validation,
-            num_test=self.num_test,
-        )
-        if self.seed is not None:
-            check_at_least(0, "task", seed=self.seed)
+        check_range("task", self, "[1, inf)", "num_train", "num_validation", "num_test")
+        check_range("task", self, "[0, inf)", "seed")
 
 
 @dataclass
@@ -111,9 +103,9 @@ class LoraConfig:
     """Names of the layers that get adapters; all-linear for every linear layer but the head."""
 
     def __post_init__(self) -> None:
-        check_at_least(0, "model.lora", r=self.r)
-        check_at_least(1, "model.lora", alpha=self.alpha)
-        check(0 <= self.dropout < 1, "model.lora.dropout", "at least 0 and below 1", self.dropout)
+        check_range("model.lora", self, "[0, inf)", "r")
+        check_range("model.lora", self, "[1, inf)", "alpha")
+        check_range("model.lora", self, "[0, 1)", "dropout")
 
 
 @dataclass
@@ -136,14 +128,12 @@ class BaseConfig:
     """Give up reaching the accuracy after so many updates of 64 rows."""
 
     def __post_init__(self) -> None:
-        check(0 < self.accuracy <= 1, "model.base.accuracy", "above 0 and at most 1", self.accuracy)
-        check_at_least(0, "model.base", seed=self.seed)
-        check_at_least(1, "model.base", d_model=self.d_model, num_layers=self.num_layers)
-        check_at_least(1, "model.base", num_heads=self.num_heads, max_updates=self.max_updates)
-        check(
-            self.d_model % self.num_heads == 0, "model.base.num_heads", "a divisor of d_model", self.num_heads
-        )
-        check(self.lr > 0, "model.base.lr", "above 0", self.lr)
+        check_range("model.base", self, "(0, 1]", "accuracy")
+        check_range("model.base", self, "[0, inf)", "seed")
+        check_range("model.base", self, "[1, inf)", "d_model", "num_heads", "num_layers", "max_updates")
+        check_range("model.base", self, "(0, inf)", "lr")
+        divides = self.d_model % self.num_heads == 0
+        check(divides, "model.base.num_heads", "a divisor of d_model", self.num_heads)
 
 
 @dataclass
@@ -151,88 +141,33 @@ class ModelConfig:
     """The policy."""
 
     name: str = "tiny"
-    """tiny builds the embedded model, unless model.path is set; any other name is a label."""
+    """tiny builds the embedded model; any other name is a label of model.path."""
     path: str | None = None
     """Folder made by save_pretrained or name on the Hugging Face hub, T5 family; null with model=tiny."""
     revision: str | None = None
     """Commit or tag on the hub; null: its default branch."""
     max_input_tokens: int = 512
     """Longest prompt the encoder takes, in tokens."""
-    overlong: str = "cut"
+    overlong: Literal["cut", "refuse"] = "cut"
     """What happens to a longer prompt: cut (in its middle) or refuse."""
+    policy: str | None = None
+    """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; or a module of
+    yours; null: t5 where it can be had."""
     attention: str | None = None
-    """Attention implementation of transformers, such as eager or sdpa; null: the project's own for T5, which
-    packs the outputs to a prompt into one row of the decoder, and else transformers' default."""
+    """Attention implementation of transformers, such as eager or sdpa, for another policy than t5, which has
+    its own; null: the policy's choice."""
     dropout: float | None = None
     """Dropout rate in training; null: the checkpoint's own."""
+    shard: bool = False
+    """Share out weights and optimizer over several devices: trainer.strategy=fsdp, where none is set."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     base: BaseConfig = field(default_factory=BaseConfig)
 
     def __post_init__(self) -> None:
         named = self.name == "tiny" or self.path is not None
         check(named, "model.path", "a folder or a hub name where model.name is not tiny", self.path)
-        check_at_least(1, "model", max_input_tokens=self.max_input_tokens)
-        check(self.overlong in ("cut", "refuse"), "model.overlong", "cut or refuse", self.overlong)
-        dropout = self.dropout
-        check(
-            dropout is None or 0 <= dropout < 1, "model.dropout", "at least 0 and below 1, or null", dropout
-        )
-
-
-@dataclass
-class MethodConfig:
-    """Relabeling and loss: HIR's (Eq. 4 to 6 of the paper) and those of the methods it is compared with."""
-
-    name: str = "hir"
-    """File of hir/methods/ that is used."""
-    alpha: float = 1.0
-    """Weight of the contrastive instruction loss. hir"""
-    beta: float = 0.001
-    """Weight of the entropy term. hir, ppo"""
-    epsilon: float = 0.2
-    """Label smoothing of the supervised loss, and of hir's contrast. hir, farl, sft"""
-    contrast: str = "negated"
-    """negated: own against the opposite instruction; set: against all of instructions. hir"""
-    sub_output: str = "none"
-    """Sub-output relabeling: none, decoder (prefix stays in the decoder, as in the paper) or encoder (prefix
-    moves into the prompt, as in the reference code). hir"""
-    wrong_weight: float = 1.0
-    """Factor of the supervised loss on wrong rows. hir"""
-    unlikelihood: float = 0.0
-    """Weight of -log(1 - P) of wrong answers under p_correct, a mean over rows; 0 as in the paper. hir"""
-    clip: float = 0.2
-    """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip nor, in ppo, by a
-    value further than clip from the old one. ppo, grpo"""
-    kl: float = 0.0
-    """Weight of the KL divergence from the start weights, a penalty on the reward (ppo) or a term of the loss
-    (grpo); 0 keeps no copy of them. ppo, grpo"""
-    discount: float = 1.0
-    """Discount of rewards, each token. ppo"""
-    gae_lambda: float = 0.95
-    """Lambda of generalized advantage estimation: 0 trusts the values, 1 the rewards alone. ppo"""
-    value_weight: float = 0.1
-    """Weight of the value loss. ppo"""
-
-    def __post_init__(self) -> None:
-        check_at_least(0, "method", alpha=self.alpha, beta=self.beta, wrong_weight=self.wrong_weight)
-        check_at_least(
-            0, "method", kl=self.kl, value_weight=self.value_weight, unlikelihood=self.unlikelihood
-        )
-        check(0 <= self.epsilon < 1, "method.epsilon", "at least 0 and below 1", self.epsilon)
-        check(self.contrast in ("negated", "set"), "method.contrast", "negated or set", self.contrast)
-        sub_outputs = ("none", "decoder", "encoder")
-        check(
-            self.sub_output in sub_outputs, "method.sub_output", "none, decoder or encoder", self.sub_output
-        )
-        check(
-            not self.unlikelihood or self.sub_output == "none",
-            "method.unlikelihood",
-            "0 with sub-output relabeling (method.sub_output), since a part of a wrong answer may be right",
-            self.unlikelihood,
-        )
-        check(0 < self.clip < 1, "method.clip", "above 0 and below 1", self.clip)
-        check(0 <= self.discount <= 1, "method.discount", "between 0 and 1", self.discount)
-        check(0 <= self.gae_lambda <= 1, "method.gae_lambda", "between 0 and 1", self.gae_lambda)
+        check_range("model", self, "[1, inf)", "max_input_tokens")
+        check_range("model", self, "[0, 1)", "dropout")
 
 
 @dataclass
@@ -262,17 +197,12 @@ class SamplingConfig:
     """Queries a forward pass on one device."""
 
     def __post_init__(self) -> None:
-        if self.max_queries is not None:
-            check_at_least(1, "sampling", max_queries=self.max_queries)
-        check_at_least(1, "sampling", num_samples=self.num_samples, max_new_tokens=self.max_new_tokens)
-        check_at_least(1, "sampling", batch_size=self.batch_size)
-        check(0 < self.temperature < inf, "sampling.temperature", "above 0", self.temperature)
-        retry = self.retry_temperature
-        check(retry is None or 0 < retry < inf, "sampling.retry_temperature", "above 0, or null", retry)
-        check_at_least(0, "sampling", top_k=self.top_k)
-        if self.retry_top_k is not None:
-            check_at_least(0, "sampling", retry_top_k=self.retry_top_k)
-        check(0 < self.top_p <= 1, "sampling.top_p", "above 0 and at most 1", self.top_p)
+        check_range(
+            "sampling", self, "[1, inf)", "max_queries", "num_samples", "max_new_tokens", "batch_size"
+        )
+        check_range("sampling", self, "(0, inf)", "temperature", "retry_temperature")
+        check_range("sampling", self, "[0, inf)", "top_k", "retry_top_k")
+        check_range("sampling", self, "(0, 1]", "top_p")
 
 
 @dataclass
@@ -289,11 +219,8 @@ class BufferConfig:
     """Train on the rows of a query together: the more there are, the fewer prompts are encoded."""
 
     def __post_init__(self) -> None:
-        check_at_least(0, "buffer", window=self.window)
-        share = self.max_wrong_fraction
-        check(
-            share is None or 0 <= share <= 1, "buffer.max_wrong_fraction", "between 0 and 1, or null", share
-        )
+        check_range("buffer", self, "[0, inf)", "window")
+        check_range("buffer", self, "[0, 1]", "max_wrong_fraction")
 
 
 @dataclass
@@ -302,6 +229,9 @@ class TrainingConfig:
 
     batch_size: int = 64
     """Rows an optimizer step, over all devices and accumulated batches (paper: 64)."""
+    rows_per_device: int | None = None
+    """Most rows of a forward pass on one device, as its memory allows; gradients are accumulated until
+    batch_size is reached. null: all at once."""
     passes: float = 10
     """Passes over an iteration's samples (paper: 10); used where num_updates is null."""
     num_updates: int | None = None
@@ -316,14 +246,9 @@ class TrainingConfig:
     """torch.compile the forward pass: about a minute at the start, worth it in long runs on a GPU."""
 
     def __post_init__(self) -> None:
-        check_at_least(1, "training", batch_size=self.batch_size)
-        check(0 < self.passes < inf, "training.passes", "above 0", self.passes)
-        if self.num_updates is not None:
-            check_at_least(1, "training", num_updates=self.num_updates)
-        check(0 < self.lr < inf, "training.lr", "above 0", self.lr)
-        if self.final_lr is not None:
-            check_at_least(0, "training", final_lr=self.final_lr)
-        check_at_least(0, "training", weight_decay=self.weight_decay)
+        check_range("training", self, "[1, inf)", "batch_size", "rows_per_device", "num_updates")
+        check_range("training", self, "(0, inf)", "passes", "lr")
+        check_range("training", self, "[0, inf)", "final_lr", "weight_decay")
 
 
 @dataclass
@@ -344,9 +269,8 @@ class EvaluationConfig:
     """Rollouts of an iteration that go into samples.jsonl."""
 
     def __post_init__(self) -> None:
-        check_at_least(1, "evaluation", every=self.every, batch_size=self.batch_size)
-        check_at_least(0, "evaluation", samples_every=self.samples_every)
-        check_at_least(0, "evaluation", num_logged_rollouts=self.num_logged_rollouts)
+        check_range("evaluation", self, "[1, inf)", "every", "batch_size")
+        check_range("evaluation", self, "[0, inf)", "samples_every", "num_logged_rollouts")
 
 
 @dataclass
@@ -379,20 +303,28 @@ class Config:
     """Folder of the run; null: outputs/<date>-<name>-<six letters and digits>."""
     resume: str | None = None
     """Run folder or checkpoint that is continued; null: a fresh run."""
-    logger: str = "csv"
+    logger: Literal["csv", "wandb"] = "csv"
     """csv: the files of the run's folder alone; wandb: Weights & Biases as well."""
     task: TaskConfig = field(default_factory=TaskConfig)
     instructions: InstructionConfig = field(default_factory=InstructionConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    method: MethodConfig = field(default_factory=MethodConfig)
+    feedback: dict[str, Any] = field(default_factory=lambda: {"name": None})
+    """Who judges answers. feedback.name is a file of hir/feedback/, or a module of yours, or null for the
+    task's own judge; all else are settings of that file."""
+    relabel: dict[str, Any] = field(default_factory=lambda: {"name": "correctness"})
+    """Which instruction an answer is trained under. relabel.name is a file of hir/relabel/, or a module of
+    yours; all else are settings of that file."""
+    method: dict[str, Any] = field(default_factory=lambda: {"name": "hir"})
+    """Training rows and loss. method.name is a file of hir/methods/, or a module of yours; all else are
+    settings of that file, listed below, and those of another file are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
-    trainer: dict[str, Any] = field(default_factory=dict)
-    """Arguments of Lightning's Trainer; trainer.max_epochs is the number of HIR iterations."""
+    trainer: dict[str, Any] = field(default_factory=lambda: {"max_epochs": 31})
+    """Arguments of Lightning's Trainer; trainer.max_epochs is the number of HIR iterations, each one epoch
+    (the reference code makes 1 + 30)."""
 
     def __post_init__(self) -> None:
         check(self.seed >= 0, "seed", "at least 0", self.seed)
-        check(self.logger in ("csv", "wandb"), "logger", "csv or wandb", self.logger)

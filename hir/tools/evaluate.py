@@ -8,11 +8,11 @@ Without run= it evaluates the configured model as it is, for example model=flan_
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hir.config.load import find_checkpoint, load_config
+from hir.config.load import find_checkpoint
 from hir.config.schema import Config
 
 TAKES_SETTINGS = True
@@ -31,12 +31,21 @@ def run(options: Options, settings: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from hir.training.settings import load_run_config
+
     if options.run is None:
-        results = evaluate_model(load_config(settings))
+        results = evaluate_model(load_run_config(settings))
     else:
         folder, checkpoint = find_checkpoint(options.run)
-        own = f"config={folder / 'config.yaml'}"
-        results = evaluate_model(load_config([own, *settings]), load_config([own]), checkpoint)
+        own = [f"config={folder / 'config.yaml'}"]
+        trained = load_run_config(own)
+        if any(setting.removeprefix("--").startswith("task=") for setting in settings):
+            own += [
+                "task.source=null",
+                "task.num_train=null",
+                "task.settings={}",
+            ]  # which are the trained task's
+        results = evaluate_model(load_run_config([*own, *settings]), trained, checkpoint)
     table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
     for name, result in results.items():
         accuracies = (f"{result[key]:.3f}" for key in ("accuracy", "accuracy_p_wrong"))
@@ -58,39 +67,43 @@ def evaluate_model(
     """
     import torch
 
-    from hir.callbacks.evaluation import evaluate
+    from hir.callbacks.evaluation import accuracy, answer
+    from hir.feedback.base import build_feedback
     from hir.quiet import quiet_libraries
+    from hir.relabel.base import build_relabel
     from hir.sampling.base import build_sampler
     from hir.tasks.base import load_task
-    from hir.training import build
+    from hir.training.build import build_policy, load_evaluation_task, without_queries
     from hir.training.checkpoints import load_weights, read_checkpoint
+    from hir.training.checks import count_overlong, long_targets
 
     quiet_libraries()
     # The model is the trained run's, whatever task it is now asked.
-    policy, base = build.build_policy(trained or config)
+    policy, base = build_policy(trained or config)
     if checkpoint:
         load_weights(policy, checkpoint)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
-    tasks = [load_task(config.task, config.seed)]
-    tasks += [build.load_evaluation_task(config, name) for name in config.evaluation.tasks]
+    relabel = build_relabel(config.instructions, config.relabel)
+    task = load_task(config.task, config.seed)
+    tasks = [replace(task, feedback=build_feedback(config.feedback, task.feedback))]
+    tasks += [load_evaluation_task(config, name) for name in config.evaluation.tasks]
     if base:
-        tasks = [build.without_queries(task, base.queries) for task in tasks]
+        tasks = [without_queries(task, base.queries) for task in tasks]
     if trained and checkpoint and trained.task.name == config.task.name:
         rows, *_ = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
         if rows != tasks[0].fingerprint:
             print(f"the rows of {tasks[0].name} are not split as in training: some may have been trained on")
-    instructions = build.build_instructions(config)
-    num_overlong = build.count_overlong(policy, tasks, instructions, config.model.overlong)
+    num_overlong = count_overlong(policy, tasks, relabel, config.model.overlong)
     if num_overlong:
         print(f"{num_overlong} prompts are over {config.model.max_input_tokens} tokens and are cut")
-    for line in build.long_targets(policy, tasks, config.sampling.max_new_tokens):
+    for line in long_targets(policy, tasks, config.sampling.max_new_tokens):
         print(line)
     results: dict[str, Any] = {}
     for task in tasks:
         right, wrong = (
-            evaluate(policy, sampler, task.verify, task.test, instruction)
-            for instruction in (instructions.correct, instructions.wrong)
+            accuracy(answer(policy, sampler, task, task.test, asked), policy.device)
+            for asked in (relabel.goal, relabel.opposite)
         )
         results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}
     return results

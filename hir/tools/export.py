@@ -25,7 +25,6 @@ from omegaconf import MISSING
 from hir.config.load import find_checkpoint, save_config
 from hir.config.schema import Config, WandbConfig
 from hir.errors import UserError
-from hir.relabel.correctness import render_prompt
 from hir.training.run_folder import Row, SavedRun, read_run
 
 if TYPE_CHECKING:  # torch is imported when there is something to export
@@ -95,7 +94,8 @@ class Export:
     @cached_property
     def notes(self) -> list[str]:
         """Why answers may differ from the run's own."""
-        from hir.training.build import build_instructions, count_overlong
+        from hir.relabel.base import build_relabel
+        from hir.training.checks import count_overlong
 
         config, notes = self.run.config, []
         if self.test_accuracy is None:
@@ -109,7 +109,8 @@ class Export:
                 f"the run computed in {precision} on float32 weights: in another precision, or from "
                 f"{self.options.dtype} weights, answers may differ"
             )
-        if number := count_overlong(self.policy, [self.task], build_instructions(config), "cut"):
+        relabel = build_relabel(config.instructions, config.relabel)
+        if number := count_overlong(self.policy, [self.task], relabel, "cut"):
             notes.append(
                 f"{number} prompts of the task have over {config.model.max_input_tokens} tokens and lost "
                 "their middle in the run; the chat template cuts nothing"
@@ -246,6 +247,8 @@ def chat_template(instruction: str, written: dict[str, str]) -> str:
         instruction: p_correct.
         written: entity by character, for what the tokenizer does not know.
     """
+    from hir.policies.seq2seq import render_prompt
+
     # The run's prompt, taken apart at marks that stand for what the template fills in.
     head, middle, tail = render_prompt("\0", "\1").partition("\0")[2].partition("\1")
     assert middle == "\1"
@@ -274,10 +277,12 @@ def model_card(name: str, export: Export) -> str:
 
     import hir
     from hir.methods.base import METHODS
-    from hir.tasks.base import generators
+    from hir.policies.seq2seq import render_prompt
+    from hir.tasks.base import GENERATORS
 
     config, task = export.run.config, export.task.name
-    made = "generated" if task in generators() else "BIG-Bench Hard"
+    method_name = config.method["name"]
+    made = "generated" if task in GENERATORS else "BIG-Bench Hard"
     path = config.model.path
     on_hub = path is not None and not Path(path).is_dir()
     accuracies = {"test": export.test_accuracy, "validation": export.last["val/accuracy"]}
@@ -290,7 +295,7 @@ def model_card(name: str, export: Export) -> str:
         license=export.options.license,
         base_model=path if on_hub else None,
         library_name="transformers" if export.options.merge else "peft",
-        tags=["hir", "hindsight-instruction-relabeling", config.method.name],
+        tags=["hir", "hindsight-instruction-relabeling", method_name],
         model_name=name,
         eval_results=results,
     )
@@ -302,7 +307,7 @@ def model_card(name: str, export: Export) -> str:
         export=export,
         config=config,
         start=f"`{path}`" if on_hub else "hir's embedded tiny T5" if export.base else "a local folder",
-        method=(sys.modules[METHODS[config.method.name].__module__].__doc__ or "").partition("\n")[0],
+        method=(sys.modules[METHODS[method_name].__module__].__doc__ or "").partition("\n")[0],
         source=config.task.source or ("a file" if config.task.data_dir else made),
         prompt=render_prompt(config.instructions.correct, "the query"),
         wrong=json.dumps({"role": "system", "content": config.instructions.wrong}, ensure_ascii=False),

@@ -17,6 +17,9 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 FIXED = ("seed", "task", "instructions", "model", "method", "sampling", "buffer", "training")
 """Parts of the configuration that a resumed run shares with the run it continues."""
 
+OF_THE_HARDWARE = ("model.shard", "training.rows_per_device")
+"""Keys of those parts in which it may differ."""
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The checkpoint's contents, loaded with weights_only=True; tensors are read from the file when used.
@@ -56,11 +59,6 @@ def check_resume(config: Config) -> Path:
                 f"resume={config.resume}: the checkpoint is from another configuration, {key}; "
                 "resume with the run's own, or start a new run"
             )
-    if not checkpoint["optimizer_states"]:
-        raise UserError(
-            f"resume={config.resume}: the checkpoint has no optimizer state, as DeepSpeed's have none; "
-            "the run can be evaluated, and not gone on with"
-        )
     finished = checkpoint["epoch"] + 1
     if finished >= config.trainer["max_epochs"]:
         if not (folder / "summary.json").is_file():
@@ -103,7 +101,7 @@ def _difference(saved: Any, now: Any, key: str) -> str | None:
             if found:
                 return found
         return None
-    return None if saved == now else f"{key} is {now!r} here and was {saved!r}"
+    return None if saved == now or key in OF_THE_HARDWARE else f"{key} is {now!r} here and was {saved!r}"
 
 
 def load_weights(policy: Seq2SeqPolicy, path: Path) -> None:

@@ -56,10 +56,6 @@ def check_run_dir(run_dir: str | None) -> None:
 def check_launch(num_nodes: object, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse what Lightning would trip over or wait for because no launcher has started this process.
 
-    Args:
-        num_nodes: trainer.num_nodes, as it was given.
-        environment: of this process.
-
     Raises:
         UserError: SLURM's tasks without srun, or several machines of which Lightning knows this one alone.
     """
@@ -85,15 +81,9 @@ def check_num_processes(devices: int, num_nodes: int) -> None:
         UserError: the launcher has started another number of them.
     """
     launcher = find_launcher()
-    if launcher is None or launcher.num_processes == devices * num_nodes:
-        return
-    asked = f"trainer.devices={devices} x trainer.num_nodes={num_nodes} is {devices * num_nodes}"
-    if launcher.name == "srun":  # or an sbatch file, whose own process has the variables of a task
+    if launcher and launcher.num_processes != devices * num_nodes:
         raise UserError(
-            f"SLURM_NTASKS={launcher.num_processes}, but {asked}: start as many tasks with srun, or set "
-            "SLURM_JOB_NAME=interactive to have Lightning start the processes of one machine"
+            f"{launcher.name} has started {launcher.num_processes} processes, but trainer.devices={devices} "
+            f"x trainer.num_nodes={num_nodes} is {devices * num_nodes}: make both alike, or in a SLURM job "
+            "set SLURM_JOB_NAME=interactive to have Lightning start the processes of one machine"
         )
-    raise UserError(
-        f"{launcher.name} has started {launcher.num_processes} processes, but {asked}: set both as they were "
-        "started"
-    )

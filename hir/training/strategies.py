@@ -1,4 +1,4 @@
-"""`trainer.strategy=fsdp` as a T5 needs it, `deepspeed_stage_2`, and what cannot run under either."""
+"""`trainer.strategy=fsdp` as a T5 needs it, when it is taken, and what cannot run under it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.precision import FSDPPrecision
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, StrategyRegistry
+from lightning.pytorch.strategies import FSDPStrategy, StrategyRegistry
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
@@ -69,66 +69,45 @@ class BlockPrecision(FSDPPrecision):
         self.strategy.model.clip_grad_norm_(clip_val)
 
 
-class PlainDeepSpeed(DeepSpeedStrategy):
-    """Lightning's DeepSpeed, stage 2; its checkpoint is a file as everywhere, without the optimizer's state.
-
-    DeepSpeed's own is a folder of pickles, whose loading could run code. So a run can be evaluated, and not
-    be gone on with.
-    """
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(stage=2, **arguments)
-
-    def save_checkpoint(self, checkpoint: Any, filepath: Any, storage_options: Any = None) -> None:
-        if self.is_global_zero:
-            self.checkpoint_io.save_checkpoint({**checkpoint, "optimizer_states": []}, filepath)
+StrategyRegistry.register("fsdp", BlockFSDP, override=True)
 
 
-def register_strategies() -> None:
-    """Make ``trainer.strategy=fsdp`` mean BlockFSDP, and ``deepspeed`` PlainDeepSpeed."""
-    for name, strategy in (
-        ("fsdp", BlockFSDP),
-        ("deepspeed", PlainDeepSpeed),
-        ("deepspeed_stage_2", PlainDeepSpeed),
-    ):
-        StrategyRegistry.register(name, strategy, override=True)
-
-
-def check_strategy(config: Config) -> None:
-    """Refuse what would fail, hang or be lost in training, where it depends on the strategy.
+def choose_strategy(config: Config) -> str:
+    """trainer.strategy; where it is not set, fsdp for a model that several devices are to share out.
 
     Raises:
-        UserError: the first of it.
+        UserError: a run under that strategy would fail, hang or lose something.
     """
-    name = str(config.trainer.get("strategy", ""))
+    trainer = config.trainer
+    name = str(trainer.get("strategy") or "auto")
+    if name == "auto" and config.model.shard and _several(trainer.get("devices"), trainer.get("num_nodes")):
+        name = "fsdp"
     if any(way in name for way in ("spawn", "fork", "notebook")):
         raise UserError(
             f"trainer.strategy={name} is not supported, since a run cannot be sent to a process that has "
             "not built it: set ddp"
         )
-    if name.startswith("fsdp"):
-        if name not in ("fsdp", "fsdp_cpu"):
-            raise UserError(f"trainer.strategy={name} is not supported: set fsdp")
-        if getattr(METHODS[config.method.name], "asks_policy", False):
-            raise UserError(
-                f"method={config.method.name} asks the policy between updates, when no device holds it whole "
-                f"with trainer.strategy={name}: set trainer.strategy=ddp"
-            )
-        if config.sampling.name != "t5":
-            raise UserError(
-                f"sampling={config.sampling.name} needs the whole model on each device, and trainer.strategy="
-                f"{name} shares it out: set sampling=t5, or trainer.strategy=ddp"
-            )
-        if config.training.compile:
-            raise UserError(f"training.compile does not go with trainer.strategy={name}: set it to false")
-    if name.startswith("deepspeed"):
-        if name not in ("deepspeed", "deepspeed_stage_2"):
-            raise UserError(
-                f"trainer.strategy={name} is not supported, since its weights cannot be sampled from or "
-                "saved whole: set deepspeed_stage_2 or fsdp"
-            )
-        if config.resume:
-            raise UserError(
-                f"resume={config.resume}: no run goes on with trainer.strategy={name}, which keeps no "
-                "optimizer state: set trainer.strategy=fsdp or ddp"
-            )
+    if not name.startswith("fsdp"):
+        return name
+    if name not in ("fsdp", "fsdp_cpu"):
+        raise UserError(f"trainer.strategy={name} is not supported: set fsdp")
+    if getattr(METHODS[config.method["name"]], "asks_policy", False):
+        raise UserError(
+            f"method={config.method['name']} asks the policy between updates, when no device holds it whole "
+            f"with trainer.strategy={name}: set trainer.strategy=ddp"
+        )
+    if config.sampling.name != "t5":
+        raise UserError(
+            f"sampling={config.sampling.name} needs the whole model on each device, and trainer.strategy="
+            f"{name} shares it out: set sampling=t5, or trainer.strategy=ddp"
+        )
+    if config.training.compile:
+        raise UserError(f"training.compile does not go with trainer.strategy={name}: set it to false")
+    return name
+
+
+def _several(devices: Any, num_nodes: Any) -> bool:
+    """Whether these arguments of Lightning's Trainer mean more devices than one."""
+    if devices in (None, "auto", -1):
+        devices = torch.cuda.device_count()
+    return num_nodes not in (None, 1) or (devices if isinstance(devices, int) else len(devices)) > 1

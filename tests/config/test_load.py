@@ -25,7 +25,7 @@ from hir.config.load import (
 )
 from hir.config.schema import Config, ConfigError, MethodConfig, TaskConfig
 from hir.errors import UserError
-from hir.training.build import check_on_policy
+from hir.training.checks import check_on_policy
 from hir.training.datamodule import rows_per_device
 from hir.training.strategies import BlockFSDP, check_strategy
 
@@ -690,12 +690,11 @@ def test_help_lists_every_key(flag):
     assert "  training.lr  (a number; default: " in done.stdout
 
 
-@pytest.mark.parametrize(
-    "program", ["train.py", "hir/tools/compare/__main__.py", "hir/tools/sweep/__main__.py"]
-)
+@pytest.mark.parametrize("program", ["train.py", "hir/__main__.py compare", "hir/__main__.py sweep"])
 def test_help_imports_nothing_heavy(program):
-    code = f"import sys, runpy; sys.argv = [{program!r}, '--help']; sys.path[0] = '.'\n"
-    code += f"try: runpy.run_path({program!r}, run_name='__main__')\n"
+    argv = [*program.split(), "--help"]
+    code = f"import sys, runpy; sys.argv = {argv!r}; sys.path[0] = '.'\n"
+    code += f"try: runpy.run_path({argv[0]!r}, run_name='__main__')\n"
     code += "except SystemExit as end: assert not end.code\n"
     code += "print({'torch', 'lightning', 'transformers', 'wandb', 'matplotlib'} & {*sys.modules})"
     done = subprocess.run(

@@ -120,7 +120,7 @@ def make_run(folder: Path, rank: int, *arguments: str) -> Path:
     make_tokenizer().save_pretrained(folder / "base")
     config = load_config(
         [
-            "task=strange", f"task.data_dir={folder}", f"model.path={folder / 'base'}",
+            "task=strange", f"task.data_dir={folder}", "model=hub", f"model.path={folder / 'base'}",
             f"model.lora.r={rank}", "model.lora.target_modules=[v]", "sampling.max_new_tokens=20",
             "trainer.max_epochs=3", "trainer.precision=32-true", *arguments,
         ]
@@ -241,7 +241,7 @@ def test_the_template_writes_what_the_encoder_was_trained_on(made: Path, out: Pa
     from transformers import AutoTokenizer
 
     from hir.policies.escape import TextEscape
-    from hir.relabel.correctness import render_prompt
+    from hir.policies.seq2seq import render_prompt
 
     assert export(f"run={made}", f"to={out}") == 0
     tokenizer = AutoTokenizer.from_pretrained(out)
