@@ -7,6 +7,7 @@ are not counted.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks import reference
@@ -14,7 +15,8 @@ from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, MAX_NEW_TOKENS, SHAPES, TOP_K, autocast, copy_of, make_pair, texts
 from benchmarks.training import METHOD, Stepper
 from hir.config.schema import BufferConfig, Config, SamplingConfig, TrainingConfig
-from hir.methods.base import build_method
+from hir.feedback.match import Match
+from hir.methods.hir import HIR
 from hir.policies.seq2seq import render_prompt
 from hir.records import Example
 from hir.sampling.base import build_sampler
@@ -38,16 +40,16 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
         name=sampler, num_samples=SAMPLES, top_k=TOP_K, max_new_tokens=MAX_NEW_TOKENS, batch_size=64
     )
     config = Config(
-        method=METHOD,
+        method={"name": "hir", **asdict(METHOD)},
         sampling=sampling,
         buffer=BufferConfig(window=1, deduplicate=False),
         training=TrainingConfig(batch_size=BATCH, passes=passes),
     )
     words = texts(pair.shape, queries, 64 - len(render_prompt("", "").split()) - 2)
     rows = tuple(Example(query, ("",)) for query in words)
-    task = Task("none", rows, rows[:1], rows[:1], lambda example, output: len(output) % 3 == 0)
+    task = Task("none", rows, rows[:1], rows[:1], Match(lambda row, output: len(output) % 3 == 0))
     policy = copy_of(pair.policy)
-    method = build_method(METHOD, INSTRUCTIONS, policy)
+    method = HIR(METHOD, INSTRUCTIONS, policy)
     data = HIRDataModule(config, task, policy, method, INSTRUCTIONS)
     ours = build_sampler(policy, sampling, 64)
     stepper = Stepper(policy, method, device)

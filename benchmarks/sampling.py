@@ -27,7 +27,7 @@ from benchmarks.models import (
 )
 from benchmarks.training import Stepper
 from hir.config.load import load_config
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.training.build import build_run
 
 HAS_CTRANSLATE2 = find_spec("ctranslate2") is not None
@@ -80,10 +80,7 @@ def task_rows(task: str, repeats: int, quick: bool, sampler: str) -> list[Row]:
     policy, data = run.module.policy, run.datamodule
     if run.base is None:
         raise RuntimeError("the default model is the tiny one")
-    queries = [
-        render_prompt(data.instructions.correct, example.query)
-        for example in data.task.train[: 8 if quick else 64]
-    ]
+    queries = [policy.render(data.phi.goal(row), row.query) for row in data.task.train[: 8 if quick else 64]]
     learner = Stepper(policy, run.module.method, "cpu")
     rows = []
     for iterations in (0,) if quick else (0, ITERATIONS):

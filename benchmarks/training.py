@@ -11,7 +11,7 @@ from lightning.fabric.utilities import move_data_to_device
 from benchmarks import reference
 from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_of, make_pair, texts
-from hir.methods.base import Method, build_method
+from hir.methods.base import Method
 from hir.methods.hir import HIR
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
@@ -36,7 +36,7 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool) -> list[Row]:
 def case_rows(pair: Pair, device: str, length: int, tokens: int, repeats: int, bars: bool) -> list[Row]:
     """One size of batch. All collate in the clock, with the tokens of prompts cached, and step."""
     rows = training_rows(pair.shape, QUERIES, SAMPLES, length, tokens)
-    method = build_method(METHOD, INSTRUCTIONS, pair.policy)
+    method = HIR(METHOD, INSTRUCTIONS, pair.policy)
     ours = Stepper(copy_of(pair.policy), method, device)
     check_equal_loss(ours, Stepper(copy_of(pair.plain), method, device), rows)
     three, plain = (Stepper(copy_of(pair.plain), method, device) for _ in "ab")
@@ -118,9 +118,7 @@ def training_rows(
     for number, query in enumerate(texts(shape, queries, length - around, seed)):
         for sample in range(samples):
             correct = (number + sample) % 3 == 0
-            own = INSTRUCTIONS.relabel(correct)
+            own, other = INSTRUCTIONS.texts if correct else INSTRUCTIONS.texts[::-1]
             ids = torch.randint(7, shape.vocabulary, (tokens - 1,), generator=generator).tolist()
-            rows.append(
-                TrainingExample(0, query, own, (*ids, 1), correct, contrast=(INSTRUCTIONS.negate(own),))
-            )
+            rows.append(TrainingExample(0, query, own, (*ids, 1), correct, contrast=(other,)))
     return rows
