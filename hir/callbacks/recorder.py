@@ -69,22 +69,14 @@ class RunRecorder(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.perf_counter()
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx == 0:
-            self.seconds["sampling"] += time.perf_counter() - self._epoch_start
-            self._epoch_start = time.perf_counter()
-
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         report = pl_module.report
-        training = time.perf_counter() - self._epoch_start - self.evaluation.latest_seconds
-        self.seconds["training"] += training
+        others = report.seconds + self.evaluation.latest_seconds
+        self.seconds["sampling"] += report.seconds
+        self.seconds["training"] += time.perf_counter() - self._epoch_start - others
         self._keep_time()
-        losses = {
-            k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("train/")
-        }
+        metrics = trainer.callback_metrics
         iteration = trainer.current_epoch + 1
         self.history.append(
             {
@@ -95,7 +87,7 @@ class RunRecorder(Callback):
                 "fraction_correct": round(report.fraction_correct, 6),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),
-                **losses,
+                **{name: round(float(metrics[name]), 6) for name in metrics if name.startswith("train/")},
                 **self.evaluation.results,
             }
         )
@@ -140,7 +132,7 @@ class RunRecorder(Callback):
         seconds = {**self.seconds, "evaluation": self.evaluation.seconds}
         return {
             "task": self.config.task.name,
-            "method": self.config.method.name,
+            "method": self.config.method["name"],
             "model": self.config.model.path or self.config.model.name,
             "seed": self.config.seed,
             "iterations": last["iteration"],
@@ -191,5 +183,5 @@ def learning_curve(history: Sequence[Mapping[str, float]], config: Config) -> by
         Curve(label, [(row["samples"], row[name]) for row in history if name in row])
         for name, label in names.items()
     ]
-    title = f"{config.method.name} on {config.task.name}, {config.model.name}, seed {config.seed}"
+    title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
     return image(curve_figure(curves, title, base=history[0]["val/accuracy"]))

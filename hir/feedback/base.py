@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from hir.config.schema import FeedbackConfig
+from hir.config.load import read_settings
 from hir.records import Example, Verdict
 from hir.registry import Registry
 
@@ -22,18 +22,15 @@ class Feedback(Protocol):
         ...
 
 
-class FromConfig(Protocol):
-    """What a file of this folder registers."""
-
-    def __call__(self, config: FeedbackConfig, own: Feedback) -> Feedback:
-        """The feedback, given that of the task's own, which it may ask."""
-        ...
-
-
-FEEDBACKS: Registry[FromConfig] = Registry(__package__, "feedback.name")
+FEEDBACKS: Registry[Any] = Registry(__package__, "feedback.name")
+"""Classes with a dataclass ``Settings``, made as ``kind(settings, own)``; ``own`` is the task's feedback."""
 register = FEEDBACKS.register
 
 
-def build_feedback(config: FeedbackConfig, own: Feedback) -> Feedback:
-    """The feedback of hir/feedback/<config.name>.py, the task's own for null; UserError if there is none."""
-    return own if config.name is None else FEEDBACKS[config.name](config, own)
+def build_feedback(config: Mapping[str, Any], own: Feedback) -> Feedback:
+    """The feedback that ``feedback.name`` names, the task's own for null; UserError if there is none."""
+    if config["name"] is None:
+        return own
+    kind = FEEDBACKS[config["name"]]
+    feedback: Feedback = kind(read_settings(kind.Settings, "feedback", config), own)
+    return feedback

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from hir.config.schema import MethodConfig
-from hir.methods.base import register, supervised_loss
+from hir.config.schema import check_range
+from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.base import Relabel
 
 
 @register("farl")
-class FARL:
+class FARL(Method):
     """L = label-smoothed cross entropy of right answers under the goal, a mean over tokens.
 
     Source: Zhang et al. 2023, arXiv 2302.05206, where it is the baseline that filters by the final answer.
@@ -23,8 +23,13 @@ class FARL:
     lacks what HIR adds: wrong answers with their instruction, the contrast and the entropy term.
     """
 
-    def __init__(self, config: MethodConfig, relabel: Relabel, policy: Policy) -> None:
-        self.config = config
+    @dataclass
+    class Settings:
+        epsilon: float = 0.2
+        """Label smoothing."""
+
+        def __post_init__(self) -> None:
+            check_range("method", self, "[0, 1)", "epsilon")
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The goal for a right answer, None for any other; an empty answer teaches nothing."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
-from hir.config.schema import InstructionConfig, RelabelConfig
+from hir.config.load import read_settings
+from hir.config.schema import InstructionConfig
 from hir.records import Example, Rollout
 from hir.registry import Registry
 
@@ -14,13 +16,15 @@ class Relabel(Protocol):
 
     Args:
         instructions: the texts of the configuration.
-        config: which relabeling, and its settings.
+        config: its settings.
     """
 
+    Settings: ClassVar[type[Any]]
+    """A dataclass: what of ``relabel.*`` it knows."""
     texts: tuple[str, ...]
     """Every instruction that does not depend on a row, the goal first: for lengths."""
 
-    def __init__(self, instructions: InstructionConfig, config: RelabelConfig) -> None: ...
+    def __init__(self, instructions: InstructionConfig, config: Any = None) -> None: ...
 
     def goal(self, row: Example) -> str:
         """The instruction that a query is asked under, in sampling and in evaluation."""
@@ -43,6 +47,7 @@ RELABELS: Registry[type[Relabel]] = Registry(__package__, "relabel.name")
 register = RELABELS.register
 
 
-def build_relabel(instructions: InstructionConfig, config: RelabelConfig) -> Relabel:
-    """The relabeling of hir/relabel/<config.name>.py; UserError if there is none."""
-    return RELABELS[config.name](instructions, config)
+def build_relabel(instructions: InstructionConfig, config: Mapping[str, Any]) -> Relabel:
+    """The relabeling that ``relabel.name`` names; UserError if there is none."""
+    kind = RELABELS[config["name"]]
+    return kind(instructions, read_settings(kind.Settings, "relabel", config))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hir.config.schema import InstructionConfig, RelabelConfig
+from dataclasses import dataclass
+
+from hir.config.schema import InstructionConfig
 from hir.records import Example, Rollout
 from hir.relabel.base import register
 
@@ -11,7 +13,11 @@ from hir.relabel.base import register
 class Correctness:
     """p_correct for right answers, p_wrong for wrong ones; the contrast is the other, then any further."""
 
-    def __init__(self, instructions: InstructionConfig, config: RelabelConfig | None = None) -> None:
+    @dataclass
+    class Settings:
+        """None."""
+
+    def __init__(self, instructions: InstructionConfig, config: Settings | None = None) -> None:
         self.correct, self.wrong = instructions.correct, instructions.wrong
         self.texts = tuple(dict.fromkeys((self.correct, self.wrong, *instructions.others)))
 

@@ -34,13 +34,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from hir.config.keys import CHOICES, keys_of, lookup, suggest
-from hir.config.load import load_config
 from hir.errors import UserError
 from hir.figures import Curve, area, curve_figure, first_reached, image, interval
 from hir.files import atomic_write, write_json
 from hir.tools import runs
 from hir.tools.runs import Cell
 from hir.training.run_folder import read_history
+from hir.training.settings import load_run_config
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
         folder = Path(options.out, *names)
         if folder in cells:
             raise UserError(f"two runs would lie in {folder}: name each task, method and setting once")
-        cells[folder] = Cell(folder, arguments, load_config(list(arguments)), (task, method, variant))
+        cells[folder] = Cell(folder, arguments, load_run_config(list(arguments)), (task, method, variant))
     return list(cells.values())
 
 
@@ -147,9 +147,10 @@ Axis = list[tuple[str, list[str]]]
 
 
 def setting_axis(name: str, text: str) -> Axis:
-    """The values of a key; only one if it holds a list, a mapping, or a text with a blank after its comma."""
+    """The values of a key; only one of a list, of trainer.*, and of a text with a blank after its comma."""
     check_key(name)
-    several = name in CHOICES or lookup(name).kind not in (list, dict)
+    key = None if name in CHOICES else lookup(name)
+    several = key is None or key.kind is not list and key.name not in ("trainer", name)
     arguments = [f"{name}={value}" for value in (re.split(r",(?!\s)", text) if several else [text])]
     return [(argument if len(arguments) > 1 else "", [argument]) for argument in arguments]
 
@@ -292,6 +293,10 @@ class Comparison:
         """Raises UserError as ``build_cells`` does."""
         self.options = options
         self.cells = build_cells(options, settings)
+        self.arms: dict[tuple[str, ...], list[Cell]] = {}
+        """The cells that differ in the seed alone, each task's together."""
+        for cell in self.cells:
+            self.arms.setdefault(cell.arm, []).append(cell)
         default = asdict(Options())
         given = [f"{name}={value}" for name, value in asdict(options).items() if value != default[name]]
         self.arguments = [*given, *settings]
@@ -301,13 +306,6 @@ class Comparison:
         self.failed: dict[Cell, str] = {}
         """The last line that each said."""
 
-    def arms(self) -> dict[tuple[str, ...], list[Cell]]:
-        """The cells that differ in the seed alone, each task's together."""
-        found: dict[tuple[str, ...], list[Cell]] = {}
-        for cell in self.cells:
-            found.setdefault(cell.arm, []).append(cell)
-        return found
-
     def of(self, cells: Sequence[Cell]) -> list[Row]:
         """The results that there are of these."""
         return [self.results[cell] for cell in cells if cell in self.results]
@@ -315,7 +313,7 @@ class Comparison:
     def aggregates(self) -> list[Row]:
         """One for each arm with a result, against the first of its task."""
         found, first = [], dict[str, list[Cell]]()
-        for (task, *_), cells in self.arms().items():
+        for (task, *_), cells in self.arms.items():
             against = first.setdefault(task, cells)
             if rows := self.of(cells):
                 found.append(aggregate(rows, self.of(against) if against is not cells else ()))
@@ -345,7 +343,7 @@ class Comparison:
         shown = ("base", "test", f"samples to {self.options.reach:g}", "area")
         for name in shown:
             table.add_column(name, justify="right")
-        for (task, method, variant), cells in self.arms().items():
+        for (task, method, variant), cells in self.arms.items():
             rows = self.of(cells)
             numbers = self.columns(aggregate(rows)) if rows else {}
             running, failed = (sum(cell in some for cell in cells) for some in (self.running, self.failed))
@@ -394,7 +392,7 @@ class Comparison:
 
     def figure(self, task: str) -> Figure:
         """Validation accuracy against samples on a task: the mean and the interval of each arm."""
-        arms = {arm: self.of(cells) for arm, cells in self.arms().items() if arm[0] == task}
+        arms = {arm: self.of(cells) for arm, cells in self.arms.items() if arm[0] == task}
         curves = [mean_curve(label_of(*arm[1:]), rows) for arm, rows in arms.items()]
         base = fmean(row["curve"][0][1] for rows in arms.values() for row in rows)
         title = f"{task}: mean over seeds and its 95 % interval"

@@ -24,16 +24,17 @@ def evaluate_run(run: str | None, arguments: list[str]) -> dict[str, Any]:
         run: run folder or checkpoint, None for the configured model.
         arguments: key=value overrides of the run's configuration.
     """
-    from hir.config.load import find_checkpoint, load_config
+    from hir.config.load import find_checkpoint
+    from hir.training.settings import load_run_config
 
     if run is None:
-        return _evaluate(load_config(arguments), None, None)
+        return _evaluate(load_run_config(arguments), None, None)
     folder, checkpoint = find_checkpoint(run)
-    trained = load_config([f"config={folder / 'config.yaml'}"])
+    trained = load_run_config([f"config={folder / 'config.yaml'}"])
     own = [f"config={folder / 'config.yaml'}"]
     if any(argument.removeprefix("--").startswith("task=") for argument in arguments):
         own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # which are the trained task's
-    return _evaluate(load_config([*own, *arguments]), trained, checkpoint)
+    return _evaluate(load_run_config([*own, *arguments]), trained, checkpoint)
 
 
 def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def facts_of(run: SavedRun) -> dict[str, str]:
     seconds = run.summary["seconds"]["total"] if run.summary else history[-1]["seconds"]
     return {
         "task": config.task.name,
-        "method": config.method.name,
+        "method": config.method["name"],
         "model": config.model.path or config.model.name,
         "seed": str(config.seed),
         "iterations": f"{history[-1]['iteration']:.0f} of {config.trainer['max_epochs']}",

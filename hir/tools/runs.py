@@ -26,9 +26,10 @@ from rich.live import Live
 
 import hir
 from hir.config.keys import KEYS
-from hir.config.load import ROOT, load_config
+from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
+from hir.training.settings import load_run_config
 
 LIBRARIES = ("torch", "lightning", "transformers")
 
@@ -60,7 +61,7 @@ def is_finished(cell: Cell) -> bool:
     """
     summary = cell.folder / "summary.json"
     if summary.is_file() or _checkpoint(cell).exists():
-        saved = load_config([f"config={cell.folder / 'config.yaml'}"])
+        saved = load_run_config([f"config={cell.folder / 'config.yaml'}"])
         for key in sorted(KEYS.keys() - {"run_dir", "resume"}):
             before, now = (attrgetter(key)(config) for config in (saved, cell.config))
             if before != now:

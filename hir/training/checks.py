@@ -30,20 +30,20 @@ def check_on_policy(config: Config) -> None:
     Raises:
         UserError: the first of them, or there are too few answers to a query for the method.
     """
-    method = METHODS[config.method.name]
-    if config.sampling.num_samples < (least := getattr(method, "min_samples", 1)):
+    name, method = config.method["name"], METHODS[config.method["name"]]
+    if config.sampling.num_samples < method.min_samples:
+        least = method.min_samples
         raise UserError(
-            f"method={config.method.name} compares answers to a query: set sampling.num_samples to at least "
-            f"{least}"
+            f"method={name} compares answers to a query: set sampling.num_samples to at least {least}"
         )
-    if not getattr(method, "on_policy", False):
+    if not method.on_policy:
         return
     for key, needed in ON_POLICY.items():
         section, name = key.split(".")
         if (value := getattr(getattr(config, section), name)) != needed:
             raise UserError(
-                f"method={config.method.name} learns from the answers that the policy just gave: set {key}="
-                f"{json.dumps(needed)}, not {json.dumps(value)}"
+                f"method={name} learns from the answers that the policy just gave: "
+                f"set {key}={json.dumps(needed)}, not {json.dumps(value)}"
             )
 
 

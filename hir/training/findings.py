@@ -129,7 +129,7 @@ def _training(run: SavedRun) -> Iterator[Finding]:
 def _instructions(run: SavedRun) -> Iterator[Finding]:
     """Of a run that trains wrong answers under p_wrong, so that the model is to be wrong when asked."""
     asked = run.config.instructions.wrong
-    if run.config.method.name != "hir" and all(r["relabeled_instruction"] != asked for r in run.samples):
+    if run.config.method["name"] != "hir" and all(r["relabeled_instruction"] != asked for r in run.samples):
         return
     rows = known(run.history, "val/accuracy", "val/accuracy_p_wrong")
     if len(rows) < 2:

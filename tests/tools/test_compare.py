@@ -39,7 +39,7 @@ def test_grid_is_the_product_of_tasks_methods_values_and_seeds() -> None:
     assert cells[1].arguments == (
         "task=object_counting", "method=hir", "method.alpha=1", "training.lr=1e-3", "seed=1",
     )  # fmt: skip
-    assert cells[1].config.method.alpha == 1 and cells[1].config.training.lr == 1e-3
+    assert cells[1].config.method["alpha"] == 1 and cells[1].config.training.lr == 1e-3
 
 
 def test_lists_mappings_and_sentences_are_one_value() -> None:
@@ -62,7 +62,7 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
     assert default.config == load_config(["seed=1"])
     assert bare.arm == ("object_counting", "hir", "no contrast")
     assert bare.folder == Path("o/object_counting/hir/no_contrast/seed1")
-    assert (bare.config.method.alpha, bare.config.buffer.max_wrong_fraction) == (0, None)
+    assert (bare.config.method["alpha"], bare.config.buffer.max_wrong_fraction) == (0, None)
 
 
 @pytest.mark.parametrize(
