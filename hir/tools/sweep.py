@@ -358,7 +358,7 @@ class Sweep:
         told = self.study.get_trials(deepcopy=False)[trial.number].last_step or 0
         for step, row in enumerate(self.history(cell)[told:], told + 1):
             trial.report(row[self.file.metric.name], step)
-            if trial.should_prune():
+            if trial.should_prune() and step < self.longest:  # at its end it may as well be tested
                 self.given_up.add(cell)
                 return True
         return False
