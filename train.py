@@ -69,7 +69,7 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     if config.resume:
         check_rows(config, run.module.rows)
     evaluation = BigBenchEvaluation(
-        config.evaluation, run.datamodule.instructions, run.datamodule.task, run.evaluation_tasks
+        config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
     console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
@@ -125,7 +125,7 @@ def run_folder(config: Config) -> Path:
     check_run_dir(config.run_dir)
     started = datetime.now().strftime("%Y%m%d-%H%M%S")
     unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second
-    name = f"outputs/{started}-{config.task.name}-{config.method.name}-{config.model.name}-{unique}"
+    name = f"outputs/{started}-{config.task.name}-{config.method['name']}-{config.model.name}-{unique}"
     # Lightning's launcher starts this program again for every further device: they inherit the name.
     folder = Path(config.run_dir or os.environ.setdefault("HIR_RUN_DIR", name))
     if config.resume:
@@ -163,10 +163,11 @@ def main(argv: list[str]) -> int:
 
             print(help_text())
             return 0
-        from hir.config.load import load_config
 
         say("loading torch and Lightning")
-        train(load_config(argv), started)
+        from hir.training.settings import load_run_config
+
+        train(load_run_config(argv), started)
     except UserError as error:
         print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)
         return 2

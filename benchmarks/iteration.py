@@ -15,8 +15,8 @@ from benchmarks.models import INSTRUCTIONS, MAX_NEW_TOKENS, SHAPES, TOP_K, autoc
 from benchmarks.training import METHOD, Stepper
 from hir.config.schema import BufferConfig, Config, SamplingConfig, TrainingConfig
 from hir.methods.base import build_method
+from hir.policies.seq2seq import render_prompt
 from hir.records import Example
-from hir.relabel.correctness import render_prompt
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
 from hir.training.datamodule import HIRDataModule

@@ -14,13 +14,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from hir.config.schema import ModelConfig, SamplingConfig
+from hir.config.schema import InstructionConfig, ModelConfig, SamplingConfig
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.relabel.correctness import Instructions
+from hir.relabel.correctness import Correctness
 from hir.sampling.base import Sampler, build_sampler
 
-INSTRUCTIONS = Instructions("correct", "wrong")
+INSTRUCTIONS = Correctness(InstructionConfig("correct", "wrong"))
 SPECIAL = ["<pad>", "</s>", "<unk>", "Q:", "A:", "correct", "wrong"]
 MAX_NEW_TOKENS = 32
 TOP_K = 50

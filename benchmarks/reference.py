@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.models import MAX_NEW_TOKENS, TOP_K, ended
-from hir.config.schema import MethodConfig
 from hir.losses import label_smoothed_nll, sequence_log_prob, token_entropy
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.methods.hir import HIR
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
-from hir.relabel.correctness import render_prompt
 
 
 @torch.no_grad()
@@ -51,7 +50,7 @@ def collate(
     return batch
 
 
-def loss(policy: Seq2SeqPolicy, batch: dict[str, Tensor], config: MethodConfig) -> Tensor:
+def loss(policy: Seq2SeqPolicy, batch: dict[str, Tensor], config: HIR.Settings) -> Tensor:
     """Supervised loss and entropy of one forward, contrast of two more: in value hir's own loss."""
     model, labels = policy.model, batch["labels"]
 

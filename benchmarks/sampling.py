@@ -28,8 +28,7 @@ from benchmarks.models import (
 from benchmarks.roofline import measure_device, sampling_bound
 from benchmarks.training import Stepper
 from hir.config.load import load_config
-from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.relabel.correctness import render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.training.build import build_run
 
 HAS_CTRANSLATE2 = find_spec("ctranslate2") is not None

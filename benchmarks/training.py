@@ -12,14 +12,13 @@ from benchmarks import reference
 from benchmarks.measure import OURS, Row, alone, compared, interleave
 from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_of, make_pair, texts
 from benchmarks.roofline import measure_device, training_flops
-from hir.config.schema import MethodConfig
 from hir.methods.base import Method, build_method
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.methods.hir import HIR
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
-from hir.relabel.correctness import render_prompt
 
 SECTION = "training"
-METHOD = MethodConfig(alpha=1.0, beta=0.001, epsilon=0.2)
+METHOD = HIR.Settings(alpha=1.0, beta=0.001, epsilon=0.2)
 LR = 5e-4
 QUERIES, SAMPLES = 16, 4
 

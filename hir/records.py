@@ -12,7 +12,7 @@ class Example:
     query: str
     """Question text as the model reads it, options included; without the instruction."""
     targets: tuple[str, ...]
-    """Accepted answers, at least one. Only the verifier and supervised baselines may read them."""
+    """Accepted answers, at least one. Only feedback and supervised baselines may read them."""
     options: tuple[str, ...] = ()
     """Texts of the options (A), (B), ... in order; empty for a free answer."""
     lettered: bool = True
@@ -22,8 +22,22 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Feedback on one answer: all that a method which learns from feedback may know of the right one."""
+
+    correct: bool
+    """Whether the whole instruction is met."""
+    score: float
+    """How good the answer is, 0 to 1."""
+    met: tuple[bool, ...] = ()
+    """Which parts of the instruction are met, in their order; empty where it has none."""
+    note: str = ""
+    """Anything for the log."""
+
+
+@dataclass(frozen=True)
 class Rollout:
-    """One answer of the policy to one query, judged right or wrong."""
+    """One answer of the policy to one query, judged."""
 
     iteration: int
     query: str
@@ -33,12 +47,16 @@ class Rollout:
     """The answer as text."""
     output_ids: tuple[int, ...]
     """The answer as the sampled tokens, end token included if it came."""
-    correct: bool
-    """The feedback: all that a method which learns from feedback may know of the right answer."""
+    verdict: Verdict
     target: str
     """An accepted answer, for the log and for supervised baselines alone."""
     log_probs: tuple[float, ...] = ()
     """Log-probability of each token under the policy that sampled it, at temperature 1 and without cuts."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether it is right."""
+        return self.verdict.correct
 
 
 @dataclass(frozen=True)

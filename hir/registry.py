@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from hir.errors import UserError
@@ -48,30 +49,42 @@ class Registry(Generic[T]):
             if module.ispkg
         ]
         own = {module.name: f"{parent}.{module.name}.{room}" for module in rooms}
-        return {
-            **{module.name: f"{self.package}.{module.name}" for module in in_room if module.name != "base"},
-            **{name: module for name, module in own.items() if find_spec(module)},
-        }
+        here = {module.name: f"{self.package}.{module.name}" for module in in_room}
+        return {name: module for name, module in {**here, **own}.items() if _registers(module)}
 
     def names(self) -> list[str]:
         """Names of those in the project."""
         return sorted(self.modules())
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is one of that name: registered already, in a notebook say, or in a file."""
+        return name in self._entries or self._module(name) is not None
+
     def __getitem__(self, name: str) -> T:
         """The implementation; UserError if there is none of that name."""
-        module = self.modules().get(name, name)
-        dotted = "." in module and all(part.isidentifier() for part in module.split("."))
-        try:
-            found = dotted and find_spec(module)
-        except ModuleNotFoundError:  # a folder on the way is none
-            found = None
-        if not found:
-            raise UserError(
-                f"{self.key}={name}: {self.package} holds {', '.join(self.names())}, and no module is {name}"
-            )
-        importlib.import_module(module)
-        short = name.rpartition(".")[2]
+        short, module = name, self._module(name)
+        if name not in self._entries:
+            if module is None:
+                known = ", ".join(self.names())
+                raise UserError(f"{self.key}={name}: {self.package} holds {known}, and no module is {name}")
+            importlib.import_module(module)
+            short = name.rpartition(".")[2]
         if short not in self._entries:
             raise UserError(f"{self.key}={name}: its file registers nothing under {short!r}")
         entry: T = self._entries[short]
         return entry
+
+    def _module(self, name: str) -> str | None:
+        """Dotted module of a name, None where there is none."""
+        module = self.modules().get(name, name)
+        dotted = "." in module and all(part.isidentifier() for part in module.split("."))
+        try:
+            return module if dotted and find_spec(module) else None
+        except ModuleNotFoundError:  # a folder on the way is none
+            return None
+
+
+def _registers(module: str) -> bool:
+    """Whether there is such a file, and it registers something."""
+    spec = find_spec(module)
+    return bool(spec and spec.origin and "\n@register(" in Path(spec.origin).read_text(encoding="utf-8"))

@@ -20,7 +20,8 @@ import pytest
 
 from hir.config.load import load_config
 from hir.errors import UserError
-from hir.tools.compare.grid import parse_arguments
+from hir.tools.arguments import read_options
+from hir.tools.compare import Options, build_cells
 from tests.checkout import activated, copy_project
 from tests.command_line import ROOT
 
@@ -113,7 +114,7 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
             # Runs that the page speaks of do not exist here.
             load_config([word for word in words[2:] if not word.startswith(("resume=", "config="))])
         else:
-            parse_arguments(words[3:])
+            build_cells(*read_options(Options, words[4:], takes_settings=True))
     return len(commands)
 
 

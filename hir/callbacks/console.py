@@ -88,10 +88,10 @@ class ConsoleReport(Callback):
         lines = [
             f"[bold]task[/]    {task.name}: {len(task.train)} training queries, {len(task.validation)} "
             f"validation and {len(task.test)} test rows, none shared",
-            f"[bold]judge[/]   {escape(task.judging)}",
+            f"[bold]judge[/]   {escape(task.feedback.about(task.rows))}",
             f"[bold]model[/]   {name}, {self.num_weights / 1e6:.2f} M parameters, "
             f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
-            f"[bold]method[/]  {config.method.name}: {trainer.max_epochs} iterations of "
+            f"[bold]method[/]  {config.method['name']}: {trainer.max_epochs} iterations of "
             f"{data.num_queries} queries x {config.sampling.num_samples} samples and "
             f"{data.num_updates} updates of {config.training.batch_size} rows",
         ]

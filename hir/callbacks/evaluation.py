@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,9 @@ from torchmetrics import MeanMetric
 
 from hir.config.schema import EvaluationConfig
 from hir.distributed import gather, shard
-from hir.feedback.match import Verifier
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.base import Policy
 from hir.records import Example
-from hir.relabel.correctness import Instructions, render_prompt
+from hir.relabel.base import Relabel
 from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.module import HIRModule
@@ -32,22 +31,25 @@ class GreedyAnswer:
     correct: bool
 
 
+Asked = Callable[[Example], str]
+"""The instruction that a row is asked under."""
+
+
 def answer(
-    policy: Seq2SeqPolicy,
+    policy: Policy,
     sampler: Sampler,
-    verify: Verifier,
+    task: Task,
     rows: Sequence[Example],
-    instruction: str,
+    asked: Asked,
     stage: Stage = silent_stage,
 ) -> list[GreedyAnswer]:
-    """This rank's share of the rows answered greedily under an instruction."""
+    """This rank's share of the task's rows answered greedily, and judged."""
     share = shard(rows)
-    prompts = [render_prompt(instruction, row.query) for row in share]
-    outputs = sampler.greedy(prompts, stage("evaluation", len(share)))
-    texts = [policy.decode(ids) for ids in outputs]
+    prompts = [policy.render(asked(row), row.query) for row in share]
+    texts = [policy.decode(ids) for ids in sampler.greedy(prompts, stage("evaluation", len(share)))]
     return [
-        GreedyAnswer(row.query, row.targets[0], text, verify(row, text))
-        for row, text in zip(share, texts, strict=True)
+        GreedyAnswer(row.query, row.targets[0], text, verdict.correct)
+        for row, text, verdict in zip(share, texts, task.feedback(share, texts), strict=True)
     ]
 
 
@@ -60,16 +62,6 @@ def accuracy(answers: Sequence[GreedyAnswer], device: torch.device) -> float:
     return round(float(metric.compute()), 6)
 
 
-def evaluate(
-    policy: Seq2SeqPolicy, sampler: Sampler, verify: Verifier, rows: Sequence[Example], instruction: str
-) -> float:
-    """Share of the rows whose greedy answer under an instruction is right, 0 to 1.
-
-    Each rank answers its share of the rows once: no row is counted twice.
-    """
-    return accuracy(answer(policy, sampler, verify, rows, instruction), policy.device)
-
-
 class BigBenchEvaluation(Callback):
     """Evaluates the validation split and further tasks during a run, and the test split before and after it.
 
@@ -77,16 +69,16 @@ class BigBenchEvaluation(Callback):
 
     Args:
         config: how often.
-        instructions: p_correct and p_wrong.
+        relabel: has the goal and its opposite.
         task: the run's task.
         further: tasks whose test splits are evaluated beside it.
     """
 
     def __init__(
-        self, config: EvaluationConfig, instructions: Instructions, task: Task, further: Sequence[Task] = ()
+        self, config: EvaluationConfig, relabel: Relabel, task: Task, further: Sequence[Task] = ()
     ) -> None:
         self.config = config
-        self.instructions = instructions
+        self.phi = relabel
         self.task = task
         self.further = tuple(further)
         self.results: dict[str, float] = {}
@@ -103,7 +95,7 @@ class BigBenchEvaluation(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.base:  # a resumed run has it already
             start = time.perf_counter()
-            test = self._accuracy(trainer, pl_module, self.task, self.task.test, self.instructions.correct)
+            test = self._accuracy(trainer, pl_module, self.task, self.task.test, self.phi.goal)
             self.base = {"test/accuracy": test, **self._measure(trainer, pl_module)}
             self._keep_time(start)
 
@@ -120,7 +112,7 @@ class BigBenchEvaluation(Callback):
         start = time.perf_counter()
         if not self.results:  # the run ended early, by trainer.max_time say
             self.results = self._measure(trainer, pl_module)
-        answers = self._answer(trainer, pl_module, self.task, self.task.test, self.instructions.correct)
+        answers = self._answer(trainer, pl_module, self.task, self.task.test, self.phi.goal)
         self.test_accuracy = accuracy(answers, pl_module.device)
         self.test_answers = [given for share in gather([answers]) for given in share]
         self._keep_time(start)
@@ -130,30 +122,29 @@ class BigBenchEvaluation(Callback):
         self.seconds += self.latest_seconds
 
     def _measure(self, trainer: Trainer, module: LightningModule) -> dict[str, float]:
-        p_correct, p_wrong = self.instructions.correct, self.instructions.wrong
         rows = self.task.validation
-        right = self._accuracy(trainer, module, self.task, rows, p_correct)
-        wrong = self._accuracy(trainer, module, self.task, rows, p_wrong)
+        right = self._accuracy(trainer, module, self.task, rows, self.phi.goal)
+        wrong = self._accuracy(trainer, module, self.task, rows, self.phi.opposite)
         results = {
             "val/accuracy": right,
             "val/accuracy_p_wrong": wrong,
             "val/gap": round(right - wrong, 6),
         }
         for task in self.further:
-            results[f"{task.name}/accuracy"] = self._accuracy(trainer, module, task, task.test, p_correct)
+            results[f"{task.name}/accuracy"] = self._accuracy(trainer, module, task, task.test, self.phi.goal)
         return results
 
     def _accuracy(
-        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], instruction: str
+        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], asked: Asked
     ) -> float:
-        return accuracy(self._answer(trainer, module, task, rows, instruction), module.device)
+        return accuracy(self._answer(trainer, module, task, rows, asked), module.device)
 
     def _answer(
-        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], instruction: str
+        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], asked: Asked
     ) -> list[GreedyAnswer]:
         assert isinstance(module, HIRModule)
         with trainer.precision_plugin.forward_context():
-            return answer(module.policy, module.sampler, task.verify, rows, instruction, module.stage)
+            return answer(module.policy, module.sampler, task, rows, asked, module.stage)
 
     def state_dict(self) -> dict[str, object]:
         return {"base": self.base, "seconds": self.seconds}

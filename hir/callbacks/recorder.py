@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config.load import save_config
 from hir.config.schema import Config
 from hir.errors import UserError
+from hir.figures import Curve, curve_figure, image
 from hir.files import atomic_write, write_json, write_lines
 from hir.training.module import HIRModule
 
@@ -120,7 +122,7 @@ class RunRecorder(Callback):
             answers = [asdict(given) for given in self.evaluation.test_answers]
             write_lines(self.folder / "answers.jsonl", answers)
             write_json(self.folder / "summary.json", self.summary())
-            plot_learning_curve(self.history, self.config, self.folder / "learning_curve.png")
+            atomic_write(self.folder / "learning_curve.png", learning_curve(self.history, self.config))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         # A run that ends before its first iteration does leaves nothing to go on with, so it leaves nothing.
@@ -138,7 +140,7 @@ class RunRecorder(Callback):
         seconds = {**self.seconds, "evaluation": self.evaluation.seconds}
         return {
             "task": self.config.task.name,
-            "method": self.config.method.name,
+            "method": self.config.method["name"],
             "model": self.config.model.path or self.config.model.name,
             "seed": self.config.seed,
             "iterations": last["iteration"],
@@ -178,32 +180,16 @@ class RunRecorder(Callback):
         self.seconds = dict(state_dict["seconds"])
 
 
-def plot_learning_curve(history: list[dict[str, float]], config: Config, path: Path) -> None:
-    """Accuracy under both instructions and the share of right samples against samples drawn."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    title = f"{config.method.name} on {config.task.name}, {config.model.name}, seed {config.seed}"
-    curves = {
-        "val/accuracy": ("validation, with correct answer", "#1b6ca8", "-"),
-        "val/accuracy_p_wrong": ("validation, with wrong answer", "#c8553d", "-"),
-        "fraction_correct": ("samples while training", "#8a8a8a", ":"),
+def learning_curve(history: Sequence[Mapping[str, float]], config: Config) -> bytes:
+    """A PNG of accuracy under both instructions and of the share of right samples against samples drawn."""
+    names = {
+        "val/accuracy": "validation, with correct answer",
+        "val/accuracy_p_wrong": "validation, with wrong answer",
+        "fraction_correct": "samples while training",
     }
-    for name, (label, color, style) in curves.items():
-        points = [(row["samples"], row[name]) for row in history if name in row]
-        if points:
-            axes.plot(*zip(*points, strict=True), style, color=color, label=label, marker=".")
-    axes.axhline(history[0]["val/accuracy"], color="black", linewidth=0.8, linestyle="--", label="base")
-    axes.set(
-        xlabel="answers sampled",
-        ylabel="accuracy",
-        ylim=(-0.02, 1.02),
-        title=title.replace("$", r"\$"),  # which would begin a formula
-    )
-    axes.grid(alpha=0.25)
-    axes.legend(loc="best", frameon=False)
-    content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content)
-    atomic_write(path, content.getvalue())
+    curves = [
+        Curve(label, [(row["samples"], row[name]) for row in history if name in row])
+        for name, label in names.items()
+    ]
+    title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
+    return image(curve_figure(curves, title, base=history[0]["val/accuracy"]))

@@ -7,8 +7,8 @@ from functools import reduce
 from textwrap import fill
 from typing import Any
 
-from hir.config.keys import GROUPS, KEYS, SECTIONS
-from hir.config.load import group_files, merge_layers, to_dict
+from hir.config.keys import GROUPS, KEYS, SECTIONS, declared_settings
+from hir.config.load import ROOT, group_files, merge_layers, to_dict
 
 HEAD = """\
 usage: python train.py [group=name ...] [key=value ...]
@@ -28,6 +28,14 @@ NOTES = {
     "method": ", or a module of yours",
     "sampling": "t5 (the T5 family), generate (any model), or a module of yours",
 }
+
+SETTINGS = {
+    "task.settings": "tasks/generated",
+    "feedback": "feedback",
+    "relabel": "relabel",
+    "method": "methods",
+}
+"""Mappings whose keys are declared in the files of a room, each its own."""
 
 TAIL = """\
 Every argument of Lightning's Trainer works as trainer.NAME, such as trainer.devices=4.
@@ -59,6 +67,15 @@ def help_text() -> str:
         default = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines.append(_wrap(f"{key.name}  ({key.type_name}; default: {default})", 2, 6))
         lines.append(_wrap(key.meaning, 6, 6))
+    for section, room in SETTINGS.items():
+        for path in sorted((ROOT / "hir" / room).glob("*.py")):
+            if settings := declared_settings(path):
+                lines += ["", f"{section}.* where {section.partition('.')[0]}={path.stem}:"]
+            for name, kind, default, meaning in settings:
+                lines += [
+                    _wrap(f"{section}.{name}  ({kind}; default: {default})", 2, 6),
+                    _wrap(meaning, 6, 6),
+                ]
     return "\n".join([*lines, "", TAIL])
 
 

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from pathlib import Path
+from textwrap import dedent
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -67,7 +69,7 @@ def suggest(word: str, options: Iterable[str], prefix: str = "", cutoff: float =
 
 def _walk(section: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """Yield the dotted name, type and meaning of each section and each field."""
-    hints, meanings = get_type_hints(section), _meanings(section)
+    hints, meanings = get_type_hints(section), _meanings(_source(section))
     for field in fields(section):
         name, hint = prefix + field.name, hints[field.name]
         if is_dataclass(hint):
@@ -78,10 +80,27 @@ def _walk(section: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
             yield name, hint, meanings.get(field.name, "")
 
 
-def _meanings(section: type) -> dict[str, str]:
-    """The text under each field of a class, which Python itself does not keep."""
-    definition = ast.parse(inspect.getsource(section)).body[0]
+def declared_settings(path: Path) -> list[tuple[str, str, str, str]]:
+    """Name, type, default and meaning of the settings in a file of a method, say, which is not imported."""
+    classes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    return [
+        (field.target.id, ast.unparse(field.annotation), ast.unparse(field.value), meanings[field.target.id])
+        for definition in classes
+        if definition.name == "Settings"
+        for meanings in [_meanings(definition)]
+        for field in definition.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value
+    ]
+
+
+def _source(section: type) -> ast.ClassDef:
+    definition = ast.parse(dedent(inspect.getsource(section))).body[0]
     assert isinstance(definition, ast.ClassDef)
+    return definition
+
+
+def _meanings(definition: ast.ClassDef) -> dict[str, str]:
+    """The text under each field of a class, which Python itself does not keep."""
     found = {}
     for field, text in zip(definition.body, definition.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):

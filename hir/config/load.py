@@ -14,17 +14,19 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hir.config.keys import CHOICES, GROUPS, SECTIONS, Key, lookup, suggest
+from hir.config.keys import CHOICES, GROUPS, SECTIONS, Key, keys_of, lookup, suggest
 from hir.config.schema import Config, ConfigError, as_integer
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -208,7 +210,7 @@ def _read_arguments(argv: list[str]) -> Part:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not equals or not name:
             raise ConfigError(f"{argument!r} is not key=value: write for example training.lr=1e-4")
-        if name in SECTIONS and text.startswith("{"):  # W&B's nested parameters
+        if name in (*SECTIONS, *GROUPS) and text.startswith("{"):  # W&B's nested parameters
             part.lines.update(_flatten(_read_yaml(text), f"{name}."))
         elif name in CHOICES:
             part.files[name] = "" if text in NULLS and name not in GROUPS else text
@@ -267,6 +269,30 @@ def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
         OmegaConf.update(tree, name, _escape(value), merge=value != {})
     except OmegaConfBaseException as error:
         raise ConfigError(f"{name} must be {key.type_name}, not {value!r}") from error
+
+
+def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
+    """Settings as the dataclass of the file that they are for, their types and limits checked.
+
+    Args:
+        kind: the dataclass.
+        section: dotted key of the mapping that holds them.
+        values: of the mapping; "name" is no setting.
+
+    Raises:
+        ConfigError: one is unknown, of another type or beyond a limit.
+    """
+    keys, tree = keys_of(kind), OmegaConf.create()
+    OmegaConf.update(tree, section, OmegaConf.structured(kind))
+    for name, value in values.items():
+        if name in keys:
+            set_value(tree, keys[name], f"{section}.{name}", value)
+        elif name != "name":
+            hint = suggest(name, keys, f"{section}.") or f": there are {', '.join(keys) or 'none'}"
+            raise ConfigError(f"{section}.{name} is no setting of {values.get('name', 'this')}{hint}")
+    settings = OmegaConf.to_object(OmegaConf.select(tree, section))
+    assert isinstance(settings, kind)
+    return settings
 
 
 def _escape(value: Any) -> Any:

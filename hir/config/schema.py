@@ -150,9 +150,12 @@ class ModelConfig:
     """Longest prompt the encoder takes, in tokens."""
     overlong: Literal["cut", "refuse"] = "cut"
     """What happens to a longer prompt: cut (in its middle) or refuse."""
+    policy: str | None = None
+    """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; or a module of
+    yours; null: t5 where it can be had."""
     attention: str | None = None
-    """Attention implementation of transformers, such as eager or sdpa; null: the project's own for T5, which
-    packs the outputs to a prompt into one row of the decoder, and else transformers' default."""
+    """Attention implementation of transformers, such as eager or sdpa, for another policy than t5, which has
+    its own; null: the policy's choice."""
     dropout: float | None = None
     """Dropout rate in training; null: the checkpoint's own."""
     shard: bool = False
@@ -165,51 +168,6 @@ class ModelConfig:
         check(named, "model.path", "a folder or a hub name where model.name is not tiny", self.path)
         check_range("model", self, "[1, inf)", "max_input_tokens")
         check_range("model", self, "[0, 1)", "dropout")
-
-
-@dataclass
-class MethodConfig:
-    """Relabeling and loss: HIR's (Eq. 4 to 6 of the paper) and those of the methods it is compared with."""
-
-    name: str = "hir"
-    """File of hir/methods/ that is used."""
-    alpha: float = 1.0
-    """Weight of the contrastive instruction loss. hir"""
-    beta: float = 0.001
-    """Weight of the entropy term. hir, ppo"""
-    epsilon: float = 0.2
-    """Label smoothing of the supervised loss, and of hir's contrast. hir, farl, sft"""
-    contrast: Literal["negated", "set"] = "negated"
-    """negated: own against the opposite instruction; set: against all of instructions. hir"""
-    sub_output: Literal["none", "decoder", "encoder"] = "none"
-    """Sub-output relabeling: none, decoder (prefix stays in the decoder, as in the paper) or encoder (prefix
-    moves into the prompt, as in the reference code). hir"""
-    wrong_weight: float = 1.0
-    """Factor of the supervised loss on wrong rows. hir"""
-    unlikelihood: float = 0.0
-    """Weight of -log(1 - P) of wrong answers under p_correct, a mean over rows; 0 as in the paper. hir"""
-    clip: float = 0.2
-    """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip nor, in ppo, by a
-    value further than clip from the old one. ppo, grpo"""
-    kl: float = 0.0
-    """Weight of the KL divergence from the start weights, a penalty on the reward (ppo) or a term of the loss
-    (grpo); 0 keeps no copy of them. ppo, grpo"""
-    discount: float = 1.0
-    """Discount of rewards, each token. ppo"""
-    gae_lambda: float = 0.95
-    """Lambda of generalized advantage estimation: 0 trusts the values, 1 the rewards alone. ppo"""
-    value_weight: float = 0.1
-    """Weight of the value loss. ppo"""
-
-    def __post_init__(self) -> None:
-        check_range("method", self, "[0, inf)", "alpha", "beta", "wrong_weight", "unlikelihood")
-        check_range("method", self, "[0, inf)", "kl", "value_weight")
-        check_range("method", self, "[0, 1)", "epsilon")
-        check_range("method", self, "(0, 1)", "clip")
-        check_range("method", self, "[0, 1]", "discount", "gae_lambda")
-        rule = "0 with sub-output relabeling (method.sub_output), since a part of a wrong answer may be right"
-        whole = not self.unlikelihood or self.sub_output == "none"
-        check(whole, "method.unlikelihood", rule, self.unlikelihood)
 
 
 @dataclass
@@ -350,7 +308,15 @@ class Config:
     task: TaskConfig = field(default_factory=TaskConfig)
     instructions: InstructionConfig = field(default_factory=InstructionConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    method: MethodConfig = field(default_factory=MethodConfig)
+    feedback: dict[str, Any] = field(default_factory=lambda: {"name": None})
+    """Who judges answers. feedback.name is a file of hir/feedback/, or a module of yours, or null for the
+    task's own judge; all else are settings of that file."""
+    relabel: dict[str, Any] = field(default_factory=lambda: {"name": "correctness"})
+    """Which instruction an answer is trained under. relabel.name is a file of hir/relabel/, or a module of
+    yours; all else are settings of that file."""
+    method: dict[str, Any] = field(default_factory=lambda: {"name": "hir"})
+    """Training rows and loss. method.name is a file of hir/methods/, or a module of yours; all else are
+    settings of that file, listed below, and those of another file are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

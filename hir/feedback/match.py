@@ -1,4 +1,4 @@
-"""Judges: whether an output is a right answer to a row.
+"""Match: feedback that compares an output with the targets of its row, and the judges that it may ask.
 
 A judge gives nothing for an answer inside a longer output, and credits another way of writing an answer only
 where it could mean nothing else: what it wrongly accepts, training will find.
@@ -10,11 +10,13 @@ import functools
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 
-from hir.records import Example
+from hir.records import Example, Verdict
 
 Verifier = Callable[[Example, str], bool]
+"""Whether an output is a right answer to a row."""
 
 MAX_OPTIONS = 26 + 26 * 26
 _LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
@@ -117,6 +119,32 @@ def multiple_choice(example: Example, output: str) -> bool:
         return choice in right.values()
     answer = normalise_answer(output)
     return answer != "" and any(answer == normalise_answer(t) for t, named in right.items() if named is None)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Feedback that asks a judge about one output after the other: right is 1, wrong 0."""
+
+    verify: Verifier
+
+    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        verdicts = [self.verify(row, output) for row, output in zip(rows, outputs, strict=True)]
+        return [Verdict(correct, float(correct)) for correct in verdicts]
+
+    def about(self, rows: Sequence[Example]) -> str:
+        """How the rows are judged: "choice of 2 to 5 options", "number", "exact match".
+
+        "by text" is added where no letters name the options; a judge of a task's own goes by its name.
+        """
+        if self.verify not in (exact_match, multiple_choice):
+            return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
+        sizes = sorted({len(row.options) for row in rows if row.options})
+        if not sizes:
+            numbers = rows and all(any(map(is_number, row.targets)) for row in rows)
+            return "number" if numbers else "exact match"
+        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        by = "" if any(row.lettered for row in rows if row.options) else " by text"
+        return f"choice of {span} options{by}{'' if all(row.options for row in rows) else ' or exact match'}"
 
 
 def _without_prompt_cue(text: str) -> str:

@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from hir.config.schema import MethodConfig
+from hir.config.load import read_settings
 from hir.losses import by_row, chosen_log_probs, smoothed_nll, token_log_probs
 from hir.policies.base import Batch, Output, Policy
 from hir.records import Rollout, TrainingExample
 from hir.registry import Registry
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
-class Method(Protocol):
+class Method:
     """How rollouts become training rows, and the loss on a batch of those.
 
     A method that has weights of its own is an nn.Module too: they are trained and saved with the policy's.
-    One with ``on_policy = True`` is refused where it would be trained on more than what was just sampled, and
-    one with ``min_samples`` where a query has fewer answers.
+
+    Args:
+        config: the method's settings.
+        relabel: what instruction an answer fits.
+        policy: the language model.
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None: ...
+    on_policy: ClassVar[bool] = False
+    """Whether it learns from what was just sampled alone; settings under which it would not are refused."""
+    min_samples: ClassVar[int] = 1
+    """Least answers to a query."""
+    asks_policy: ClassVar[bool] = False
+    """Whether ``relabel`` asks the policy, which must then be whole on each device."""
+
+    @dataclass
+    class Settings:
+        """What it can be told (``method.*``)."""
+
+    def __init__(self, config: Any, relabel: Relabel, policy: Policy) -> None:
+        self.config = config
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The instruction that the method trains this answer under, None where it does not; for the log."""
-        ...
+        raise NotImplementedError
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """Training rows made from judged answers, all samples of a query together."""
-        ...
+        raise NotImplementedError
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise, and its terms by name for the log."""
-        ...
+        raise NotImplementedError
 
 
 def label_log_probs(outputs: Iterable[tuple[Batch, Output]]) -> list[tuple[float, ...]]:
@@ -61,6 +77,7 @@ METHODS: Registry[type[Method]] = Registry(__package__, "method.name")
 register = METHODS.register
 
 
-def build_method(config: MethodConfig, instructions: Instructions, policy: Policy) -> Method:
-    """The method of hir/methods/<config.name>.py; UserError if there is none."""
-    return METHODS[config.name](config, instructions, policy)
+def build_method(config: Mapping[str, Any], relabel: Relabel, policy: Policy) -> Method:
+    """The method that ``method.name`` names, with its settings; UserError if there is none."""
+    kind = METHODS[config["name"]]
+    return kind(read_settings(kind.Settings, "method", config), relabel, policy)

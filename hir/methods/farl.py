@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from hir.config.schema import MethodConfig
-from hir.methods.base import register, supervised_loss
+from hir.config.schema import check_range
+from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
 
 
 @register("farl")
-class FARL:
-    """L = label-smoothed cross entropy of right answers under p_correct, a mean over tokens.
+class FARL(Method):
+    """L = label-smoothed cross entropy of right answers under the goal, a mean over tokens.
 
     Source: Zhang et al. 2023, arXiv 2302.05206, where it is the baseline that filters by the final answer.
     The paper says no more of it; here it shares all else with HIR (sampling, window, label smoothing) and
     lacks what HIR adds: wrong answers with their instruction, the contrast and the entropy term.
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
-        self.config = config
-        self.instructions = instructions
+    @dataclass
+    class Settings:
+        epsilon: float = 0.2
+        """Label smoothing."""
+
+        def __post_init__(self) -> None:
+            check_range("method", self, "[0, 1)", "epsilon")
 
     def instruction(self, rollout: Rollout) -> str | None:
-        """p_correct for a right answer, None for any other; an empty answer teaches nothing."""
-        return self.instructions.correct if rollout.correct and rollout.output_ids else None
+        """The goal for a right answer, None for any other; an empty answer teaches nothing."""
+        return rollout.instruction if rollout.correct and rollout.output_ids else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a right answer."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
 from torch import Tensor
 
-from hir.config.schema import MethodConfig
+from hir.config.schema import check_range
 from hir.losses import (
     chosen_log_probs,
     clipped_policy_loss,
@@ -19,14 +19,14 @@ from hir.losses import (
     row_means,
     token_log_probs,
 )
-from hir.methods.base import label_log_probs, register
+from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("grpo")
-class GRPO:
+class GRPO(Method):
     """L = mean over rows of the mean over tokens of [clipped policy loss + kl * KL estimate].
 
     Source: Shao et al. 2024, arXiv 2402.03300, Eq. 3 and 4, with outcome supervision: the reward, 1 for a
@@ -39,10 +39,22 @@ class GRPO:
     the others more often; the paper keeps them, DAPO (arXiv 2503.14476) samples others in their place.
     """
 
+    @dataclass
+    class Settings:
+        clip: float = 0.2
+        """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip."""
+        kl: float = 0.0
+        """Weight of the KL divergence from the start weights; 0 keeps no copy. DeepSeekMath: 0.04, against a
+        reward model that can be fooled."""
+
+        def __post_init__(self) -> None:
+            check_range("method", self, "[0, inf)", "kl")
+            check_range("method", self, "(0, 1)", "clip")
+
     on_policy = True
     min_samples = 2
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         self.config = config
         self.outputs = policy.outputs
         self.reference = policy.frozen() if config.kl else None

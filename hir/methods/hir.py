@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
-from hir.config.schema import MethodConfig
+from hir.config.schema import check, check_range
 from hir.losses import (
     chosen_log_probs,
     contrastive_instruction_loss,
@@ -18,14 +20,14 @@ from hir.losses import (
     token_log_probs,
     unlikelihood,
 )
-from hir.methods.base import register
+from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("hir")
-class HIR:
+class HIR(Method):
     """L = L_supervise + alpha L_contrastive + beta L_entropy on relabeled rollouts (Eq. 4 to 6).
 
     Departures from the paper: log-probabilities are means over tokens, as in the reference code; the contrast
@@ -34,14 +36,39 @@ class HIR:
     vanishes where the policy is sure of a wrong answer, and an answer never sampled is never found right.
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    @dataclass
+    class Settings:
+        alpha: float = 1.0
+        """Weight of the contrastive instruction loss."""
+        beta: float = 0.001
+        """Weight of the entropy term."""
+        epsilon: float = 0.2
+        """Label smoothing of the supervised loss and of the contrast."""
+        contrast: Literal["negated", "set"] = "negated"
+        """negated: own against the opposite instruction; set: against all of instructions."""
+        sub_output: Literal["none", "decoder", "encoder"] = "none"
+        """Sub-output relabeling: none, decoder (prefix stays in the decoder, the paper's) or encoder (prefix
+        moves into the prompt, as in the reference code)."""
+        wrong_weight: float = 1.0
+        """Factor of the supervised loss on wrong rows."""
+        unlikelihood: float = 0.0
+        """Weight of -log(1 - P) of wrong answers under the goal, a mean over rows; 0 as in the paper."""
+
+        def __post_init__(self) -> None:
+            check_range("method", self, "[0, inf)", "alpha", "beta", "wrong_weight", "unlikelihood")
+            check_range("method", self, "[0, 1)", "epsilon")
+            rule = "0 with method.sub_output, since a part of a wrong answer may be right"
+            whole = not self.unlikelihood or self.sub_output == "none"
+            check(whole, "method.unlikelihood", rule, self.unlikelihood)
+
+    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         self.config = config
-        self.instructions = instructions
+        self.phi = relabel
         self.decode = policy.decode
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The one that the answer fits; an empty answer teaches nothing."""
-        return self.instructions.relabel(rollout.correct) if rollout.output_ids else None
+        return self.phi.instruction(rollout) if rollout.output_ids else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a rollout, under the instruction its answer fits."""
@@ -53,13 +80,8 @@ class HIR:
 
     def _relabel(self, rollout: Rollout, instruction: str, rng: random.Random) -> TrainingExample:
         contrast: tuple[str, ...] = ()
-        if not (self.config.alpha or self.config.unlikelihood):
-            pass
-        elif self.config.contrast == "negated":
-            contrast = (self.instructions.negate(instruction),)
-        else:
-            everything = (self.instructions.correct, self.instructions.wrong, *self.instructions.others)
-            contrast = tuple(other for other in dict.fromkeys(everything) if other != instruction)
+        if self.config.alpha or self.config.unlikelihood:
+            contrast = self.phi.contrast(rollout)[: 1 if self.config.contrast == "negated" else None]
         prefix_ids, output_ids, prompt_suffix = self._sub_output(rollout.output_ids, rng)
         return TrainingExample(
             iteration=rollout.iteration,
@@ -99,7 +121,7 @@ class HIR:
             loss = loss + self.config.alpha * contrast
             terms["contrast"] = contrast.detach()
         if self.config.unlikelihood:
-            # Of a wrong row's other instructions p_correct is the first.
+            # Of a wrong row's other instructions the goal is the first.
             costs = unlikelihood(row_sums(chosen[1], rows, len(weights)))
             unlikely = (costs * ~batch["correct"]).mean()
             loss = loss + self.config.unlikelihood * unlikely

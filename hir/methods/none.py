@@ -8,24 +8,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hir.config.schema import MethodConfig
-from hir.methods.base import register
+from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
 
 
 @register("none")
-class NoTraining:
+class NoTraining(Method):
     """L = 0: the row "no training" of HIR's paper (Zhang et al. 2023, arXiv 2302.05206).
 
     The loss hangs on no weight, so no weight has a gradient, and an optimizer passes by weights without one:
     they stay what they were, bit for bit, whatever the learning rate and the weight decay. (With gradients of
     zero, AdamW's weight decay would still shrink them.)
     """
-
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
-        pass
 
     def instruction(self, rollout: Rollout) -> str | None:
         """None: no answer is trained on."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from hir.config.schema import MethodConfig
+from hir.config.schema import check_range
 from hir.losses import (
     by_row,
     chosen_log_probs,
@@ -20,14 +20,14 @@ from hir.losses import (
     token_log_probs,
     whiten,
 )
-from hir.methods.base import label_log_probs, register
+from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("ppo")
-class PPO(nn.Module):
+class PPO(nn.Module, Method):
     """L = clipped policy loss + value_weight * clipped value loss - beta * entropy, means over tokens.
 
     Sources: Schulman et al. 2017, arXiv 1707.06347 (Eq. 7 and 9); generalized advantage estimation, Schulman
@@ -41,10 +41,31 @@ class PPO(nn.Module):
     An answer cut at its greatest length counts as ended. Departure: kl is constant, not controlled.
     """
 
+    @dataclass
+    class Settings:
+        beta: float = 0.001
+        """Weight of the entropy term."""
+        clip: float = 0.2
+        """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip, nor by a
+        value further than clip from the old one."""
+        kl: float = 0.01
+        """Weight of the KL divergence from the start weights, a penalty on the reward; 0: no copy of them."""
+        discount: float = 1.0
+        """Discount of rewards, each token."""
+        gae_lambda: float = 0.95
+        """Lambda of generalized advantage estimation: 0 trusts the values, 1 the rewards alone."""
+        value_weight: float = 0.1
+        """Weight of the value loss."""
+
+        def __post_init__(self) -> None:
+            check_range("method", self, "[0, inf)", "beta", "kl", "value_weight")
+            check_range("method", self, "(0, 1)", "clip")
+            check_range("method", self, "[0, 1]", "discount", "gae_lambda")
+
     on_policy = True
     asks_policy = True  # relabel asks the live value function
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         super().__init__()
         self.config = config
         self.value_head = nn.Linear(policy.hidden_size, 1)

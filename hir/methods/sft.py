@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from hir.config.schema import MethodConfig
-from hir.methods.base import register, supervised_loss
+from hir.config.schema import check_range
+from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.relabel.base import Relabel
 
 
 @register("sft")
-class SFT:
-    """L = label-smoothed cross entropy of a query's target under p_correct, a mean over tokens.
+class SFT(Method):
+    """L = label-smoothed cross entropy of a query's target under the goal, a mean over tokens.
 
     An upper reference and no competitor: it reads the targets, which a method that learns from right/wrong
     feedback never sees. It is given the queries that the others are given; the answers sampled to them are
     logged and not trained on. HIR's paper has it as fine-tuning (Zhang et al. 2023, arXiv 2302.05206).
     """
 
-    def __init__(self, config: MethodConfig, instructions: Instructions, policy: Policy) -> None:
+    @dataclass
+    class Settings:
+        epsilon: float = 0.0
+        """Label smoothing; HIR's would only blunt labels that are known to be right."""
+
+        def __post_init__(self) -> None:
+            check_range("method", self, "[0, 1)", "epsilon")
+
+    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         self.config = config
-        self.instructions = instructions
         self.encode_answer = policy.encode_answer
 
     def instruction(self, rollout: Rollout) -> str | None:
@@ -38,7 +46,7 @@ class SFT:
             TrainingExample(
                 iteration=rollout.iteration,
                 query=query,
-                instruction=self.instructions.correct,
+                instruction=rollout.instruction,
                 output_ids=self.encode_answer(rollout.target),
                 correct=True,
             )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
-from hir.records import TrainingExample
+from hir.records import TOKEN_VALUES, TrainingExample
+from hir.registry import Registry
 
 Batch = Mapping[str, Any]
 """B rows with N trained tokens in all: ``labels`` (N,), the tokens, and ``rows`` (N,), the row of each;
@@ -28,7 +30,17 @@ class Policy(Protocol):
     """The language model as a method sees it."""
 
     @property
-    def hidden_size(self) -> int: ...
+    def hidden_size(self) -> int:
+        """Width D of the states that logits are made of."""
+        ...
+
+    def render(self, instruction: str, query: str, prefix: str = "") -> str:
+        """The prompt of a query under an instruction; it may hold the start of the answer."""
+        ...
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each rendered prompt."""
+        ...
 
     def __call__(self, batch: Batch) -> Output: ...
 
@@ -56,3 +68,35 @@ class Policy(Protocol):
     def encode_answer(self, text: str) -> tuple[int, ...]:
         """Tokens that a perfect policy would have sampled for ``text``, end token last."""
         ...
+
+
+POLICIES: Registry[Any] = Registry(__package__, "model.policy")
+"""By name, the class of a policy: ``kind(model, tokenizer, max_input_tokens)``."""
+register = POLICIES.register
+
+
+def row_tensors(rows: Sequence[TrainingExample]) -> dict[str, Tensor]:
+    """What of B rows methods read: see ``Batch``."""
+    return {
+        "labels": torch.tensor([token for row in rows for token in row.output_ids]),
+        "rows": torch.tensor([i for i, row in enumerate(rows) for _ in row.output_ids]),
+        "weights": torch.tensor([row.weight for row in rows]),
+        "correct": torch.tensor([row.correct for row in rows]),
+        **{
+            name: torch.tensor([value for row in rows for value in getattr(row, name)])
+            for name in TOKEN_VALUES
+            if getattr(rows[0], name)
+        },
+    }
+
+
+def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Right-padded (B, longest) long tensor."""
+    longest = max(len(sequence) for sequence in sequences)
+    return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])
+
+
+def token_mask(sequences: Sequence[Sequence[int]]) -> Tensor:
+    """(B, longest): 1 at tokens, 0 at padding."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()

@@ -12,15 +12,12 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers.activations import NewGELUActivation
-from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hir.config.schema import LoraConfig, ModelConfig
 from hir.errors import UserError
+from hir.policies.base import POLICIES
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.t5 import attention
 
 LOADING_ERRORS = (
     OSError,
@@ -61,7 +58,9 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             )
         if config.dropout is not None:
             model_config.dropout_rate = config.dropout
-        shared = attention.NAME if model_config.model_type in attention.FAMILY else None
+        # The T5 family has a policy of its own, of the same numbers; it needs its own attention.
+        fast = model_config.model_type in ("t5", "mt5") and not config.attention
+        kind = POLICIES[config.policy or ("t5" if fast else "seq2seq")]
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         if tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys() <= {"\u2581"}:
             # transformers makes one up where it finds no file; ByT5's needs none.
@@ -72,7 +71,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
                 path,
                 config=model_config,
                 dtype=torch.float32,
-                attn_implementation=config.attention or shared,
+                attn_implementation=config.attention or kind.attention,
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,  # refused below, in one line
                 output_loading_info=True,
@@ -95,15 +94,11 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
         if not isinstance(getattr(model.config, name, None), int):
             raise UserError(f"model.path={path}: config.json has no {name}")
-    for module in model.modules():
-        if isinstance(getattr(module, "act", None), NewGELUActivation):
-            # FLAN-T5's activation in one kernel; transformers writes it out in eight.
-            module.act = nn.GELU(approximate="tanh")
-        elif type(module) is T5LayerNorm:
-            module.__class__ = RMSNorm
+    kind.prepare(model)
     if config.lora.r:
         model = add_lora(model, config.lora)
-    return Seq2SeqPolicy(model, tokenizer, config.max_input_tokens)
+    policy: Seq2SeqPolicy = kind(model, tokenizer, config.max_input_tokens)
+    return policy
 
 
 @contextmanager
@@ -139,37 +134,3 @@ def add_lora(model: Any, config: LoraConfig) -> Any:
         return peft.get_peft_model(model, settings)
     except ValueError as error:
         raise UserError(f"model.lora.target_modules: {str(error).splitlines()[0]}") from error
-
-
-class RMSNorm(T5LayerNorm):
-    """T5's norm, the same numbers, with a backward pass of its own: fewer passes through memory."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        normed: Tensor = _RMSNorm.apply(hidden, self.weight, self.variance_epsilon)
-        return normed
-
-
-class _RMSNorm(torch.autograd.Function):
-    """y = x w / rms(x). With u = x / rms(x) and h = g w: dx = (h - u mean(h u)) / rms(x), dw = sum(g u)."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        given, dtype = hidden.dtype, torch.promote_types(hidden.dtype, torch.float32)
-        hidden = hidden.to(dtype)
-        scale = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).square_()
-        scale = scale.div_(hidden.shape[-1]).add_(epsilon).rsqrt_()
-        unit = hidden * scale
-        ctx.save_for_backward(unit, scale, weight)
-        ctx.dtype = given
-        half = weight.dtype in (torch.float16, torch.bfloat16)
-        normed: Tensor = (unit * weight).to(weight.dtype if half else dtype)
-        return normed
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        unit, scale, weight = ctx.saved_tensors
-        inner = gradient * weight
-        along = (inner * unit).mean(-1, keepdim=True)
-        of_hidden = inner.addcmul_(unit, along, value=-1).mul_(scale)
-        of_weight = (gradient * unit).flatten(0, -2).sum(0)
-        return of_hidden.to(ctx.dtype), of_weight.to(weight.dtype), None

@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
+from transformers import LogitsProcessor
 
-from hir.policies.base import Batch, Output
+from hir.policies.base import Batch, Output, padded, register, row_tensors, token_mask
 from hir.policies.escape import TextEscape
-from hir.records import TOKEN_VALUES, TrainingExample
-from hir.relabel.correctness import render_prompt
-from hir.t5 import attention
-from hir.t5.packing import MAX_PACK, Packs, buckets, pack, padded, token_mask
+from hir.records import TrainingExample
 
 MAX_CACHED_PROMPTS = 20_000
 SCORED_ROWS = 128
 
 
+def render_prompt(instruction: str, query: str, prefix: str = "") -> str:
+    """The encoder's input: instruction, "Q:" and the query, "A:" and, if given, the start of the answer."""
+    return f"{instruction}\nQ: {query}\nA:{' ' + prefix if prefix else ''}"
+
+
+@register("seq2seq")
 class Seq2SeqPolicy(nn.Module):
     """An encoder-decoder language model and its tokenizer.
 
@@ -35,14 +39,20 @@ class Seq2SeqPolicy(nn.Module):
             the instruction at its start and the question with the answer cue at its end stay.
     """
 
+    attention: ClassVar[str | None] = None
+    """Name of the attention that the model is loaded with; None for transformers' choice."""
+
+    @staticmethod
+    def prepare(model: Any) -> None:
+        """What is done to a model when it is loaded, before adapters are put on it."""
+
     def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int = 512) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
         self.text = TextEscape(tokenizer)
         self.max_input_tokens = max_input_tokens
-        self.cuts_batches = True
-        """False: a batch is one bucket, so that each layer is called once for it, on all devices alike."""
+        self._root: tuple[nn.Module, ...] = ()
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
@@ -53,9 +63,27 @@ class Seq2SeqPolicy(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def root(self) -> Any:
+        """The module that holds the weights: the model, or what a strategy that shards them put around it."""
+        return self._root[0] if self._root else self.model
+
+    def set_root(self, module: nn.Module) -> None:
+        """Tell the policy what a strategy put around it."""
+        self._root = (module,)  # in a tuple, which makes it no part of the policy
+
+    @property
+    def sharded(self) -> bool:
+        """Whether no device holds all weights."""
+        return isinstance(self.root, FullyShardedDataParallel)
+
+    @property
     def hidden_size(self) -> int:
         """Width D of the decoder's states."""
         return int(self.model.config.hidden_size)
+
+    def render(self, instruction: str, query: str, prefix: str = "") -> str:
+        """See ``render_prompt``."""
+        return render_prompt(instruction, query, prefix)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text, end token last, whatever their number."""
@@ -93,63 +121,43 @@ class Seq2SeqPolicy(nn.Module):
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
         return padded(sequences, self.pad_id).to(self.device), token_mask(sequences).to(self.device)
 
-    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
-        """A batch of B rows under K instructions, the rows' own first, on the CPU; a prompt is in it once.
-
-        ``input_ids``, the P prompts by length, in buckets (P_i, S_i) of like length; ``attention_mask``
-        (P, S); ``packs``, what the decoder reads; ``places`` (K, N), where the N trained tokens stand among
-        its states; and what methods read: ``labels`` and ``rows`` (N,), ``weights`` and ``correct`` (B,),
-        and the rows' values a token.
-        """
-        prompts = [
-            render_prompt(instruction, row.query, row.prompt_suffix)
+    def prompts_of(self, rows: Sequence[TrainingExample]) -> list[str]:
+        """The K x B prompts of B rows under K instructions: all rows under their own, then the contrasts."""
+        return [
+            self.render(instruction, row.query, row.prompt_suffix)
             for instructions in zip(*((row.instruction, *row.contrast) for row in rows), strict=True)
             for instruction, row in zip(instructions, rows, strict=True)
         ]
-        distinct = list(dict.fromkeys(prompts))
-        ids = dict(zip(distinct, self.encode(distinct), strict=True))
-        distinct.sort(key=lambda prompt: len(ids[prompt]))
-        number = {prompt: i for i, prompt in enumerate(distinct)}
-        encoded = [ids[prompt] for prompt in distinct]
+
+    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
+        """A batch of B rows under K instructions, the rows' own first, on the CPU; a prompt is in it once.
+
+        ``input_ids`` and ``attention_mask`` (P, S), the prompts; ``prompts`` (K, B), the number of that which
+        a row reads; ``decoder_input_ids`` (B, T); ``places`` (N,), where the trained tokens stand in B * T;
+        and what methods read.
+        """
+        prompts = self.prompts_of(rows)
+        distinct = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+        encoded = self.encode(list(distinct))
         inputs = [[self.start_id, *row.prefix_ids, *row.output_ids[:-1]] for row in rows]
-        packs, starts = pack(
-            inputs * (len(prompts) // len(rows)),
-            [number[prompt] for prompt in prompts],
-            self.pad_id,
-            MAX_PACK if self._packs_outputs else 0,
-            self.cuts_batches,
-        )
-        # Where the trained tokens stand in the input of their row.
+        width = max(map(len, inputs))
         trained = [range(len(row.prefix_ids), len(ids)) for row, ids in zip(rows, inputs, strict=True)]
         return {
-            "input_ids": [padded(bucket, self.pad_id) for bucket in buckets(encoded, self.cuts_batches)],
+            "input_ids": padded(encoded, self.pad_id),
             "attention_mask": token_mask(encoded),
-            "packs": packs,
-            "places": torch.tensor(
-                [start + i for n, start in enumerate(starts) for i in trained[n % len(rows)]]
-            ).view(len(prompts) // len(rows), -1),
-            "labels": torch.tensor([token for row in rows for token in row.output_ids]),
-            "rows": torch.tensor([i for i, row in enumerate(rows) for _ in row.output_ids]),
-            "weights": torch.tensor([row.weight for row in rows]),
-            "correct": torch.tensor([row.correct for row in rows]),
-            **{
-                name: torch.tensor([value for row in rows for value in getattr(row, name)])
-                for name in TOKEN_VALUES
-                if getattr(rows[0], name)
-            },
+            "prompts": torch.tensor([distinct[prompt] for prompt in prompts]).view(-1, len(rows)),
+            "decoder_input_ids": padded(inputs, self.pad_id),
+            "places": torch.tensor([b * width + i for b, places in enumerate(trained) for i in places]),
+            **row_tensors(rows),
         }
 
     def forward(self, batch: Batch) -> Output:
         """Each prompt is encoded once; logits are made for trained tokens alone."""
-        mask = batch["attention_mask"]
-        states, masks = [], mask.split([len(bucket) for bucket in batch["input_ids"]])
-        for bucket, bucket_mask in zip(batch["input_ids"], masks, strict=True):
-            length = bucket.shape[1]
-            encoded = self._encode(bucket, bucket_mask[:, :length])
-            states.append(F.pad(encoded, (0, 0, 0, mask.shape[1] - length)))
-        prompts = torch.cat(states)
-        decoded = torch.cat([self._decode(prompts, mask, packs).flatten(0, 1) for packs in batch["packs"]])
-        hidden = decoded[batch["places"]]
+        encoded = self._encode(batch["input_ids"], batch["attention_mask"])
+        number, inputs = batch["prompts"].flatten(), batch["decoder_input_ids"]
+        copies = len(batch["prompts"])
+        decoded = self._decode(inputs.repeat(copies, 1), encoded[number], batch["attention_mask"][number])
+        hidden = decoded.view(copies, inputs.numel(), -1)[:, batch["places"]]
         return Output(self._logits(hidden), hidden)
 
     def _encode(self, input_ids: Tensor, mask: Tensor) -> Tensor:
@@ -158,14 +166,14 @@ class Seq2SeqPolicy(nn.Module):
         hidden: Tensor = encoder(input_ids=input_ids, attention_mask=mask, **self._shared())[0]
         return hidden
 
-    def _decode(self, prompts: Tensor, mask: Tensor, packs: Packs) -> Tensor:
-        """Hidden states (R, T, D) of R packs under prompts (P, S, D)."""
+    def _decode(self, input_ids: Tensor, encoded: Tensor, mask: Tensor, **arguments: Any) -> Tensor:
+        """Hidden states (R, T, D) of the decoder for its input (R, T) and each row's prompt (R, S, D)."""
         hidden: Tensor = self.model.get_decoder()(
-            input_ids=packs.input_ids,
-            encoder_hidden_states=prompts[packs.prompts],
-            encoder_attention_mask=mask[packs.prompts],
+            input_ids=input_ids,
+            encoder_hidden_states=encoded,
+            encoder_attention_mask=mask,
             use_cache=False,
-            **self._shared(packs.segments),
+            **arguments,
         )[0]
         return hidden
 
@@ -178,13 +186,30 @@ class Seq2SeqPolicy(nn.Module):
         bias = getattr(self.model, "final_logits_bias", None)  # BART's
         return logits if bias is None else logits + bias
 
-    @property
-    def _packs_outputs(self) -> bool:
-        return bool(self.model.config._attn_implementation == attention.NAME)
+    def _shared(self) -> dict[str, Any]:
+        """Further arguments of the encoder."""
+        return {}
 
-    def _shared(self, segments: Tensor | None = None) -> dict[str, Any]:
-        """The argument that transformers hands down to the project's attention, where that is used."""
-        return {"shared": attention.Shared(segments)} if self._packs_outputs else {}
+    @torch.no_grad()
+    def generate(
+        self, encoded: Sequence[Sequence[int]], **options: Any
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """Tokens and their log-probabilities by transformers' generate, R rows padded on the right.
+
+        Args:
+            encoded: tokens of the prompts.
+            options: of generate; with num_return_sequences the rows of a prompt stand together.
+        """
+        input_ids, attention_mask = self.pad(encoded)
+        log_probs = LogProbs()
+        output = self.model.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            num_beams=1,
+            logits_processor=[log_probs],
+            **options,
+        )
+        return output[:, 1:].tolist(), log_probs.of(output).tolist()  # position 0 is the start token
 
     def outputs(
         self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
@@ -222,3 +247,25 @@ class Seq2SeqPolicy(nn.Module):
         """torch.compile what ``forward`` calls; the model that is sampled from and saved stays as it is."""
         self._encode = torch.compile(self._encode, dynamic=True)  # type: ignore[method-assign]
         self._decode = torch.compile(self._decode, dynamic=True)  # type: ignore[method-assign]
+
+
+class LogProbs(LogitsProcessor):
+    """Notes the log-probability of each token that generate chooses, before its own processors change it."""
+
+    def __init__(self) -> None:
+        self._chosen: list[Tensor] = []
+        self._latest: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self._note(input_ids)
+        self._latest = scores.float().log_softmax(-1)
+        return scores
+
+    def _note(self, input_ids: Tensor) -> None:
+        if self._latest is not None:
+            self._chosen.append(self._latest.gather(-1, input_ids[:, -1:]))
+
+    def of(self, output: Tensor) -> Tensor:
+        """(R, T) log-probabilities of all tokens of ``output`` (R, 1 + T) but the start token."""
+        self._note(output)
+        return torch.cat(self._chosen, dim=1)

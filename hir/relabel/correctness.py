@@ -1,27 +1,35 @@
-"""The goals as text, and the prompt that holds one."""
+"""The paper's relabeling: an answer is right or wrong, and each has its instruction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Instructions:
-    """p_correct, p_wrong and any further instructions to contrast with."""
-
-    correct: str
-    wrong: str
-    others: tuple[str, ...] = ()
-
-    def relabel(self, correct: bool) -> str:
-        """The script phi of the paper: the instruction that an answer judged ``correct`` fits."""
-        return self.correct if correct else self.wrong
-
-    def negate(self, instruction: str) -> str:
-        """The opposite of p_correct or p_wrong."""
-        return self.wrong if instruction == self.correct else self.correct
+from hir.config.schema import InstructionConfig
+from hir.records import Example, Rollout
+from hir.relabel.base import register
 
 
-def render_prompt(instruction: str, query: str, suffix: str = "") -> str:
-    """The encoder's input: instruction, "Q:" and the query, "A:" and, if given, the start of the answer."""
-    return f"{instruction}\nQ: {query}\nA:{' ' + suffix if suffix else ''}"
+@register("correctness")
+class Correctness:
+    """p_correct for right answers, p_wrong for wrong ones; the contrast is the other, then any further."""
+
+    @dataclass
+    class Settings:
+        """None."""
+
+    def __init__(self, instructions: InstructionConfig, config: Settings | None = None) -> None:
+        self.correct, self.wrong = instructions.correct, instructions.wrong
+        self.texts = tuple(dict.fromkeys((self.correct, self.wrong, *instructions.others)))
+
+    def goal(self, row: Example) -> str:
+        return self.correct
+
+    def opposite(self, row: Example) -> str:
+        return self.wrong
+
+    def instruction(self, rollout: Rollout) -> str | None:
+        return self.correct if rollout.correct else self.wrong
+
+    def contrast(self, rollout: Rollout) -> tuple[str, ...]:
+        own = self.instruction(rollout)
+        return tuple(text for text in self.texts if text != own)

@@ -30,10 +30,9 @@ class Answer(NamedTuple):
 
 
 def make_answer(policy: Any, tokens: Sequence[int], log_probs: Sequence[float]) -> Answer:
-    """The answer in a row of sampled tokens, up to its end; padding is dropped with its log-probability."""
+    """The answer in a row of sampled tokens, up to its end; the end token may be the padding's, too."""
     length = tokens.index(policy.eos_id) + 1 if policy.eos_id in tokens else len(tokens)
-    kept = [pair for pair in zip(tokens[:length], log_probs, strict=False) if pair[0] != policy.pad_id]
-    return Answer(tuple(token for token, _ in kept), tuple(value for _, value in kept))
+    return Answer(tuple(tokens[:length]), tuple(log_probs[:length]))
 
 
 class Sampler(Protocol):
@@ -44,10 +43,6 @@ class Sampler(Protocol):
         config: temperature, top_k, top_p, max_new_tokens, batch_size.
         greedy_batch_size: prompts a forward pass in ``greedy``.
     """
-
-    root: Any
-    """The module that holds the policy's weights: the policy's model, or what a strategy that shards them put
-    around it."""
 
     def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None: ...
 

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import LogitsProcessor
 
 from hir.config.schema import SamplingConfig
-from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Answer, Progress, make_answer, register
 
 
@@ -24,11 +21,10 @@ class GenerateSampler:
         greedy_batch_size: prompts a forward pass in ``greedy``.
     """
 
-    def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, greedy_batch_size: int) -> None:
+    def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None:
         self.policy = policy
         self.config = config
         self.greedy_batch_size = greedy_batch_size
-        self.root: Any = policy.model  # unused: generate reads weights where they are
 
     def sample(
         self,
@@ -58,7 +54,6 @@ class GenerateSampler:
         answers = self._generate(prompts, self.greedy_batch_size, progress, do_sample=False)
         return [answer.tokens for (answer,) in answers]
 
-    @torch.no_grad()
     def _generate(
         self, prompts: Sequence[str], batch_size: int, progress: Progress | None, **options: Any
     ) -> list[list[Answer]]:
@@ -72,18 +67,9 @@ class GenerateSampler:
         try:
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
-                input_ids, attention_mask = policy.pad([encoded[i] for i in chosen])
-                log_probs = LogProbs()
-                output = policy.model.generate(
-                    input_ids=input_ids,
-                    attention_mask=attention_mask,
-                    max_new_tokens=self.config.max_new_tokens,
-                    num_beams=1,
-                    logits_processor=[log_probs],
-                    **options,
+                sequences, values = policy.generate(
+                    [encoded[i] for i in chosen], max_new_tokens=self.config.max_new_tokens, **options
                 )
-                sequences = output[:, 1:].tolist()  # position 0 is the start token
-                values = log_probs.of(output).tolist()
                 per_prompt = len(sequences) // len(chosen)
                 for row, tokens in enumerate(sequences):
                     answers[chosen[row // per_prompt]].append(make_answer(policy, tokens, values[row]))
@@ -92,25 +78,3 @@ class GenerateSampler:
         finally:
             policy.train(was_training)
         return answers
-
-
-class LogProbs(LogitsProcessor):
-    """Notes the log-probability of each token that generate chooses, before its own processors change it."""
-
-    def __init__(self) -> None:
-        self._chosen: list[Tensor] = []
-        self._latest: Tensor | None = None
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self._note(input_ids)
-        self._latest = scores.float().log_softmax(-1)
-        return scores
-
-    def _note(self, input_ids: Tensor) -> None:
-        if self._latest is not None:
-            self._chosen.append(self._latest.gather(-1, input_ids[:, -1:]))
-
-    def of(self, output: Tensor) -> Tensor:
-        """(R, T) log-probabilities of all tokens of ``output`` (R, 1 + T) but the start token."""
-        self._note(output)
-        return torch.cat(self._chosen, dim=1)

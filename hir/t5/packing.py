@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hir.policies.base import padded
+
 MAX_PACK = 128
 """Most tokens in a pack of several outputs: attention within it costs their square."""
 WORTH_A_CUT = 0.15
@@ -99,15 +101,3 @@ def buckets(sequences: Sequence[list[int]], cut: bool = True) -> list[Sequence[l
     if saved < WORTH_A_CUT * number * longest:
         return [sequences]
     return [*buckets(sequences[:at]), *buckets(sequences[at:])]
-
-
-def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Right-padded (B, longest) long tensor."""
-    longest = max(len(sequence) for sequence in sequences)
-    return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])
-
-
-def token_mask(sequences: Sequence[Sequence[int]]) -> Tensor:
-    """(B, longest): 1 at tokens, 0 at padding."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()

@@ -55,7 +55,6 @@ class T5Sampler:
         self.config = config
         self.greedy_batch_size = greedy_batch_size
         self.weights = T5Weights(policy.model, config.max_new_tokens)
-        self.root: Any = policy.model
         self._batches: dict[tuple[int, int, int, bool, float, int], FixedBatch] = {}
 
     def sample(
@@ -84,7 +83,7 @@ class T5Sampler:
         progress: Progress | None,
     ) -> list[list[Answer]]:
         device = self.policy.device
-        if self.weights.refresh(sampling_dtype(device), self.root):
+        if self.weights.refresh(sampling_dtype(device), self.policy.root):
             self._batches.clear()
         encoded = self.policy.encode(prompts)
         # Prompts of like length share a batch, so little of it is padding.

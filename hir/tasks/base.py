@@ -6,24 +6,24 @@ A new generated task is one file in generated/: a ``Settings`` dataclass and a r
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
-import importlib
 import json
-import pkgutil
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
+from hir.config.keys import suggest
 from hir.config.schema import TaskConfig, as_integer, check
 from hir.errors import UserError
-from hir.feedback.match import Verifier, exact_match, is_number, multiple_choice
+from hir.feedback.base import Feedback
+from hir.feedback.match import Match, Verifier, exact_match, multiple_choice
 from hir.records import Example
+from hir.registry import Registry
 from hir.tasks.bigbench import read_rows
-from hir.tasks.download import BBH_SHA256, download
+from hir.tasks.download import BBH, download
 from hir.tasks.files import find_file, suggestion
 from hir.tasks.splits import split_rows
 
@@ -38,17 +38,21 @@ NUM_TRAIN = 8192
 
 @dataclass(frozen=True)
 class Task:
-    """Rows of one task in disjoint splits, and the judge of its answers.
+    """Rows of one task in disjoint splits, and the feedback on answers to them.
 
-    Training may read the queries of ``train`` and ask ``verify``; the targets are for the judge,
-    for evaluation and for supervised baselines.
+    Training may read the queries of ``train`` and ask for feedback; the targets are for feedback and for
+    supervised baselines.
     """
 
     name: str
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
-    verify: Verifier
+    feedback: Feedback
+
+    def verify(self, row: Example, output: str) -> bool:
+        """Whether one output to a row is right."""
+        return self.feedback([row], [output])[0].correct
 
     @property
     def rows(self) -> tuple[Example, ...]:
@@ -63,23 +67,6 @@ class Task:
             for split in (self.train, self.validation, self.test)
         ]
         return hashlib.sha256(json.dumps(splits).encode()).hexdigest()[:16]
-
-    @property
-    def judging(self) -> str:
-        """How answers are judged, in a few words: "choice of 2 to 5 options", "number", "exact match".
-
-        "by text" is added where no letters name the options; a judge of the task's own goes by its name.
-        """
-        if self.verify not in (exact_match, multiple_choice):
-            return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
-        rows = self.rows
-        sizes = sorted({len(row.options) for row in rows if row.options})
-        if not sizes:
-            numbers = rows and all(any(map(is_number, row.targets)) for row in rows)
-            return "number" if numbers else "exact match"
-        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        by = "" if any(row.lettered for row in rows if row.options) else " by text"
-        return f"choice of {span} options{by}{'' if all(row.options for row in rows) else ' or exact match'}"
 
 
 def is_pretraining(query: str) -> bool:
@@ -120,7 +107,9 @@ class GeneratedTask(Generic[S]):
             seed, sum(counts.values()), False, " + ".join(f"{k}={n}" for k, n in counts.items())
         )
         held_out = num_test + num_validation
-        return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], type(self).verify)
+        return Task(
+            self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], Match(type(self).verify)
+        )
 
     def pretraining_rows(self, seed: int, n: int) -> list[Example]:
         """The first n different rows of file ``seed`` that are pre-training rows (:func:`is_pretraining`)."""
@@ -148,51 +137,40 @@ class GeneratedTask(Generic[S]):
                 yield row
 
 
-_GENERATORS: dict[str, type[GeneratedTask[Any]]] = {}
+GENERATORS: Registry[type[GeneratedTask[Any]]] = Registry(f"{__package__}.generated", "task.name")
 
 
 def register(name: str) -> Callable[[T], T]:
-    """Class decorator: make a GeneratedTask known as ``task.name=<name>``."""
+    """Class decorator: make a GeneratedTask known as ``task.name=<name>``, the name of its file."""
 
     def add(cls: T) -> T:
         cls.name = name
-        _GENERATORS[name] = cls
+        GENERATORS.register(name)(cls)
         return cls
 
     return add
 
 
-@functools.cache
-def generators() -> dict[str, type[GeneratedTask[Any]]]:
-    """All generated tasks by name, found by importing every file of generated/."""
-    package = f"{__package__}.generated"
-    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        importlib.import_module(f"{package}.{module.name}")
-    return _GENERATORS
-
-
 def generated_task(name: str, settings: dict[str, Any]) -> GeneratedTask[Any]:
     """The generated task with its settings; UserError for an unknown name, an unknown key or a wrong type."""
-    if name not in generators():
-        raise UserError(f"no generated task {name!r}{suggestion(name, generators())}")
-    cls = generators()[name]
-    types = get_type_hints(cls.Settings)
-    known = [field.name for field in dataclasses.fields(cls.Settings)]
-    settings = {key: as_integer(value) if types.get(key) is int else value for key, value in settings.items()}
+    cls = GENERATORS[name]
+    hints = get_type_hints(cls.Settings)
+    types = {field.name: hints[field.name] for field in dataclasses.fields(cls.Settings)}
+    values = {}
     for key, value in settings.items():
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise UserError(f"task.settings.{key} is not a setting of {name}; {hint}")
+        if key not in types:
+            hint = suggest(str(key), types) or f": known are {', '.join(types)}"
+            raise UserError(f"task.settings.{key} is not a setting of {name}{hint}")
+        values[key] = as_integer(value) if types[key] is int else value
         # bool is an int to Python, and an int is as good as a float; neither the other way round.
-        fits = type(value) is types[key] or (types[key] is float and type(value) is int)
+        fits = type(values[key]) is types[key] or (types[key] is float and type(value) is int)
         check(fits, f"task.settings.{key}", f"of type {types[key].__name__}", value)
-    return cls(cls.Settings(**settings))
+    return cls(cls.Settings(**values))
 
 
 def known_tasks() -> list[str]:
     """Names that need no data_dir: generated tasks and the BigBench tasks that can be downloaded."""
-    return sorted({*generators(), *BBH_SHA256})
+    return sorted({*GENERATORS.names(), *BBH})
 
 
 def load_task(config: TaskConfig, seed: int) -> Task:
@@ -203,13 +181,13 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     """
     seed = seed if config.seed is None else config.seed
     name, source = config.name, config.source
-    if source == "generated" or (source is None and config.data_dir is None and name in generators()):
+    if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
         generator = generated_task(name, config.settings)
         num_train = NUM_TRAIN if config.num_train is None else config.num_train
         return generator.splits(seed, num_train, config.num_validation, config.num_test)
     if config.data_dir is not None:
         path = find_file(config.data_dir, name)
-    elif name in BBH_SHA256:
+    elif name in BBH:
         path = download(source or "bbh", name)
     else:
         raise UserError(f"unknown task {name!r} without task.data_dir{suggestion(name, known_tasks())}")
@@ -228,4 +206,4 @@ def load_task(config: TaskConfig, seed: int) -> Task:
             f"{len(rows)} rows are for training; lower it, or leave it null for all of them"
         )
     verify = multiple_choice if any(row.options for row in rows) else exact_match
-    return Task(name, train[: config.num_train], validation, test, verify)
+    return Task(name, train[: config.num_train], validation, test, Match(verify))

@@ -24,28 +24,20 @@ import math
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hir.errors import UserError
 from hir.feedback.match import MAX_OPTIONS, normalise_answer, option_letter, read_choice
 from hir.feedback.options import HEADER, listed_options, scenario
 from hir.records import Example
 
+PREFIXES = ("task_prefix", "example_input_prefix", "example_output_prefix")
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
 
 _LIST_CUE = re.compile(r"\b(?:options|choices?)\s*:", re.IGNORECASE)
-
-
-class _Object(dict[str, Any]):
-    """A JSON object that remembers a key given twice, which a plain dict would lose."""
-
-    repeated: str | None = None
-
-
-class _RowError(Exception):
-    """What is wrong with one row; the caller knows the file and the number."""
 
 
 def read_rows(path: Path) -> tuple[Example, ...]:
@@ -59,17 +51,19 @@ def read_rows(path: Path) -> tuple[Example, ...]:
 
 def parse_rows(content: bytes, where: str) -> tuple[Example, ...]:
     """As :func:`read_rows`, from bytes; ``where`` names them in errors."""
-    data = _parse_json(content, where)
-    if not isinstance(data, dict):
-        raise UserError(f"{where} holds no JSON object with 'examples', but a {type(data).__name__}")
-    rows = data.get("examples")
+    try:
+        data = json.loads(content.decode("utf-8-sig"))
+    except ValueError as error:
+        raise UserError(f"{where} is not JSON in UTF-8: {error}") from error
+    rows = data.get("examples") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows:
-        raise UserError(f"{where} has no examples: a non-empty list 'examples' is needed")
-    prefixes = {}
-    for key in ("task_prefix", "example_input_prefix", "example_output_prefix"):
-        prefixes[key] = data.get(key) or ""
-        if not isinstance(prefixes[key], str):
-            raise UserError(f"{where}: {key} must be a string")
+        raise UserError(f"{where} has no examples: an object with a non-empty list 'examples' is needed")
+    prefixes = [data.get(key) or "" for key in PREFIXES]
+    if not all(isinstance(text, str) for text in prefixes):
+        raise UserError(f"{where}: {', '.join(PREFIXES)} must be strings")
+    before, label, ending = map(str.strip, prefixes)
+    label = "" if label.lower() in PLAIN_INPUT_PREFIXES else label
+    ending = "" if ending.lower() in PLAIN_OUTPUT_PREFIXES else ending
     append = data.get("append_choices_to_input", True) is not False
     judged = data.get("preferred_score") or data.get("metrics") or ""
     metrics = judged if isinstance(judged, list) else [judged]
@@ -78,47 +72,18 @@ def parse_rows(content: bytes, where: str) -> tuple[Example, ...]:
     examples = []
     for number, row in enumerate(rows, 1):
         try:
-            examples.append(_example(row, append, graded, permute, **prefixes))
-        except _RowError as error:
+            example = _example(row, append, graded, permute)
+        except UserError as error:
             raise UserError(f"{where}: example {number} of {len(rows)}: {error}") from error
+        parts = (before, f"{label} {example.query}".strip(), ending)
+        examples.append(replace(example, query="\n".join(filter(None, parts))))
     return tuple(examples)
 
 
-def _parse_json(content: bytes, where: str) -> Any:
-    def make(pairs: list[tuple[str, Any]]) -> _Object:
-        made = _Object(pairs)
-        if len(made) < len(pairs):
-            made.repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        return made
-
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where} is not UTF-8 text (byte {error.start})") from error
-    try:
-        return json.loads(text, object_pairs_hook=make)
-    except json.JSONDecodeError as error:
-        cut = (
-            " at its end: perhaps it was cut off"
-            if error.pos >= len(text.rstrip()) or "Unterm" in error.msg
-            else ""
-        )
-        raise UserError(f"{where} is not valid JSON{cut} (line {error.lineno}: {error.msg})") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not valid JSON ({error})") from error
-
-
-def _example(
-    row: Any,
-    append: bool,
-    graded: bool,
-    permute: bool,
-    task_prefix: str,
-    example_input_prefix: str,
-    example_output_prefix: str,
-) -> Example:
+def _example(row: Any, append: bool, graded: bool, permute: bool) -> Example:
+    """A row without the file's prefixes."""
     if not isinstance(row, dict):
-        _fail("it is not an object")
+        raise UserError("it is not an object")
     text = _text(row.get("input"), "input")
     stem, listed = listed_options(text)
     given = row.get("target")
@@ -127,7 +92,7 @@ def _example(
     if not HEADER.search(text) and any(read_choice(str(answer), listed) is None for answer in said):
         stem, listed = text, ()  # lines that only look like options
     if len(set(listed)) < len(listed):
-        _fail(f"duplicate options ({Counter(listed).most_common(1)[0][0]})")
+        raise UserError(f"duplicate options ({Counter(listed).most_common(1)[0][0]})")
     body, options, lettered = text, listed, True
     if "target_scores" in row and (append or graded or "target" not in row):
         scores = _scores(row["target_scores"])
@@ -158,45 +123,35 @@ def _example(
     else:
         targets = tuple(_text(t, "target") for t in given)
         if not all(map(normalise_answer, targets)):
-            _fail("empty target")
+            raise UserError("empty target")
         if listed:
             targets = _letters(targets, listed, "the target is")
-    label, ending = example_input_prefix.strip(), example_output_prefix.strip()
-    if label.lower() not in PLAIN_INPUT_PREFIXES:
-        body = f"{label} {body}"
-    if ending.lower() not in PLAIN_OUTPUT_PREFIXES:
-        body = f"{body}\n{ending}"
-    query = "\n".join(part for part in (task_prefix.strip(), body) if part)
-    return Example(query=query, targets=targets, options=options, lettered=lettered, group=scenario(stem))
+    return Example(query=body, targets=targets, options=options, lettered=lettered, group=scenario(stem))
 
 
 def _text(value: Any, key: str) -> str:
     if value is None:
-        _fail(f"no {key}")
+        raise UserError(f"no {key}")
     if key == "target" and isinstance(value, (int, float)) and abs(value) < math.inf:
         value = json.dumps(value)
     if not isinstance(value, str):
-        _fail(f"{key} is not a string but {type(value).__name__}")
+        raise UserError(f"{key} is not a string but {type(value).__name__}")
     if not value.strip():
-        _fail(f"empty {key}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        _fail(f"{key} holds half a surrogate pair")
+        raise UserError(f"empty {key}")
     return value.strip()
 
 
 def _scores(value: Any) -> dict[str, float]:
     """Score by option, checked: different options, and one of them right."""
-    if not isinstance(value, _Object) or not all(type(score) in (int, float) for score in value.values()):
-        _fail("target_scores is not an object of numbers")
+    if not isinstance(value, dict) or not all(type(score) in (int, float) for score in value.values()):
+        raise UserError("target_scores is not an object of numbers")
     scores = {" ".join(_text(option, "option").split()): score for option, score in value.items()}
-    if value.repeated is not None or len(scores) < len(value):
-        _fail(f"duplicate options ({value.repeated or 'they differ in white space only'})")
+    if len(scores) < len(value):
+        raise UserError("duplicate options (they differ in white space only)")
     if len(scores) > MAX_OPTIONS:
-        _fail(f"more than {MAX_OPTIONS} options")
+        raise UserError(f"more than {MAX_OPTIONS} options")
     if not max(scores.values(), default=0) > 0:
-        _fail("no correct option: no score in target_scores is above 0")
+        raise UserError("no correct option: no score in target_scores is above 0")
     return scores
 
 
@@ -205,7 +160,7 @@ def _letters(right: list[str] | tuple[str, ...], options: tuple[str, ...], said:
     for text in right:
         choice = read_choice(text, options)
         if choice is None:
-            _fail(
+            raise UserError(
                 f"{said} {text!r}, which is not among the options (A) to ({option_letter(len(options) - 1)})"
             )
         letters.append(f"({option_letter(choice)})")
@@ -221,7 +176,3 @@ def _order_tells(rows: list[Any]) -> bool:
         if values and all(type(value) in (int, float) for value in values):
             places[values.index(max(values))] += 1
     return places.total() >= 10 and max(places.values()) > 0.9 * places.total()
-
-
-def _fail(reason: str) -> NoReturn:
-    raise _RowError(reason)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from hir.config.keys import suggest
 from hir.errors import UserError
 
 # Where clones of the two repositories keep their tasks, so that data_dir may name the clone itself.
@@ -13,12 +14,9 @@ ROOTS = ("", "bbh", "bigbench/benchmark_tasks")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A tail for an error message: the nearest known name, else all of them."""
+    """A tail for an error message: the nearest known name, else the first 30."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; known: {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}" if names else ""
+    return suggest(name, names) or f"; known: {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}"
 
 
 def find_file(data_dir: str, name: str) -> Path:
@@ -27,12 +25,7 @@ def find_file(data_dir: str, name: str) -> Path:
     logical_deduction_five_objects is looked for as logical_deduction_five_objects.json, as
     .../task.json, and as logical_deduction/five_objects/task.json: any part of the name may be a folder.
     """
-    if (
-        not name
-        or name.startswith(".")
-        or len(name) > 200
-        or not all(c.isalnum() or c in "_-+. " for c in name)
-    ):
+    if not re.fullmatch(r"(?!\.)[\w.+ -]{1,200}", name):
         raise UserError(f"task.name must be a plain name without folders, not {name!r}")
     try:
         folder = Path(data_dir).expanduser()
@@ -42,7 +35,7 @@ def find_file(data_dir: str, name: str) -> Path:
             if path := _search(folder / root, name):
                 return path
         tail = suggestion(name, _names(folder))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError) as error:
         raise UserError(f"task.data_dir={data_dir} cannot be searched: {error}") from error
     raise UserError(
         f"task.data_dir={data_dir} holds no {name}.json, {name}/task.json or nested folders{tail}"

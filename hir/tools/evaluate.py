@@ -24,34 +24,37 @@ def evaluate_run(run: str | None, arguments: list[str]) -> dict[str, Any]:
         run: run folder or checkpoint, None for the configured model.
         arguments: key=value overrides of the run's configuration.
     """
-    from hir.config.load import find_checkpoint, load_config
+    from hir.config.load import find_checkpoint
+    from hir.training.settings import load_run_config
 
     if run is None:
-        return _evaluate(load_config(arguments), None, None)
+        return _evaluate(load_run_config(arguments), None, None)
     folder, checkpoint = find_checkpoint(run)
-    trained = load_config([f"config={folder / 'config.yaml'}"])
+    trained = load_run_config([f"config={folder / 'config.yaml'}"])
     own = [f"config={folder / 'config.yaml'}"]
     if any(argument.removeprefix("--").startswith("task=") for argument in arguments):
         own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # which are the trained task's
-    return _evaluate(load_config([*own, *arguments]), trained, checkpoint)
+    return _evaluate(load_run_config([*own, *arguments]), trained, checkpoint)
 
 
 def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -> dict[str, Any]:
+    from dataclasses import replace
+
     import torch
 
-    from hir.callbacks.evaluation import evaluate
+    from hir.callbacks.evaluation import accuracy, answer
+    from hir.feedback.base import build_feedback
     from hir.quiet import quiet_libraries
+    from hir.relabel.base import build_relabel
     from hir.sampling.base import build_sampler
     from hir.tasks.base import load_task
     from hir.training.build import (
-        build_instructions,
         build_policy,
-        count_overlong,
         load_evaluation_task,
-        long_targets,
         without_queries,
     )
     from hir.training.checkpoints import load_weights, read_checkpoint
+    from hir.training.checks import count_overlong, long_targets
 
     quiet_libraries()
     # The model is the trained run's, whatever task it is now asked.
@@ -60,7 +63,9 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
         load_weights(policy, checkpoint)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
+    relabel = build_relabel(config.instructions, config.relabel)
     tasks = [load_task(config.task, config.seed)]
+    tasks[0] = replace(tasks[0], feedback=build_feedback(config.feedback, tasks[0].feedback))
     tasks += [load_evaluation_task(config, name) for name in config.evaluation.tasks]
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]
@@ -70,7 +75,7 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
             print(
                 f"the rows of {config.task.name} are not split as in training: some may have been trained on"
             )
-    num_overlong = count_overlong(policy, tasks, build_instructions(config), config.model.overlong)
+    num_overlong = count_overlong(policy, tasks, relabel, config.model.overlong)
     if num_overlong:
         print(f"{num_overlong} prompts are over {config.model.max_input_tokens} tokens and are cut")
     for line in long_targets(policy, tasks, config.sampling.max_new_tokens):
@@ -78,8 +83,8 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
     results: dict[str, Any] = {}
     for task in tasks:
         right, wrong = (
-            evaluate(policy, sampler, task.verify, task.test, instruction)
-            for instruction in (config.instructions.correct, config.instructions.wrong)
+            accuracy(answer(policy, sampler, task, task.test, asked), policy.device)
+            for asked in (relabel.goal, relabel.opposite)
         )
         results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}
     return results

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.methods.base import METHODS, build_method
+from hir.feedback.base import build_feedback
+from hir.methods.base import build_method
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example
-from hir.relabel.correctness import Instructions, render_prompt
+from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
+from hir.training.checks import check_on_policy, count_overlong, long_targets
 from hir.training.datamodule import HIRDataModule
 from hir.training.module import HIRModule
 from hir.training.tiny import Base, make_base
-
-ON_POLICY = {
-    "buffer.window": 1,
-    "buffer.max_wrong_fraction": None,
-    "buffer.deduplicate": False,
-    "sampling.temperature": 1.0,
-    "sampling.retry_temperature": None,
-    "sampling.top_k": 0,
-    "sampling.top_p": 1.0,
-}
-"""What a method needs that weighs answers by their probability: all of an iteration's, drawn without cuts."""
 
 
 @dataclass(frozen=True)
@@ -52,53 +42,25 @@ class Run:
 def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     """Everything that a run needs; UserError for whatever of it cannot be had."""
     check_on_policy(config)
-    instructions = build_instructions(config)
+    relabel = build_relabel(config.instructions, config.relabel)
     task = load_task(config.task, config.seed)
+    task = replace(task, feedback=build_feedback(config.feedback, task.feedback))
     further = tuple(load_evaluation_task(config, name) for name in config.evaluation.tasks)
     policy, base = build_policy(config, say)
     if base:
         task, *rest = (without_queries(t, base.queries) for t in (task, *further))
         further = tuple(rest)
-    method = build_method(config.method, instructions, policy)
+    method = build_method(config.method, relabel, policy)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     tasks = (task, *further)
     return Run(
         module=HIRModule(config, policy, method, sampler, [task.fingerprint for task in tasks]),
-        datamodule=HIRDataModule(config, task, policy, method, instructions),
+        datamodule=HIRDataModule(config, task, policy, method, relabel),
         base=base,
         evaluation_tasks=further,
-        num_overlong=count_overlong(policy, tasks, instructions, config.model.overlong),
+        num_overlong=count_overlong(policy, tasks, relabel, config.model.overlong),
         long_targets=long_targets(policy, tasks, config.sampling.max_new_tokens),
     )
-
-
-def check_on_policy(config: Config) -> None:
-    """Refuse settings under which an on-policy method would learn from other answers than the policy's own.
-
-    Raises:
-        UserError: the first of them, or there are too few answers to a query for the method.
-    """
-    method = METHODS[config.method.name]
-    if config.sampling.num_samples < (least := getattr(method, "min_samples", 1)):
-        raise UserError(
-            f"method={config.method.name} compares answers to a query: set sampling.num_samples to at least "
-            f"{least}"
-        )
-    if not getattr(method, "on_policy", False):
-        return
-    for key, needed in ON_POLICY.items():
-        section, name = key.split(".")
-        if (value := getattr(getattr(config, section), name)) != needed:
-            raise UserError(
-                f"method={config.method.name} learns from the answers that the policy just gave: set {key}="
-                f"{json.dumps(needed)}, not {json.dumps(value)}"
-            )
-
-
-def build_instructions(config: Config) -> Instructions:
-    """The run's instructions."""
-    texts = config.instructions
-    return Instructions(texts.correct, texts.wrong, tuple(texts.others))
 
 
 def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Seq2SeqPolicy, Base | None]:
@@ -106,8 +68,7 @@ def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Se
     if config.model.path is not None:
         return load_policy(config.model), None
     torch.set_num_threads(1)  # too small to gain from more, and so its numbers depend on no number of cores
-    instructions = build_instructions(config)
-    base = make_base(config.model, instructions, config.task.name, config.task.settings, say)
+    base = make_base(config.model, config.instructions, config.task.name, config.task.settings, say)
     return load_policy(replace(config.model, path=str(base.path))), base
 
 
@@ -136,50 +97,3 @@ def without_queries(task: Task, queries: frozenset[str]) -> Task:
     if not (kept.train and kept.validation and kept.test):
         raise UserError(f"task {task.name}: a split has no row that the tiny base was not pre-trained on")
     return kept
-
-
-def count_overlong(
-    policy: Seq2SeqPolicy, tasks: Sequence[Task], instructions: Instructions, overlong: str
-) -> int:
-    """Queries whose prompt is longer than the encoder takes under some instruction.
-
-    Raises:
-        UserError: there is one, and ``overlong`` is refuse.
-    """
-    texts = (instructions.correct, instructions.wrong, *instructions.others)
-    number = 0
-    for task in tasks:
-        rows = task.rows
-        by_text = (policy.token_ids([render_prompt(text, row.query) for row in rows]) for text in texts)
-        lengths = [max(of_row) for of_row in zip(*(list(map(len, ids)) for ids in by_text), strict=True)]
-        long = sum(length > policy.max_input_tokens for length in lengths)
-        if long and overlong == "refuse":
-            raise UserError(
-                f"task {task.name}: {long} of {len(rows)} prompts are over model.max_input_tokens="
-                f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; "
-                "raise it, or set model.overlong=cut"
-            )
-        number += long
-    return number
-
-
-def long_targets(policy: Seq2SeqPolicy, tasks: Sequence[Task], max_new_tokens: int) -> tuple[str, ...]:
-    """A line on each task with rows to which no answer of so many tokens is right."""
-    lines = []
-    for task in tasks:
-        targets = list(dict.fromkeys(target for row in task.rows for target in row.targets))
-        ids = dict(zip(targets, policy.token_ids(targets), strict=True))
-        shortest = [(row, min((ids[target] for target in row.targets), key=len)) for row in task.rows]
-        long = [
-            len(target)
-            for row, target in shortest
-            # A judge may ask for no more than a target's beginning.
-            if len(target) > max_new_tokens and not task.verify(row, policy.decode(target[:max_new_tokens]))
-        ]
-        if long:
-            number = "all" if len(long) == len(task.rows) else f"{len(long)} of"
-            lines.append(
-                f"{number} {len(task.rows)} targets of {task.name} are longer than sampling.max_new_tokens="
-                f"{max_new_tokens}, so that no answer to them can be right: set it to {max(long)}"
-            )
-    return tuple(lines)

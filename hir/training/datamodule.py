@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -18,8 +19,8 @@ from hir.methods.base import Method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample
-from hir.relabel.correctness import Instructions, render_prompt
-from hir.sampling.base import Answer, Sampler, Stage, silent_stage
+from hir.relabel.base import Relabel
+from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
 
@@ -47,21 +48,21 @@ class HIRDataModule(LightningDataModule):
 
     Args:
         config: the run's configuration.
-        task: rows and judge; only its training queries are sampled, and its judge asked.
+        task: rows and feedback; only its training queries are sampled.
         policy: gives tokens their text and rows their tensors.
         method: relabels.
-        instructions: p_correct, under which is sampled.
+        relabel: has the instruction under which is sampled.
     """
 
     def __init__(
-        self, config: Config, task: Task, policy: Seq2SeqPolicy, method: Method, instructions: Instructions
+        self, config: Config, task: Task, policy: Seq2SeqPolicy, method: Method, relabel: Relabel
     ) -> None:
         super().__init__()
         self.config = config
         self.task = task
         self.policy = policy
         self.method = method
-        self.instructions = instructions
+        self.phi = relabel
         self.buffer = ReplayBuffer(
             config.buffer.window,
             config.buffer.max_wrong_fraction,
@@ -140,29 +141,29 @@ class HIRDataModule(LightningDataModule):
     ) -> list[list[Rollout]]:
         """Judged answers to each example, drawn as the sampler does by itself or by other settings."""
         answers = sampler.sample(
-            [render_prompt(self.instructions.correct, example.query) for example in examples],
+            [self.policy.render(self.phi.goal(example), example.query) for example in examples],
             self.config.sampling.num_samples,
             derive_seed(self.config.seed, iteration, rank(), purpose),
             stage(purpose, len(examples)),
             sampling,
         )
-        return [
-            [self._rollout(iteration, example, answer) for answer in samples]
-            for example, samples in zip(examples, answers, strict=True)
-        ]
-
-    def _rollout(self, iteration: int, example: Example, answer: Answer) -> Rollout:
-        output = self.policy.decode(answer.tokens)
-        return Rollout(
-            iteration=iteration,
-            query=example.query,
-            instruction=self.instructions.correct,
-            output=output,
-            output_ids=answer.tokens,
-            log_probs=answer.log_probs,
-            correct=self.task.verify(example, output),
-            target=example.targets[0],
+        flat = [(row, answer) for row, of_row in zip(examples, answers, strict=True) for answer in of_row]
+        outputs = [self.policy.decode(answer.tokens) for _, answer in flat]
+        verdicts = self.task.feedback([row for row, _ in flat], outputs)
+        rollouts = iter(
+            Rollout(
+                iteration=iteration,
+                query=row.query,
+                instruction=self.phi.goal(row),
+                output=output,
+                output_ids=answer.tokens,
+                log_probs=answer.log_probs,
+                verdict=verdict,
+                target=row.targets[0],
+            )
+            for (row, answer), output, verdict in zip(flat, outputs, verdicts, strict=True)
         )
+        return [list(islice(rollouts, len(of_row))) for of_row in answers]
 
     def replan(self, iteration: int) -> None:
         """Order the buffer's rows for the iteration's updates; a function of buffer, seed and iteration.

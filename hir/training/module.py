@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import MixedPrecision
-from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
 from hir.config.load import to_dict
@@ -60,9 +59,8 @@ class HIRModule(LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
 
     def on_fit_start(self) -> None:
-        self.sampler.root = self.trainer.strategy.model
-        # Where each block gathers its weights when it is called, all devices must call it as often.
-        self.policy.cuts_batches = not isinstance(self.trainer.strategy, FSDPStrategy)
+        assert self.trainer.strategy.model
+        self.policy.set_root(self.trainer.strategy.model)
 
     def on_train_epoch_start(self) -> None:
         iteration = self.current_epoch

@@ -91,9 +91,9 @@ def choose_strategy(config: Config) -> str:
         return name
     if name not in ("fsdp", "fsdp_cpu"):
         raise UserError(f"trainer.strategy={name} is not supported: set fsdp")
-    if getattr(METHODS[config.method.name], "asks_policy", False):
+    if getattr(METHODS[config.method["name"]], "asks_policy", False):
         raise UserError(
-            f"method={config.method.name} asks the policy between updates, when no device holds it whole "
+            f"method={config.method['name']} asks the policy between updates, when no device holds it whole "
             f"with trainer.strategy={name}: set trainer.strategy=ddp"
         )
     if config.sampling.name != "t5":

@@ -26,16 +26,15 @@ import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from hir.config.schema import BaseConfig, ModelConfig, SamplingConfig
+from hir.config.schema import BaseConfig, InstructionConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.match import Verifier
 from hir.files import cache_dir
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
-from hir.relabel.correctness import Instructions, render_prompt
-from hir.t5.sampling import T5Sampler
-from hir.tasks.base import GeneratedTask, generated_task, generators
+from hir.sampling.base import build_sampler
+from hir.tasks.base import GENERATORS, GeneratedTask, generated_task
 
 VOCABULARY = 768
 NUM_ROWS = 8192
@@ -110,7 +109,7 @@ def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGenerati
 
 def make_base(
     model: ModelConfig,
-    instructions: Instructions,
+    instructions: InstructionConfig,
     task: str,
     settings: dict[str, object],
     say: Callable[[str], None] = print,
@@ -120,7 +119,7 @@ def make_base(
     A generated task gets a base trained on its own kind of rows; any other task gets one trained on all
     generated tasks. The base does not depend on the run's seed: it stands in for a published checkpoint.
     """
-    names = (task,) if task in generators() else tuple(sorted(generators()))
+    names = (task,) if task in GENERATORS else tuple(GENERATORS.names())
     sources = [generated_task(name, settings if name == task else {}) for name in names]
     rows = _labelled_rows(sources, model.base.seed)
     definition: dict[str, object] = {
@@ -155,7 +154,7 @@ def _labelled_rows(sources: Sequence[GeneratedTask[Any]], seed: int) -> list[Exa
 def _pretrain(
     path: Path,
     config: BaseConfig,
-    instructions: Instructions,
+    instructions: InstructionConfig,
     rows: list[Example],
     judges: Sequence[Verifier],
     definition: dict[str, object],
@@ -176,7 +175,7 @@ def _pretrain(
         for row in train
     ]
     longest = max(len(pair.output_ids) for pair in pairs)
-    sampler = T5Sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
+    sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0)
     rng = random.Random(derive_seed(config.seed, 0, 0, "tiny pre-training"))

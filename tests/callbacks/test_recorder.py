@@ -9,9 +9,9 @@ import pytest
 
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.callbacks.recorder import STARTED, RunRecorder
-from hir.config.schema import Config, EvaluationConfig
-from hir.feedback.match import exact_match
-from hir.relabel.correctness import Instructions
+from hir.config.schema import Config, EvaluationConfig, InstructionConfig
+from hir.feedback.match import Match, exact_match
+from hir.relabel.correctness import Correctness
 from hir.tasks.base import Task
 
 
@@ -26,8 +26,10 @@ def folder(tmp_path: Path) -> Path:
 
 def fail(folder: Path) -> None:
     """Tell a recorder that has not restored any history that training failed."""
-    task = Task("none", (), (), (), exact_match)
-    evaluation = BigBenchEvaluation(EvaluationConfig(), Instructions("right", "wrong"), task)
+    task = Task("none", (), (), (), Match(exact_match))
+    evaluation = BigBenchEvaluation(
+        EvaluationConfig(), Correctness(InstructionConfig("right", "wrong")), task
+    )
     recorder = RunRecorder(Config(), folder, evaluation, started=0.0)
     recorder.on_exception(SimpleNamespace(is_global_zero=True), None, KeyboardInterrupt())
 

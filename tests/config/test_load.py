@@ -26,9 +26,9 @@ from hir.config.load import (
     save_config,
     to_dict,
 )
-from hir.config.schema import Config, ConfigError, MethodConfig, TaskConfig
+from hir.config.schema import BufferConfig, Config, ConfigError, TaskConfig
 from hir.errors import UserError
-from hir.training.build import check_on_policy
+from hir.training.checks import check_on_policy
 from hir.training.datamodule import rows_per_device
 
 
@@ -63,12 +63,12 @@ def test_every_file_of_conf_gives_a_valid_config() -> None:
             path = ["model.path=some/model"] if name == "hub" else []  # which has none of its own
             config = load_config([f"{group}={name}", *path])
             check_on_policy(config)
-            assert group == "experiment" or getattr(config, group).name == name
+            assert group == "experiment" or value_of(config, f"{group}.name") == name
 
 
 def test_defaults_are_the_embedded_run() -> None:
     config = load_config([])
-    assert (config.task.name, config.model.name, config.method.name) == ("object_counting", "tiny", "hir")
+    assert (config.task.name, config.model.name, config.method["name"]) == ("object_counting", "tiny", "hir")
     assert (config.trainer["accelerator"], config.trainer["max_epochs"]) == ("cpu", 14)
     assert Config().trainer == {"max_epochs": 31}
 
@@ -76,8 +76,7 @@ def test_defaults_are_the_embedded_run() -> None:
 def test_paper_experiment_sets_the_papers_hyperparameters() -> None:
     config = load_config(["experiment=paper"])
     assert config.model.path == "google/flan-t5-large"
-    method = config.method
-    assert (method.alpha, method.beta, method.epsilon, method.wrong_weight) == (1.0, 0.001, 0.2, 1.0)
+    assert [config.method[key] for key in ("alpha", "beta", "epsilon", "wrong_weight")] == [1, 0.001, 0.2, 1]
     assert (config.sampling.num_samples, config.sampling.temperature, config.sampling.top_k) == (4, 1.0, 50)
     assert (config.training.batch_size, config.training.passes, config.training.lr) == (64, 10, 5e-4)
     assert (config.training.num_updates, config.sampling.max_queries) == (None, None)
@@ -178,7 +177,7 @@ def test_a_config_file_stands_in_for_conf_config(layers: Path, tmp_path: Path) -
     config = merge_layers([mine])
     # Neither config.yaml's lines nor its other files: the dataclasses' defaults.
     assert (config.training.lr, config.training.passes, config.sampling.top_k) == (5, 10, 3)
-    assert (config.model.name, config.model.path, config.method.name) == ("b", "z", "hir")
+    assert (config.model.name, config.model.path, config.method["name"]) == ("b", "z", "hir")
     assert merge_layers([mine, "experiment=a"]).training.lr == 7
     assert merge_layers([mine, "model=a"]).model.path == "x"  # read after the file's lines
 
@@ -191,13 +190,13 @@ def test_an_on_policy_method_keeps_what_it_needs(method: str) -> None:
         assert (chosen.buffer.window, chosen.buffer.deduplicate, chosen.sampling.top_k) == (1, False, 0)
     assert config.training == paper.training and config.model.dropout == 0.0
     assert load_config([f"experiment=tiny_{method}"]).training.lr == 1e-3
-    with pytest.raises(UserError, match="set buffer.window=1, not 4"):
+    with pytest.raises(UserError, match=f"method={method} learns .* set buffer.window=1, not 4"):
         check_on_policy(load_config([f"method={method}", "buffer.window=4"]))
 
 
 def test_a_name_without_a_file_is_a_name() -> None:
     config = load_config(["task=penguins_in_a_table", "method=my.module", "sampling=generate"])
-    assert (config.task.name, config.method.name) == ("penguins_in_a_table", "my.module")
+    assert (config.task.name, config.method["name"]) == ("penguins_in_a_table", "my.module")
     assert config.sampling.name == "generate"
     assert message("model=flan_t5_lrge") == "unknown model 'flan_t5_lrge': did you mean flan_t5_large?"
 
@@ -245,7 +244,6 @@ def test_mappings_merge_and_lists_are_replaced(tmp_path: Path) -> None:
         ("--task.settings={'a': True, 'b': [None, 1.5], 'c': '${x}'}",
          {"a": True, "b": [None, 1.5], "c": "${x}"}),
         ('task.settings={"a": true, "b": [null]}', {"a": True, "b": [None]}),
-        ("--training={'lr': 0.5}", {"lr": 0.5}),
         ("trainer.devices=[0,1]", [0, 1]),
         ("trainer.devices=2", 2),
         ("trainer.gradient_clip_val=1e-1", 0.1),
@@ -258,9 +256,13 @@ def test_mappings_merge_and_lists_are_replaced(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) -> None:
     value = value_of(load_config([argument]), argument.removeprefix("--").partition("=")[0])
-    if argument.startswith("--training="):
-        value = {"lr": value["lr"]}
     assert value == expected and type(value) is type(expected)
+
+
+def test_nested_parameters_of_a_sweep_are_keys() -> None:
+    config = load_config(["--training={'lr': 0.5}", "--method={'name': 'farl', 'epsilon': 0.1}"])
+    assert (config.training.lr, config.training.passes) == (0.5, 1.25)
+    assert (config.method["name"], config.method["epsilon"]) == ("farl", 0.1)
 
 
 def test_the_last_of_a_repeated_argument_wins_and_none_is_no_experiment() -> None:
@@ -315,9 +317,7 @@ def test_values_out_of_range_are_refused_by_name() -> None:
     task.validation_fraction=0.8 task.num_train=0 task.num_validation=0 task.num_test=0 task.seed=-1
     model.max_input_tokens=0 model.overlong=drop model.dropout=1 model.lora.r=-1 model.lora.alpha=0
     model.lora.dropout=1 model.base.accuracy=0 model.base.accuracy=1.1 model.base.seed=-1 model.base.d_model=0
-    model.base.num_layers=0 model.base.num_heads=3 method.beta=-1 method.epsilon=1 method.epsilon=-0.1
-    method.contrast=all method.sub_output=None method.wrong_weight=-1 method.unlikelihood=-1 method.clip=0
-    method.clip=1 method.kl=-1 method.discount=2 method.gae_lambda=-1 method.value_weight=-1
+    model.base.num_layers=0 model.base.num_heads=3
     sampling.max_queries=0 sampling.num_samples=0 sampling.temperature=0 sampling.temperature=inf
     sampling.top_k=-1 sampling.top_p=0 sampling.top_p=1.1 sampling.max_new_tokens=0 sampling.batch_size=0
     buffer.window=-1 buffer.max_wrong_fraction=1.1 buffer.max_wrong_fraction=-0.1 training.batch_size=0
@@ -331,7 +331,7 @@ def test_values_out_of_range_are_refused_by_name() -> None:
 
 
 def test_values_at_the_edge_are_taken() -> None:
-    arguments = """method.epsilon=0 method.alpha=0 sampling.top_k=0 sampling.top_p=1 buffer.window=0
+    arguments = """sampling.top_k=0 sampling.top_p=1 buffer.window=0
     model.lora.r=0 buffer.max_wrong_fraction=0 buffer.max_wrong_fraction=1 model.base.accuracy=1
     evaluation.samples_every=0 training.passes=0.5 training.final_lr=0"""
     for argument in arguments.split():
@@ -342,10 +342,8 @@ def test_values_at_the_edge_are_taken() -> None:
 def test_settings_that_do_not_go_together() -> None:
     told = message("instructions.correct=Do it.", "instructions.wrong=Do it.")
     assert told == "instructions.wrong must be another text than instructions.correct, not 'Do it.'"
-    told = message("method.unlikelihood=0.5", "method.sub_output=decoder")
-    assert told.startswith("method.unlikelihood must be 0 with sub-output relabeling")
-    with pytest.raises(UserError, match=r"^method\.alpha must be in \[0, inf\), not -1$"):
-        MethodConfig(alpha=-1)
+    with pytest.raises(UserError, match=r"^buffer\.window must be in \[0, inf\), not -1$"):
+        BufferConfig(window=-1)
     with pytest.raises(UserError, match="task.test_fraction [+] task.validation_fraction must be below 1"):
         TaskConfig(test_fraction=0.5, validation_fraction=0.5)
 
@@ -418,7 +416,7 @@ def test_a_saved_config_repeats_the_run_in_a_new_folder(tmp_path: Path) -> None:
     assert load_config([f"config={path}", "run_dir=new"]).run_dir == "new"
     # A file named beside it is read after all its lines, and nothing else of it gives way.
     other = load_config([f"config={path}", "method=grpo"])
-    assert (other.buffer.window, other.training.lr, other.method.kl) == (1, 3e-5, 0.0)
+    assert (other.buffer.window, other.training.lr, other.method["kl"]) == (1, 3e-5, 0.0)
 
 
 def test_to_dict_holds_plain_containers_only() -> None:

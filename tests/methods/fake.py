@@ -7,17 +7,18 @@ from typing import Any
 
 import torch
 
+from hir.config.schema import InstructionConfig
 from hir.policies.base import Batch, Output
-from hir.records import Rollout, TrainingExample
-from hir.relabel.correctness import Instructions
+from hir.records import Rollout, TrainingExample, Verdict
+from hir.relabel.correctness import Correctness
 
 RIGHT, WRONG = "Be right.", "Be wrong."
 START = [1 / 2, 1 / 4, 1 / 4]
 """The start weights give every token these probabilities."""
 
 
-def instructions(*others: str) -> Instructions:
-    return Instructions(RIGHT, WRONG, others)
+def instructions(*others: str) -> Correctness:
+    return Correctness(InstructionConfig(RIGHT, WRONG, list(others)))
 
 
 def decode(ids: Sequence[int]) -> str:
@@ -33,7 +34,7 @@ def rollout(
         instruction=RIGHT,
         output=decode(output_ids),
         output_ids=output_ids,
-        correct=correct,
+        verdict=Verdict(correct, float(correct)),
         target="2",
         log_probs=log_probs or (-1.0,) * len(output_ids),
     )

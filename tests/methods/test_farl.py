@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from hir.config.load import merge_layers
-from hir.config.schema import MethodConfig
 from hir.methods.base import build_method
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
@@ -14,7 +13,7 @@ LN2 = log(2)
 
 
 def method(**config):
-    return build_method(MethodConfig(name="farl", **config), instructions(), FakePolicy())
+    return build_method({"name": "farl", **config}, instructions(), FakePolicy())
 
 
 def test_right_answers_alone_become_rows() -> None:
@@ -40,4 +39,4 @@ def test_loss_by_hand() -> None:
 def test_it_shares_hirs_window_and_smoothing() -> None:
     farl, hir = merge_layers(["method=farl"]), merge_layers([])
     assert (farl.buffer, farl.sampling, farl.training) == (hir.buffer, hir.sampling, hir.training)
-    assert farl.method.epsilon == hir.method.epsilon
+    assert farl.method["epsilon"] == hir.method["epsilon"]

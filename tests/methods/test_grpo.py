@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from hir.config.load import merge_layers
-from hir.config.schema import MethodConfig
 from hir.errors import UserError
 from hir.methods.base import build_method
 from hir.methods.grpo import group_advantages
 from hir.records import TrainingExample
-from hir.training.build import check_on_policy
+from hir.training.checks import check_on_policy
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
 
 LN2 = log(2)
@@ -19,7 +18,7 @@ FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
 
 
 def method(policy: FakePolicy | None = None, **config):
-    return build_method(MethodConfig(name="grpo", **config), instructions(), policy or FakePolicy())
+    return build_method({"name": "grpo", **config}, instructions(), policy or FakePolicy())
 
 
 def test_group_advantages_by_hand() -> None:
@@ -109,7 +108,7 @@ def batch(**values: list[float]) -> dict:
 
 def test_loss_by_hand() -> None:
     policy = FakePolicy([[FIRST, SECOND, THIRD]])
-    loss, terms = method(clip=0.2, beta=9.0).loss(policy, batch(advantages=[1.0, -1.0, -1.0]))
+    loss, terms = method(clip=0.2).loss(policy, batch(advantages=[1.0, -1.0, -1.0]))
     # Row 0: -1.2 clipped. Row 1: the mean of 1 and of 0.8, clipped. A mean over tokens would be 0.2.
     assert loss.item() == pytest.approx((-1.2 + 0.9) / 2)
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(

@@ -1,11 +1,9 @@
 import random
-from dataclasses import replace
 from math import log, sqrt
 
 import pytest
 import torch
 
-from hir.config.schema import MethodConfig
 from hir.errors import UserError
 from hir.methods.base import build_method
 from hir.records import TrainingExample
@@ -16,7 +14,7 @@ ANSWER = (11, 12, 13, 14, 1)
 
 
 def method(others: tuple[str, ...] = (BRIEF,), **config):
-    return build_method(MethodConfig(**config), instructions(*others), FakePolicy())
+    return build_method({"name": "hir", **config}, instructions(*others), FakePolicy())
 
 
 def relabel(correct: bool, others: tuple[str, ...] = (BRIEF,), **config) -> TrainingExample:
@@ -167,6 +165,5 @@ def test_loss_carries_gradients_and_its_terms_do_not() -> None:
 
 @pytest.mark.parametrize("name", ["no_such_method", "base", "../hir", ""])
 def test_unknown_method(name: str) -> None:
-    config = replace(MethodConfig(), name=name)
     with pytest.raises(UserError, match=r"^method\.name=.*\bhir\b"):
-        build_method(config, instructions(), FakePolicy())
+        build_method({"name": name}, instructions(), FakePolicy())

@@ -5,7 +5,6 @@ from dataclasses import replace
 import torch
 
 from hir.config.load import merge_layers
-from hir.config.schema import MethodConfig
 from hir.methods.base import build_method
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
@@ -13,7 +12,7 @@ from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
 
 def test_weights_stay_what_they_were(policy) -> None:
     before = copy.deepcopy(policy.state_dict())
-    method = build_method(MethodConfig(name="none"), instructions(), policy)
+    method = build_method({"name": "none"}, instructions(), policy)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1, weight_decay=0.5)
     rollouts = [rollout(True, (9, 1), "cat"), rollout(False, (10, 1), "cat")]
     rows = method.relabel([replace(r, instruction="right") for r in rollouts], random.Random(0))
@@ -27,7 +26,7 @@ def test_weights_stay_what_they_were(policy) -> None:
 
 
 def test_a_row_an_answer() -> None:
-    method = build_method(MethodConfig(name="none"), instructions(), FakePolicy())
+    method = build_method({"name": "none"}, instructions(), FakePolicy())
     rows = method.relabel([rollout(True, (2, 1)), rollout(False, ()), rollout(False, (0,))], random.Random(0))
     assert rows == [
         TrainingExample(iteration=3, query="How many?", instruction=RIGHT, output_ids=ids, correct=correct)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hir.config.load import merge_layers
-from hir.config.schema import ConfigError, MethodConfig
+from hir.config.schema import ConfigError
 from hir.methods.base import build_method
 from hir.methods.ppo import generalized_advantages
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
@@ -16,7 +16,7 @@ FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
 
 
 def method(policy=None, weight: float = 0.0, bias: float = 0.0, **config):
-    ppo = build_method(MethodConfig(name="ppo", **config), instructions(), policy or FakePolicy())
+    ppo = build_method({"name": "ppo", **config}, instructions(), policy or FakePolicy())
     with torch.no_grad():
         ppo.value_head.weight.fill_(weight)
         ppo.value_head.bias.fill_(bias)
@@ -88,7 +88,7 @@ def test_what_is_trained() -> None:
 
 
 def test_the_value_head_is_all_that_it_adds_to_the_weights(policy) -> None:
-    ppo = build_method(MethodConfig(name="ppo", kl=0.1), instructions(), policy)
+    ppo = build_method({"name": "ppo", "kl": 0.1}, instructions(), policy)
     weights = dict(ppo.named_parameters())
     assert weights.keys() == {"value_head.weight", "value_head.bias"} == ppo.state_dict().keys()
     assert not any(weight.any() for weight in weights.values())
@@ -169,7 +169,7 @@ def test_the_entropy_bonus_raises_entropy() -> None:
 )  # fmt: skip
 def test_bad_settings_are_refused(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"^method\.{key} must be "):
-        replace(MethodConfig(), **{key: value})
+        build_method({"name": "ppo", key: value}, instructions(), FakePolicy())
 
 
 def test_its_file_keeps_the_buffer_on_policy() -> None:

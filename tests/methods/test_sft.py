@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from hir.config.load import merge_layers
-from hir.config.schema import MethodConfig
 from hir.methods.base import build_method
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
@@ -14,7 +13,7 @@ LN2 = log(2)
 
 
 def method(**config):
-    return build_method(MethodConfig(name="sft", **config), instructions(), FakePolicy())
+    return build_method({"name": "sft", **config}, instructions(), FakePolicy())
 
 
 def test_a_row_a_query_with_its_target_whatever_was_answered() -> None:
@@ -46,4 +45,4 @@ def test_loss_by_hand() -> None:
 
 def test_its_file_smooths_no_labels() -> None:
     config = merge_layers(["method=sft", "model=flan_t5_small"])
-    assert (config.method.name, config.method.epsilon) == ("sft", 0)
+    assert config.method == {"name": "sft", "epsilon": 0}

@@ -302,7 +302,7 @@ def test_untied_output_head_stays_untied(tiny_t5, word_tokenizer, tmp_path):
 def test_norm_of_its_own_equals_transformers_forward_and_backward() -> None:
     from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-    from hir.policies.load import RMSNorm
+    from hir.t5.policies import RMSNorm
 
     torch.manual_seed(0)
     hidden = torch.randn(3, 4, 8, dtype=torch.float64, requires_grad=True)
@@ -321,7 +321,7 @@ def test_norm_of_its_own_equals_transformers_forward_and_backward() -> None:
 
 
 def test_loaded_t5_has_that_norm_and_saves_the_same_weights(tmp_path: Path, tiny_t5, word_tokenizer) -> None:
-    from hir.policies.load import RMSNorm
+    from hir.t5.policies import RMSNorm
 
     tiny_t5.save_pretrained(tmp_path)
     word_tokenizer.save_pretrained(tmp_path)

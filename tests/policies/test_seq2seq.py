@@ -1,16 +1,19 @@
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from hir.config.schema import ModelConfig
-from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
 
 # Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
 # 7 cat, 8 dog, 9 one, 10 two.
+
+
+def test_a_prompt_by_hand(policy: Seq2SeqPolicy) -> None:
+    asked = policy.render("Be right.", "How many?\nOptions:\n(A) 1")
+    assert asked == "Be right.\nQ: How many?\nOptions:\n(A) 1\nA:"
+    assert policy.render("Be right.", "How many?", "there are") == "Be right.\nQ: How many?\nA: there are"
 
 
 def test_encode_ends_with_the_end_token(policy: Seq2SeqPolicy) -> None:
@@ -57,32 +60,46 @@ ROWS = [
 ]
 
 
-def packs_of(batch) -> list[list[list]]:
-    return [[tensor.tolist() for tensor in packs] for packs in batch["packs"]]
-
-
 def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
-    assert [bucket.tolist() for bucket in batch.pop("input_ids")] == [
-        [[5, 3, 7, 4, 1, 0], [6, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1], [5, 3, 8, 8, 4, 1]]
-    ]
-    # Four prompts, each read by one output: a start token, a prefix, and the output but for its last token.
-    assert packs_of(batch) == [
-        [[0, 1], [[0, 9]] * 2, [[1, 1]] * 2],
-        [[2, 3], [[0, 10, 9, 7]] * 2, [[1, 1, 1, 1]] * 2],
-    ]
-    del batch["packs"]
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
-        "attention_mask": [[1, 1, 1, 1, 1, 0]] * 2 + [[1, 1, 1, 1, 1, 1]] * 2,
-        # The first bucket has places 0 to 3, the second 4 to 11. Rows 0 and 1 under their own instructions,
-        # then under the others. The prefix is not trained.
-        "places": [[0, 1, 5, 6, 7], [2, 3, 9, 10, 11]],
+        # "cat" and "dog dog" under their own instructions, then under the others.
+        "input_ids": [[5, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1], [6, 3, 7, 4, 1, 0], [5, 3, 8, 8, 4, 1]],
+        "attention_mask": [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]] * 2,
+        "prompts": [[0, 1], [2, 3]],
+        # A start token, a prefix, and the output but for its last token; the prefix is not trained.
+        "decoder_input_ids": [[0, 9, 0, 0], [0, 10, 9, 7]],
+        "places": [0, 1, 5, 6, 7],
         "labels": [9, 1, 9, 7, 1],
         "rows": [0, 0, 1, 1, 1],
         "weights": [1.0, 0.5],
         "correct": [True, False],
     }
     assert batch["weights"].dtype == torch.float32 and batch["correct"].dtype == torch.bool
+
+
+def test_collate_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
+    right = TrainingExample(0, "cat", "right", (10, 1), correct=True, contrast=("wrong",))
+    wrong = TrainingExample(0, "cat", "wrong", (9, 1), correct=False, contrast=("right",))
+    batch = policy.collate([right, wrong, right])
+    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
+    assert batch["prompts"].tolist() == [[0, 1, 0], [1, 0, 1]]
+    suffixed = replace(right, prompt_suffix="two")
+    assert len(policy.collate([right, suffixed])["input_ids"]) == 4  # another prompt to the same query
+
+
+def test_collate_without_contrast_and_with_a_prompt_suffix(policy: Seq2SeqPolicy) -> None:
+    batch = policy.collate([replace(ROWS[0], contrast=(), prompt_suffix="two one")])
+    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 10, 9, 1]]
+    assert batch["prompts"].tolist() == [[0]]
+    assert batch["labels"].tolist() == [9, 1]
+
+
+def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
+    policy.max_input_tokens = 4
+    batch = policy.collate(ROWS)
+    # Two queries still, though they look alike now.
+    assert batch["input_ids"].tolist() == [[5, 3, 4, 1], [6, 3, 4, 1], [6, 3, 4, 1], [5, 3, 4, 1]]
 
 
 def test_values_of_each_token_stand_beside_the_tokens(policy: Seq2SeqPolicy) -> None:
@@ -94,51 +111,6 @@ def test_values_of_each_token_stand_beside_the_tokens(policy: Seq2SeqPolicy) -> 
     assert batch["advantages"].tolist() == [0.5, -1.0, 2.0, 0.25, 0.0]
     assert batch["log_probs"].tolist() == [-1.0, -2.0, -3.0, -4.0, -5.0]
     assert "returns" not in batch and "reference_log_probs" not in batch
-
-
-def test_collate_holds_a_prompt_once_however_many_rows_read_it(folder: Path) -> None:
-    policy = load_policy(ModelConfig(name="test", path=str(folder)))
-    right = TrainingExample(0, "cat", "right", (10, 1), correct=True, contrast=("wrong",))
-    wrong = TrainingExample(0, "cat", "wrong", (9, 1), correct=False, contrast=("right",))
-    other = TrainingExample(0, "dog", "right", (9, 1), correct=True, contrast=("wrong",))
-    batch = policy.collate([right, wrong, other, right])
-    (input_ids,) = batch["input_ids"]
-    assert input_ids.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1], [5, 3, 8, 4, 1], [6, 3, 8, 4, 1]]
-    # The dog's two prompts are read by one output each, the cat's two by three, in the rows' order.
-    assert packs_of(batch) == [
-        [[2, 3], [[0, 9]] * 2, [[1, 1]] * 2],
-        [[0, 1], [[0, 10, 0, 10, 0, 9], [0, 9, 0, 10, 0, 10]], [[1, 1, 2, 2, 3, 3]] * 2],
-    ]
-    # Own: right rows under "right" at 4 and 6, the wrong one first under "wrong"; then the other way round.
-    assert batch["places"].tolist() == [[4, 5, 10, 11, 0, 1, 6, 7], [12, 13, 8, 9, 2, 3, 14, 15]]
-    suffixed = replace(other, prompt_suffix="two")
-    assert len(policy.collate([other, suffixed])["attention_mask"]) == 4  # another prompt to the same query
-    # Attention that knows no packs gets an output a row.
-    plain = load_policy(ModelConfig(name="test", path=str(folder), attention="eager"))
-    assert all((packs.segments <= 1).all() for packs in plain.collate(ROWS)["packs"])
-
-
-def test_collate_puts_prompts_of_other_length_in_another_bucket(policy: Seq2SeqPolicy) -> None:
-    long = replace(ROWS[0], query="cat dog cat dog cat")
-    first, second = policy.collate([long, ROWS[0]])["input_ids"]
-    assert first.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
-    assert second.tolist() == [[5, 3, 7, 8, 7, 8, 7, 4, 1], [6, 3, 7, 8, 7, 8, 7, 4, 1]]
-
-
-def test_collate_without_contrast_and_with_a_prompt_suffix(policy: Seq2SeqPolicy) -> None:
-    batch = policy.collate([replace(ROWS[0], contrast=(), prompt_suffix="two one")])
-    assert [bucket.tolist() for bucket in batch["input_ids"]] == [[[5, 3, 7, 4, 10, 9, 1]]]
-    assert packs_of(batch) == [[[0], [[0, 9]], [[1, 1]]]]
-    assert batch["labels"].tolist() == [9, 1]
-
-
-def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
-    policy.max_input_tokens = 4
-    batch = policy.collate(ROWS)
-    (input_ids,) = batch["input_ids"]
-    assert input_ids.tolist() == [[5, 3, 4, 1], [6, 3, 4, 1], [6, 3, 4, 1], [5, 3, 4, 1]]
-    # Two queries still, though they look alike now.
-    assert [packs.prompts.tolist() for packs in batch["packs"]] == [[0, 2], [1, 3]]
 
 
 def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:

@@ -1,25 +1,24 @@
-import pytest
+"""The paper's two instructions, as relabeling."""
 
-from hir.relabel.correctness import Instructions, render_prompt
+from hir.config.schema import InstructionConfig
+from hir.records import Example, Rollout, Verdict
+from hir.relabel.correctness import Correctness
 
-INSTRUCTIONS = Instructions(correct="Be right.", wrong="Be wrong.", others=("Be brief.",))
-
-
-@pytest.mark.parametrize(("correct", "instruction"), [(True, "Be right."), (False, "Be wrong.")])
-def test_relabel_gives_the_instruction_that_the_answer_fits(correct: bool, instruction: str) -> None:
-    assert INSTRUCTIONS.relabel(correct) == instruction
+PHI = Correctness(InstructionConfig(correct="Be right.", wrong="Be wrong.", others=["Be brief."]))
+ROW = Example("How many?", ("3",))
 
 
-def test_negate_swaps_right_and_wrong() -> None:
-    assert INSTRUCTIONS.negate("Be right.") == "Be wrong."
-    assert INSTRUCTIONS.negate("Be wrong.") == "Be right."
+def rollout(correct: bool) -> Rollout:
+    return Rollout(0, "How many?", "Be right.", "3", (5, 1), Verdict(correct, float(correct)), "3")
 
 
-def test_prompt_is_instruction_question_and_answer_cue() -> None:
-    assert render_prompt("Be right.", "How many?\nOptions:\n(A) 1") == (
-        "Be right.\nQ: How many?\nOptions:\n(A) 1\nA:"
-    )
+def test_rows_are_asked_for_a_right_answer() -> None:
+    assert (PHI.goal(ROW), PHI.opposite(ROW)) == ("Be right.", "Be wrong.")
+    assert PHI.texts == ("Be right.", "Be wrong.", "Be brief.")
 
 
-def test_prompt_ends_with_the_start_of_the_answer_if_given() -> None:
-    assert render_prompt("Be right.", "How many?", "there are") == "Be right.\nQ: How many?\nA: there are"
+def test_an_answer_gets_the_instruction_that_it_fits_and_is_contrasted_with_all_others() -> None:
+    assert PHI.instruction(rollout(True)) == "Be right."
+    assert PHI.contrast(rollout(True)) == ("Be wrong.", "Be brief.")
+    assert PHI.instruction(rollout(False)) == "Be wrong."
+    assert PHI.contrast(rollout(False)) == ("Be right.", "Be brief.")

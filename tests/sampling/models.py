@@ -131,7 +131,12 @@ def generated(policy: Seq2SeqPolicy, prompt: str, max_new_tokens: int) -> tuple[
         use_cache=False,
     )
     policy.train(was_training)
-    return tuple(token for token in output[0, 1:].tolist() if token != 0)
+    return up_to_end(output[0, 1:].tolist())
+
+
+def up_to_end(tokens: Sequence[int]) -> tuple[int, ...]:
+    """The tokens up to the end token, 1, if there is one."""
+    return tuple(tokens[: tokens.index(1) + 1] if 1 in tokens else tokens)
 
 
 @torch.no_grad()

@@ -29,7 +29,8 @@ def compare(rank: int, rendezvous: str) -> None:
         use_orig_params=True,
         device_id=torch.device("cpu"),
     )
-    sampler.root = root
+    policy.set_root(root)
+    assert policy.sharded and not other.sharded
     assert sum(weight.numel() for weight in root.parameters()) < sum(w.numel() for w in other.parameters())
     assert sampler.greedy(prompts) == expected[0]
     with FullyShardedDataParallel.summon_full_params(root), torch.no_grad():

@@ -18,12 +18,12 @@ from transformers import (
 )
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from hir.config.schema import LoraConfig, MethodConfig, ModelConfig
+from hir.config.schema import InstructionConfig, LoraConfig, ModelConfig
 from hir.methods.hir import HIR
 from hir.policies.load import add_lora, load_policy
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
-from hir.relabel.correctness import Instructions, render_prompt
+from hir.relabel.correctness import Correctness
 from hir.t5 import attention
 from tests.conftest import WORDS
 
@@ -116,7 +116,7 @@ def log_probs_alone(model: Any, policy: Seq2SeqPolicy, instruction: str, row: Tr
 
 
 def loss_row_by_row(
-    model: Any, policy: Seq2SeqPolicy, rows: list[TrainingExample], settings: MethodConfig
+    model: Any, policy: Seq2SeqPolicy, rows: list[TrainingExample], settings: HIR.Settings
 ) -> Tensor:
     """Eq. 4 to 6 written out a row and a token at a time."""
     supervise, entropy, contrast = [], [], []
@@ -143,8 +143,10 @@ def gradients(model: Any) -> dict[str, Tensor]:
 
 def test_loss_and_gradients_equal_those_of_each_row_alone(pair: tuple[Seq2SeqPolicy, Any]) -> None:
     policy, plain = pair
-    settings = MethodConfig(alpha=0.7, beta=0.3, epsilon=0.2)
-    loss, _ = HIR(settings, Instructions("right", "wrong"), policy).loss(policy, policy.collate(ROWS))
+    settings = HIR.Settings(alpha=0.7, beta=0.3, epsilon=0.2)
+    loss, _ = HIR(settings, Correctness(InstructionConfig("right", "wrong")), policy).loss(
+        policy, policy.collate(ROWS)
+    )
     loss.backward()
     expected = loss_row_by_row(plain, policy, ROWS, settings)
     expected.backward()

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hir.t5.packing import buckets, pack, padded, segment_mask, token_mask
+from hir.policies.base import padded, token_mask
+from hir.t5.packing import buckets, pack, segment_mask
 
 
 @pytest.mark.parametrize(

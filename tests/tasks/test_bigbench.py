@@ -15,69 +15,49 @@ def parse(*rows: Any, **keys: Any) -> tuple[Any, ...]:
     return parse_rows(json.dumps({"examples": rows, **keys}).encode(), "demo.json")
 
 
-def test_bbh_options_are_read_from_the_input() -> None:
-    text = "Bob is taller. Who is taller?\nOptions:\n(A) Ann\n(B) Bob Smith\n(C) Cy"
-    [row] = parse({"input": text, "target": "(B)"})
-    assert row.query == text
-    assert row.options == ("Ann", "Bob Smith", "Cy")
-    assert row.targets == ("(B)",)
-    assert row.group == "Bob is taller."
-    assert multiple_choice(row, "bob smith") and not multiple_choice(row, "Ann")
+LISTED = "Which?\nOptions:\n(A) one\n(B) two"
+LETTERS = "Which?\nOptions:\n(A) B\n(B) A"
 
 
-def test_bbh_free_answers_and_options_without_letters() -> None:
-    rows = parse(
-        {"input": "Sort the following words alphabetically: List: b a", "target": "a b"},
-        {"input": "Is it valid?\nOptions:\n- valid \n- invalid", "target": "invalid"},
-    )
-    assert [row.options for row in rows] == [(), ()]
-    assert [row.targets for row in rows] == [("a b",), ("invalid",)]
-    assert rows[1].group == "Is it valid?"
-
-
-@pytest.mark.parametrize("target", ["(B)", "B", "b)", "two"])
-def test_bbh_target_becomes_the_letter(target: str) -> None:
-    [row] = parse({"input": "How many?\nOptions:\n(A) one\n(B) two", "target": target})
-    assert row.targets == ("(B)",)
-
-
-def test_an_option_may_go_on_in_the_next_line() -> None:
-    [row] = parse({"input": "Which?\nOptions:\n(A) one\nlong line\n(B) two", "target": "(A)"})
-    assert row.options == ("one long line", "two")
-
-
-def test_options_at_the_end_need_no_header() -> None:
-    [row] = parse({"input": "Which?\n(A) one\n(B) two", "target": "(A)"})
-    assert row.options == ("one", "two") and row.group == "Which?"
-    [prose] = parse({"input": "(A) is here.\n(B) is there.\nWhere is A?", "target": "here"})
-    assert prose.options == ()
-
-
-def test_native_scores_become_options_and_letters() -> None:
-    [row] = parse({"input": "Which?", "target_scores": {"one": 0, "two": 1, "three": 0.5}})
-    assert row.query == "Which?\nOptions:\n(A) one\n(B) two\n(C) three"
-    assert row.targets == ("(B)",) and row.options == ("one", "two", "three")
-
-
-def test_options_that_are_letters_keep_their_place() -> None:
-    text = "Which?\nOptions:\n(A) B\n(B) A"
-    for row in (
-        {"input": "Which?", "target_scores": {"B": 1, "A": 0}},
-        {"input": text, "target_scores": {"B": 1, "A": 0}},
-    ):
-        [parsed] = parse(row)
-        assert (parsed.query, parsed.targets) == (text, ("(A)",))
-        assert multiple_choice(parsed, "A") and not multiple_choice(parsed, "B")
-
-
-def test_every_top_option_is_right() -> None:
-    [row] = parse({"input": "Which?", "target_scores": {"one": 1, "two": 0, "three": 1}})
-    assert row.targets == ("(A)", "(C)")
-
-
-def test_native_free_answer_has_one_or_many_targets() -> None:
-    rows = parse({"input": "1+2", "target": ["3", "three"]}, {"input": "1+1", "target": "2"})
-    assert [row.targets for row in rows] == [("3", "three"), ("2",)]
+@pytest.mark.parametrize(
+    ("row", "query", "options", "targets"),
+    [
+        # BIG-Bench Hard: free answers, options without letters, and with: the right one becomes a letter.
+        ({"input": "Sort: List: b a", "target": "a b"}, "Sort: List: b a", (), ("a b",)),
+        (
+            {"input": "Valid?\nOptions:\n- yes \n- no", "target": "no"},
+            "Valid?\nOptions:\n- yes \n- no",
+            (),
+            ("no",),
+        ),
+        *(
+            ({"input": LISTED, "target": target}, LISTED, ("one", "two"), ("(B)",))
+            for target in ("(B)", "B", "b)", "two")
+        ),
+        (
+            {"input": "Which?\nOptions:\n(A) one\nlong line\n(B) two", "target": "(A)"},
+            "Which?\nOptions:\n(A) one\nlong line\n(B) two",
+            ("one long line", "two"),
+            ("(A)",),
+        ),
+        # BIG-bench: the scores' options follow the input, unless it lists them; every top one is right.
+        ({"input": "Which?", "target_scores": {"one": 0, "two": 1}}, LISTED, ("one", "two"), ("(B)",)),
+        *(
+            ({"input": LISTED, "target_scores": {"one": 0, key: 1}}, LISTED, ("one", "two"), ("(B)",))
+            for key in ("two", "(B)", "B")
+        ),
+        ({"input": "Which?", "target_scores": {"one": 1, "two": 1}}, LISTED, ("one", "two"), ("(A)", "(B)")),
+        ({"input": "Which?", "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
+        ({"input": LETTERS, "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
+        ({"input": "1+2", "target": ["3", "three"]}, "1+2", (), ("3", "three")),
+    ],
+)
+def test_a_row_becomes_a_query_options_and_targets(
+    row: Any, query: str, options: tuple[str, ...], targets: tuple[str, ...]
+) -> None:
+    [read] = parse(row)
+    assert (read.query, read.options, read.targets) == (query, options, targets)
+    assert all(multiple_choice(read, target) for target in targets)
 
 
 def test_task_prefix_goes_before_the_input_and_default_prefixes_vanish() -> None:
@@ -131,14 +111,7 @@ def test_the_preferred_score_says_what_is_judged(keys: dict[str, Any], choice: b
     [row] = parse(EXPLAINED, append_choices_to_input=False, **keys)
     assert (row.query, row.options) == ("Is 1 even?", ("Yes", "No") if choice else ())
     assert row.targets[0] == ("No" if choice else "No. It is odd.")
-    verdicts = {
-        "No.": choice,
-        "No. It is odd": True,
-        "Yes": False,
-        "B": False,
-        "(B)": False,
-        "No, odd": False,
-    }
+    verdicts = {"No.": choice, "No. It is odd": True, "Yes": False, "(B)": False, "No, odd": False}
     assert {answer: multiple_choice(row, answer) for answer in verdicts} == verdicts
 
 
@@ -169,17 +142,7 @@ LISTS = [
 @pytest.mark.parametrize("options", LISTS)
 @pytest.mark.parametrize(
     "tail",
-    [
-        "",
-        "\nAnswer:",
-        "\n\nA:",
-        "\nThe answer is",
-        "\nSo, the best answer is: ",
-        "\nQ: Which?\nA:",
-        "\n\nThink.",
-        "\n### Response:",
-        "\nChoose one.",
-    ],
+    ["", "\nAnswer:", "\n\nA:", "\nThe answer is", "\nQ: Which?\nA:", "\n\nThink.", "\n### Response:"],
 )
 @pytest.mark.parametrize("header", ["Options:", "Answer choices:"])
 def test_a_cue_ends_the_list_of_options(header: str, options: str, tail: str) -> None:
@@ -189,7 +152,7 @@ def test_a_cue_ends_the_list_of_options(header: str, options: str, tail: str) ->
     assert row.group == "Which is 8?" and multiple_choice(row, "(B) 8")
 
 
-@pytest.mark.parametrize("options", ["(A) 1\n(B) 8", "A. 1\nB. 8", "a) 1\nb) 8", "[A] 1\n[B] 8"])
+@pytest.mark.parametrize("options", LISTS[:5])
 @pytest.mark.parametrize("tail", ["", "\nAnswer:", "\n\nA:", "\nThe correct answer is"])
 def test_a_cue_may_end_options_without_a_header(options: str, tail: str) -> None:
     [row] = parse({"input": f"Which is 8?\n{options}{tail}", "target": "(B)"})
@@ -224,13 +187,6 @@ def test_long_inputs_are_read_in_linear_time(unit: str) -> None:
     assert time.process_time() - start < 5
 
 
-@pytest.mark.parametrize("key", ["two", "(B)", "B"])
-def test_options_in_the_input_are_not_given_twice(key: str) -> None:
-    text = "Which?\nOptions:\n(A) one\n(B) two"
-    [row] = parse({"input": text, "target_scores": {"one": 0, key: 1}})
-    assert (row.query, row.options, row.targets) == (text, ("one", "two"), ("(B)",))
-
-
 @pytest.mark.parametrize(
     "text",
     ["Which?\n  choice: one\n  choice: two", "Which?\nOptions: one, two", "Which?\nOptions:\n- one\n- two"],
@@ -262,7 +218,6 @@ def test_a_byte_order_mark_is_accepted() -> None:
 
 
 GOOD = {"input": "q", "target": "t"}
-LISTED = "q\nOptions:\n(A) one\n(B) two"
 
 
 @pytest.mark.parametrize(
@@ -272,14 +227,10 @@ LISTED = "q\nOptions:\n(A) one\n(B) two"
         ({"target": "t"}, "no input"),
         ({"input": " \n", "target": "t"}, "empty input"),
         ({"input": 3, "target": "t"}, "input is not a string but int"),
-        ({"input": "\ud800", "target": "t"}, "input holds half a surrogate pair"),
         ({"input": "q"}, "no target"),
-        ({"input": "q", "target": ""}, "empty target"),
         ({"input": "q", "target": "\u200b"}, "empty target"),
         ({"input": "q", "target": ["t", ""]}, "empty target"),
         ({"input": "q", "target": []}, "target is not a string but list"),
-        ({"input": "q", "target": [[5]]}, "target is not a string but list"),
-        ({"input": "q", "target": [3, None]}, "no target"),
         ({"input": "q", "target": float("nan")}, "target is not a string but float"),
         (
             {"input": LISTED, "target": "(C)"},
@@ -289,7 +240,6 @@ LISTED = "q\nOptions:\n(A) one\n(B) two"
         ({"input": LISTED, "target_scores": {"three": 1}}, "target_scores has 'three', which is not among"),
         ({"input": "q", "target_scores": {"a": 0, "b": 0}}, "no correct option"),
         ({"input": "q", "target_scores": {}}, "no correct option"),
-        ({"input": "q", "target_scores": {"a": -1}}, "no correct option"),
         ({"input": "q", "target_scores": ["a"]}, "target_scores is not an object of numbers"),
         ({"input": "q", "target_scores": {"a": "1"}}, "target_scores is not an object of numbers"),
         ({"input": "q", "target_scores": {"": 1}}, "empty option"),
@@ -303,36 +253,22 @@ def test_a_broken_row_is_named(row: Any, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_an_option_given_twice_is_named() -> None:
-    content = b'{"examples": [{"input": "q", "target_scores": {"a": 1, "b": 0, "a": 0}}]}'
-    with pytest.raises(UserError, match=r"example 1 of 1: duplicate options \(a\)"):
-        parse_rows(content, "demo.json")
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "demo.json is not valid JSON at its end: perhaps it was cut off"),
-        (b"no json", "demo.json is not valid JSON (line 1: "),
-        (
-            json.dumps({"examples": [GOOD]}).encode()[:-3],
-            "demo.json is not valid JSON at its end: perhaps it was cut",
-        ),
-        (b'{"examples": [{"input": "q', "demo.json is not valid JSON at its end: perhaps it was cut off"),
-        ('{"examples": [{"input": "é"}]}'.encode("latin-1"), "demo.json is not UTF-8 text (byte 25)"),
-        (json.dumps({"examples": [GOOD]}).encode("utf-16"), "demo.json is not UTF-8 text (byte 0)"),
-        (b"[1]", "demo.json holds no JSON object with 'examples', but a list"),
-        (b"[" * 100_000, "demo.json is not valid JSON ("),
-        (b"{}", "demo.json has no examples"),
-        (b'{"examples": []}', "demo.json has no examples"),
-        (b'{"examples": {"input": "q"}}', "demo.json has no examples"),
-        (b'{"examples": [{}], "task_prefix": 3}', "demo.json: task_prefix must be a string"),
+        (b"", " is not JSON in UTF-8: Expecting value: line 1"),
+        (json.dumps({"examples": [GOOD]}).encode()[:-3], " is not JSON in UTF-8: "),
+        ('{"examples": [{"input": "é"}]}'.encode("latin-1"), " is not JSON in UTF-8: 'utf-8' codec"),
+        (b"[1]", " has no examples"),
+        (b'{"examples": []}', " has no examples"),
+        (b'{"examples": {"input": "q"}}', " has no examples"),
+        (b'{"examples": [{}], "task_prefix": 3}', ": task_prefix, example_input_prefix"),
     ],
 )
 def test_a_broken_file_is_named(content: bytes, message: str) -> None:
     with pytest.raises(UserError) as error:
         parse_rows(content, "demo.json")
-    assert str(error.value).startswith(message)
+    assert str(error.value).startswith(f"demo.json{message}")
     assert "\n" not in str(error.value)
 
 

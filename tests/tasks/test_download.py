@@ -14,27 +14,21 @@ import pytest
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
 from hir.files import atomic_write, cache_dir
-from hir.tasks import base
 from hir.tasks import download as downloads
-from hir.tasks.download import BBH_SHA256, BIGBENCH_FILES, download, remote_file
+from hir.tasks.base import load_task
+from hir.tasks.download import SOURCES, download
 
 NAME = "date_understanding"
-ROWS = [{"input": f"What is {i}+1?", "target": str(i + 1)} for i in range(30)]
-GOOD = json.dumps({"examples": ROWS}).encode()
-OTHER = json.dumps({"examples": ROWS[:20]}).encode()
+GOOD = json.dumps(
+    {"examples": [{"input": f"What is {i}+1?", "target": str(i + 1)} for i in range(30)]}
+).encode()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content`` for every path, in the way that ``mode`` says."""
+    """Serves GOOD for every path, in the way that ``mode`` says."""
 
-    content = GOOD
     mode = "good"
     num_requests = 0
-    last_path = ""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,20 +36,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.num_requests += 1
-        self.server.last_path = self.path
-        if self.server.mode == "redirect":
-            self.send_response(302)
-            self.send_header("Location", "/elsewhere")
-            self.end_headers()
-            return
         if self.server.mode == "slow":
             time.sleep(1.0)
             return
         self.send_response(404 if self.server.mode == "missing" else 200)
-        content = self.server.content
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(GOOD)))
         self.end_headers()
-        self.wfile.write(content[:100] if self.server.mode == "cut" else content)
+        self.wfile.write(GOOD[:100] if self.server.mode == "cut" else GOOD)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -63,10 +50,13 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A server that has one task of each source, and an empty cache."""
     monkeypatch.setenv("HIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setitem(BBH_SHA256, NAME, hashlib.sha256(GOOD).hexdigest())
     with Server(("127.0.0.1", 0), Handler) as running:
+        for source, files in SOURCES.items():
+            url = f"http://127.0.0.1:{running.server_port}/{source}.json"
+            monkeypatch.setitem(files, NAME, (url, hashlib.sha256(GOOD).hexdigest()))
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
@@ -78,114 +68,74 @@ def files() -> list[str]:
     return sorted(str(p.relative_to(cache_dir())) for p in cache_dir().rglob("*") if p.is_file())
 
 
-def refused(server: Server, message: str, source: str = "bbh") -> None:
-    """A download must fail with one line that says why and what else to do, and leave the cache alone."""
-    before = files()
-    with pytest.raises(UserError) as error:
-        download(source, NAME, server.url, timeout=0.2)
-    assert message in str(error.value)
-    assert str(error.value).startswith(f"could not download {server.url}/")
-    assert str(error.value).endswith("; task.data_dir=DIR reads local files instead")
-    assert "\n" not in str(error.value)
-    assert files() == before
-
-
-def test_a_good_file_is_fetched_once(server: Server) -> None:
-    path = download("bbh", NAME, server.url)
-    assert path.read_bytes() == GOOD
-    assert server.last_path.endswith(f"/9ee07bd481feebf959a6b59d61ea57bdcf30964d/bbh/{NAME}.json")
-    assert download("bbh", NAME, server.url) == path
-    assert server.num_requests == 1
-    assert files() == [f"tasks/bbh/{NAME}.json"]
-
-
-def test_a_corrupted_cache_file_is_fetched_again(server: Server) -> None:
-    for source in ("bbh", "bigbench"):
-        path = download(source, NAME, server.url)
-        path.write_bytes(GOOD[:-1])
-        assert download(source, NAME, server.url).read_bytes() == GOOD
-    assert server.num_requests == 4
-
-
-def test_wrong_hash(server: Server) -> None:
-    server.content = OTHER
-    refused(server, f"its sha256 is {hashlib.sha256(OTHER).hexdigest()[:12]}..., not the ")
+def test_a_file_is_fetched_once_and_again_where_it_is_broken(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = download("bbh", NAME)
+    assert path.read_bytes() == GOOD and files() == [f"tasks/bbh/{NAME}.json"]
+    assert capsys.readouterr().err == f"downloading {SOURCES['bbh'][NAME][0]}\n"
+    assert download("bbh", NAME) == path
+    assert server.num_requests == 1 and capsys.readouterr().err == ""
+    path.write_bytes(GOOD[:-1])
+    assert download("bbh", NAME).read_bytes() == GOOD
+    assert server.num_requests == 2
 
 
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
         ("missing", "HTTP Error 404"),
-        ("cut", f"the connection was cut after 100 of {len(GOOD)} bytes"),
         ("slow", "timed out"),
-        ("redirect", "HTTP Error 302"),
+        ("cut", f"100 bytes came with sha256 {hashlib.sha256(GOOD[:100]).hexdigest()[:12]}..., not "),
+        (
+            "other",
+            f"{len(GOOD)} bytes came with sha256 {hashlib.sha256(GOOD).hexdigest()[:12]}..., not 0000...",
+        ),
+        ("long", "1000 bytes came"),
+        ("none", "Connection refused"),
+        ("cache", "Not a directory"),
     ],
 )
-@pytest.mark.parametrize("source", ["bbh", "bigbench"])
-def test_a_failed_fetch_leaves_nothing(server: Server, source: str, mode: str, message: str) -> None:
-    server.mode = mode
-    refused(server, message, source)
-    assert files() == []
-
-
-def test_no_server(server: Server) -> None:
-    with socket.socket() as held:
-        # A port that is bound but does not listen refuses connections.
-        held.bind(("127.0.0.1", 0))
-        with pytest.raises(UserError, match="could not download .*Connection refused.*task.data_dir=DIR"):
-            download("bbh", NAME, f"http://127.0.0.1:{held.getsockname()[1]}", timeout=1.0)
-    assert files() == []
-
-
-def test_a_file_too_large(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "MAX_BYTES", 1000)
-    refused(server, "it is larger than 1000 bytes")
-
-
-def test_the_first_sum_of_a_bigbench_file_is_locked(server: Server) -> None:
-    path = download("bigbench", NAME, server.url)
-    assert files() == [f"tasks/bigbench/{NAME}.json", f"tasks/bigbench/{NAME}.sha256"]
-    path.unlink()
-    server.content = OTHER
-    refused(server, f"{NAME}.sha256 keeps", "bigbench")
-    server.content = GOOD
-    assert download("bigbench", NAME, server.url).read_bytes() == GOOD
-
-
-def test_bigbench_rows_are_counted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BIGBENCH_FILES, NAME, (NAME, 31))
-    refused(server, "it holds 30 examples, not 31", "bigbench")
-    monkeypatch.setitem(BIGBENCH_FILES, NAME, (NAME, 30))
-    assert download("bigbench", NAME, server.url).exists()
-
-
-def test_a_page_that_is_no_task_is_refused(server: Server) -> None:
-    server.content = b"<html>log in</html>"
-    refused(server, "the file is not valid JSON", "bigbench")
-
-
-def test_a_cache_that_cannot_be_written(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_failure_is_one_line_and_leaves_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str, message: str
 ) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("HIR_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="Not a directory"):
-        download("bbh", NAME, server.url)
+    url, _ = SOURCES["bbh"][NAME]
+    server.mode = mode
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # a port that does not listen refuses connections
+        if mode == "none":
+            url = f"http://127.0.0.1:{held.getsockname()[1]}/"
+            monkeypatch.setitem(SOURCES["bbh"], NAME, (url, ""))
+        elif mode == "other":
+            monkeypatch.setitem(SOURCES["bbh"], NAME, (url, "0000"))
+        elif mode == "long":
+            monkeypatch.setattr(downloads, "MAX_BYTES", 1000)
+        elif mode == "cache":
+            (tmp_path / "file").write_text("")
+            monkeypatch.setenv("HIR_CACHE", str(tmp_path / "file"))
+        with pytest.raises(UserError) as error:
+            download("bbh", NAME, timeout=0.2)
+    assert str(error.value).startswith(f"could not download {url}: ") and message in str(error.value)
+    assert str(error.value).endswith("; task.data_dir=DIR reads local files instead")
+    assert "\n" not in str(error.value) and files() == []
 
 
-def test_load_task_downloads(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "BASE_URL", server.url)
-    task = base.load_task(TaskConfig(name=NAME), seed=0)
+def test_load_task_downloads_from_either_source(server: Server) -> None:
+    task = load_task(TaskConfig(name=NAME), seed=0)
     assert (len(task.train), len(task.validation), len(task.test)) == (21, 3, 6)
-    assert base.load_task(TaskConfig(name=NAME, source="bigbench"), seed=0).test == task.test
+    assert load_task(TaskConfig(name=NAME, source="bigbench"), seed=0).test == task.test
+    assert files() == [f"tasks/bbh/{NAME}.json", f"tasks/bigbench/{NAME}.json"]
 
 
-def test_the_table_holds_the_papers_tasks_over_https() -> None:
-    assert downloads.BASE_URL.startswith("https://")
-    assert set(BBH_SHA256) == set(BIGBENCH_FILES) and len(BBH_SHA256) == 12
-    five = remote_file("bigbench", "logical_deduction_five_objects")
-    assert five.path.endswith("bigbench/benchmark_tasks/logical_deduction/five_objects/task.json")
-    assert five.sha256 is not None and five.num_rows == 500
+def test_the_papers_tasks_are_pinned_in_both_formats_and_come_over_https() -> None:
+    bbh, bigbench = SOURCES["bbh"], SOURCES["bigbench"]
+    assert set(bbh) == set(bigbench) and len(bbh) == 12
+    for url, sha256 in (*bbh.values(), *bigbench.values()):
+        assert url.startswith("https://raw.githubusercontent.com/") and len(sha256) == 64
+    name = "logical_deduction_five_objects"
+    assert bbh[name][0].endswith(f"/9ee07bd481feebf959a6b59d61ea57bdcf30964d/bbh/{name}.json")
+    assert bigbench[name][0].endswith("/benchmark_tasks/logical_deduction/five_objects/task.json")
+    assert len({sha256 for _, sha256 in (*bbh.values(), *bigbench.values())}) == 24
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:

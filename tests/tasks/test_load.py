@@ -9,7 +9,7 @@ import pytest
 
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.feedback.match import exact_match, multiple_choice
+from hir.feedback.match import Match, exact_match, multiple_choice
 from hir.records import Example
 from hir.tasks.base import Task, load_task
 from hir.tasks.files import find_file
@@ -63,10 +63,10 @@ def test_files_are_found_in_every_layout(tmp_path: Path, place: str) -> None:
 def test_a_missing_file_gets_a_hint(tmp_path: Path) -> None:
     write(tmp_path / "logical_deduction/five_objects/task.json", [])
     write(tmp_path / "riddles.json", [])
-    message = r"holds no riddle\.json, riddle/task\.json or nested folders; did you mean 'riddles'\?"
+    message = r"holds no riddle\.json, riddle/task\.json or nested folders: did you mean riddles\?"
     with pytest.raises(UserError, match=message):
         find_file(str(tmp_path), "riddle")
-    with pytest.raises(UserError, match="did you mean 'logical_deduction_five_objects'"):
+    with pytest.raises(UserError, match="did you mean logical_deduction_five_objects"):
         find_file(str(tmp_path), "logical_deduction_fife_objects")
     with pytest.raises(UserError, match="known: logical_deduction_five_objects, riddles"):
         find_file(str(tmp_path), "zzz")
@@ -80,12 +80,9 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
         find_file(str(tmp_path), name)
 
 
-def test_a_data_dir_that_is_no_folder_is_named(tmp_path: Path) -> None:
+def test_a_data_dir_or_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="task.data_dir=.*none is not a folder"):
         find_file(str(tmp_path / "none"), "riddles")
-
-
-def test_a_folder_of_that_name_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "riddles.json").mkdir()
     with pytest.raises(UserError, match="holds no riddles.json"):
         find_file(str(tmp_path), "riddles")
@@ -95,7 +92,7 @@ def test_any_file_is_a_task_without_code(tmp_path: Path) -> None:
     write(tmp_path / "sums.json", [{"input": f"{i}+1", "target": str(i + 1)} for i in range(50)])
     task = load(tmp_path, "sums")
     assert (task.name, len(task.train), len(task.validation), len(task.test)) == ("sums", 35, 5, 10)
-    assert task.verify is exact_match
+    assert task.feedback.verify is exact_match
     assert load(tmp_path, "sums") == task
 
 
@@ -107,7 +104,7 @@ def test_either_format_is_known_by_its_content(tmp_path: Path, source: str | Non
     for name in ("hard", "native"):
         task = load(tmp_path, name, source=source)
         assert (len(task.train), len(task.validation), len(task.test)) == (21, 3, 6)
-        assert task.verify is multiple_choice
+        assert task.feedback.verify is multiple_choice
         assert all(task.verify(row, row.targets[0]) for row in task.test)
 
 
@@ -141,9 +138,11 @@ def test_a_file_too_small_to_split_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_gets_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unknown task 'object_countng'.*; did you mean 'object_counting'"):
+    with pytest.raises(UserError, match="unknown task 'object_countng'.*: did you mean object_counting"):
         load_task(TaskConfig(name="object_countng"), seed=0)
-    with pytest.raises(UserError, match="no generated task 'date_understanding'; known: .*object_counting"):
+    with pytest.raises(
+        UserError, match="task.name=date_understanding: hir.tasks.generated holds .*object_counting"
+    ):
         load_task(TaskConfig(name="date_understanding", source="generated"), seed=0)
 
 
@@ -187,14 +186,16 @@ def test_a_task_says_how_it_is_judged(
     write(
         tmp_path / "t.json", [{"input": f"Which is {i}?", **rows[i % len(rows)]} for i in range(20)], **keys
     )
-    assert load(tmp_path, "t").judging == judging
+    task = load(tmp_path, "t")
+    assert task.feedback.about(task.rows) == judging
 
 
 def test_a_judge_of_its_own_goes_by_its_name() -> None:
     def same_numbers(example: Example, output: str) -> bool:
         return True
 
-    assert Task("t", (), (), (), same_numbers).judging == "same numbers"
-    assert Task("t", (), (), (), multiple_choice).judging == "exact match"
+    assert Match(same_numbers).about([]) == "same numbers"
+    assert Match(multiple_choice).about([]) == "exact match"
     counting = TaskConfig(name="object_counting", num_train=9, num_validation=2, num_test=3)
-    assert load_task(counting, seed=0).judging == "number"
+    task = load_task(counting, seed=0)
+    assert task.feedback.about(task.rows) == "number"

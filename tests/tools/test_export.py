@@ -95,8 +95,7 @@ def make_run(folder: Path, rank: int = 0, *arguments: str) -> Path:
 
     from hir.config.load import load_config, save_config, to_dict
     from hir.files import write_json, write_lines
-    from hir.policies.seq2seq import Seq2SeqPolicy
-    from hir.relabel.correctness import render_prompt
+    from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
     from hir.sampling.base import build_sampler
     from hir.tasks.base import load_task
     from hir.training.build import build_policy
@@ -262,7 +261,7 @@ def test_the_template_writes_what_the_encoder_was_trained_on(made: Path, out: Pa
     from transformers import AutoTokenizer
 
     from hir.policies.escape import TextEscape
-    from hir.relabel.correctness import render_prompt
+    from hir.policies.seq2seq import render_prompt
 
     assert export(f"run={made}", f"to={out}") == 0
     tokenizer = AutoTokenizer.from_pretrained(out)

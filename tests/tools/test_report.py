@@ -1,33 +1,28 @@
-"""The HTML report, on runs written here by hand and one real run."""
+"""The HTML report and what it warns of, on runs written here by hand and one real run."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 import re
-import shlex
 import shutil
 from collections import Counter
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from hir.__main__ import main
 from hir.config.load import merge_layers, save_config
-from hir.tools.report.__main__ import main
-from hir.tools.report.charts import ticks
-from hir.tools.report.findings import findings, targets_of, wilson
-from hir.tools.report.html import element, table
-from hir.tools.report.page import labels
-from hir.tools.report.settings import settings_of
-from hir.training.run_folder import read_run
+from hir.tools.report import drawing
+from hir.training.findings import findings, targets_of, wilson
+from hir.training.run_folder import SavedRun
 from tests.command_line import run
 
 CORRECT, WRONG = "Solve the question with correct answer.", "Solve the question with wrong answer."
-ATTACK = '</td></svg></style><script src="https://evil.example/x.js">alert("1")</script>'
+ATTACK = '</td></svg></style><script src="https://evil.example/x.js">alert("1")</script>{{ 7 * 7 }}'
 
 
 def answers(**outputs: dict[str, int]) -> list[dict[str, Any]]:
@@ -45,89 +40,92 @@ GOOD = [(None, None, 0.25, 0.25), (0.5, 0.75, 0.5, 0.125), (0.96, 0.3, 1.0, 0.0)
 TEN = answers(t2={"2": 4, "3": 1}, t3={"3": 4, "ghost": 1})
 
 
-def write_run(
+def saved_run(
     folder: Path,
     *arguments: str,
     rows: list[tuple[float | None, ...]] = GOOD,
     base: float = 0.2,
     given: list[dict[str, Any]] | None = TEN,
     query: str = "How many?",
-) -> Path:
+) -> SavedRun:
     """A run of 64 samples an iteration; ``given=None`` leaves it unfinished."""
-    folder.mkdir(parents=True)
-    save_config(merge_layers(["trainer.max_epochs=2", *arguments]), folder / "config.yaml")
-    names = "iteration,samples,updates,seconds,test/accuracy,fraction_correct,fraction_unique,"
-    lines = [names + "val/accuracy,val/accuracy_p_wrong,train/loss"]
+    names = ("fraction_correct", "fraction_unique", "val/accuracy", "val/accuracy_p_wrong", "train/loss")
+    history = []
     for i, row in enumerate(rows):
-        first = base if i == 0 else None
-        values = (i, 64 * i, 3 * i, 2.5 * i, first, *row, 1 / i if i else None)
-        lines.append(",".join("" if value is None else str(value) for value in values))
-    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+        measured = dict(zip(names, (*row, 1 / i if i else None), strict=True)) | (
+            {} if i else {"test/accuracy": base}
+        )
+        counts = {"iteration": i, "samples": 64 * i, "updates": 3 * i, "seconds": 2.5 * i}
+        history.append(counts | {name: value for name, value in measured.items() if value is not None})
     logged = [("2", True, CORRECT), ("3", False, WRONG), ("3", False, WRONG), ("", False, None)]
     keys = ("iteration", "query", "output", "correct", "relabeled_instruction", "target")
-    samples = [(i, query, *sample, "2") for i in range(1, len(rows)) for sample in logged]
-    with (folder / "samples.jsonl").open("w") as file:
-        file.writelines(json.dumps(dict(zip(keys, sample, strict=True))) + "\n" for sample in samples)
+    samples = [
+        dict(zip(keys, (i, query, *sample, "2"), strict=True))
+        for i in range(1, len(rows))
+        for sample in logged
+    ]
+    summary = None
     if given is not None:
-        (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
         accuracy = sum(row["correct"] for row in given) / len(given)
         seconds = {"total": 100.0, "sampling": 10.0, "training": 60.0, "setup": 20.0, "evaluation": 5.0}
         summary = {"iterations": len(rows) - 1, "test": {"accuracy": accuracy}, "seconds": seconds}
-        (folder / "summary.json").write_text(json.dumps(summary))
+    config = merge_layers(["trainer.max_epochs=2", *arguments])
+    return SavedRun(folder, config, history, samples, given or [], summary)
+
+
+def write_run(folder: Path, *arguments: str, **changes: Any) -> Path:
+    """The files of such a run."""
+    saved = saved_run(folder, *arguments, **changes)
+    folder.mkdir(parents=True)
+    save_config(saved.config, folder / "config.yaml")
+    columns = list(dict.fromkeys(name for row in reversed(saved.history) for name in row))
+    lines = [columns, *([str(row.get(name, "")) for name in columns] for row in saved.history)]
+    (folder / "metrics.csv").write_text("".join(",".join(line) + "\n" for line in lines))
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in saved.samples))
+    if saved.summary:
+        (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in saved.answers))
+        (folder / "summary.json").write_text(json.dumps(saved.summary))
     return folder
 
 
-class Page(HTMLParser):
-    """Checks that every tag is closed in order, and keeps the ids, attributes, tags and text."""
+class Page:
+    """A page that must be well-formed, as strictly as XML has it, with no id twice: its elements and text."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: Counter[str] = Counter()
-        self.tags: Counter[str] = Counter()
-        self.attributes: list[tuple[str, str | None]] = []
-        self.parts: list[str] = []
         self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.close()
-        assert self.open == []
-        assert set(self.ids.values()) <= {1}
-        self.text = " ".join(" ".join(self.parts).split())
+        self.elements = list(ElementTree.fromstring(self.source).iter())
+        self.tags = Counter(element.tag.rpartition("}")[2] for element in self.elements)
+        ids = [element.attrib["id"] for element in self.elements if "id" in element.attrib]
+        assert len(set(ids)) == len(ids)
+        self.text = " ".join(" ".join(self.elements[0].itertext()).split())
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in ("meta", "input"):
-            self.open.append(tag)
-        self.tags[tag] += 1
-        self.attributes += attrs
-        self.ids.update(value for name, value in attrs if name == "id" and value)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(data)
+    def rows(self, caption: str) -> list[list[str]]:
+        """The text of a table's cells."""
+        (table,) = (e for e in self.elements if e.tag == "table" and e.findtext("caption") == caption)
+        return [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
 
 
 def report(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
+    return main(["report", *map(str, arguments)])
 
 
-def page_of(folder: Path) -> Page:
-    assert report(f"run={folder}") == 0
-    return Page(folder / "report.html")
+def page_of(*folders: Path) -> Page:
+    to = folders[0].parent / "page.html"
+    assert report(*(f"run={folder}" for folder in folders), f"to={to}") == 0
+    return Page(to)
 
 
-def titles(folder: Path) -> list[tuple[str, str]]:
-    return [(finding.level, finding.title) for finding in findings(read_run(folder))]
+def titles(saved: SavedRun) -> list[tuple[str, str]]:
+    return [(finding.level, finding.title) for finding in findings(saved)]
 
 
 def test_wilson_interval() -> None:
     # 8 of 10, z^2 = 3.8415: middle (0.8 + 0.19207) / 1.38415 = 0.71674,
     # half 1.95996 / 1.38415 * sqrt(0.16 / 10 + 3.8415 / 400) = 1.41601 * 0.16001 = 0.22658
-    assert wilson(8, 10) == pytest.approx((0.49016, 0.94332), abs=1e-5)
+    assert wilson(0.8, 10) == pytest.approx((0.49016, 0.94332), abs=1e-5)
     # 0 of 10: 0 to 0.38415 / 1.38415
     assert wilson(0, 10) == pytest.approx((0, 0.27753), abs=1e-5)
-    assert wilson(10, 10) == pytest.approx((0.72247, 1), abs=1e-5)
+    assert wilson(1, 10) == pytest.approx((0.72247, 1), abs=1e-5)
 
 
 def test_answers_by_target() -> None:
@@ -137,14 +135,13 @@ def test_answers_by_target() -> None:
     )  # judged right all the same
     given.append({"query": "q", "target": "(10)", "output": " 9 ", "correct": False})
     nine, ten = targets_of(given)
-    assert (nine.name, nine.rows, nine.right, nine.outputs) == ("9", 5, 4, {"9": 4, "other": 1})
-    assert (ten.name, ten.rows, ten.right, ten.outputs) == ("10", 4, 1, {"9": 3, "10": 1})
-    assert ten.accuracy == 0.25
+    assert (nine.name, nine.rows, nine.accuracy, nine.outputs) == ("9", 5, 0.8, {"9": 4, "other": 1})
+    assert (ten.name, ten.rows, ten.accuracy, ten.outputs) == ("10", 4, 0.25, {"9": 3, "10": 1})
 
 
 def test_an_answer_that_only_looks_right_is_another() -> None:
     (target,) = targets_of([{"query": "q", "target": "2", "output": "(2", "correct": False}])
-    assert target.right == 0 and target.outputs == {"other": 1}
+    assert target.accuracy == 0 and target.outputs == {"other": 1}
 
 
 @pytest.mark.parametrize(
@@ -174,72 +171,77 @@ def test_an_answer_that_only_looks_right_is_another() -> None:
         ({"given": None}, [("note", "The run has not ended")]),
     ],
 )  # fmt: skip
-def test_findings(tmp_path: Path, changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    found = titles(write_run(tmp_path / "run", **changes))
+def test_findings(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    found = titles(saved_run(Path("run"), **changes))
     alarming = [finding for finding in found if finding[0] == "bad"]
     assert [finding for finding in expected if finding not in found] == []
     assert alarming == [finding for finding in expected if finding[0] == "bad"]
 
 
-def test_a_method_without_p_wrong_is_not_blamed_for_it(tmp_path: Path) -> None:
+def test_a_method_without_p_wrong_is_not_blamed_for_it() -> None:
     rows = [(None, None, 0.25, 0.25), (0.9, 0.5, 0.9, 0.9)]
-    folder = write_run(tmp_path / "run", "method=farl", rows=rows)
-    assert ("bad", "p_wrong is not falling") in titles(folder)  # its samples say that it trains p_wrong
-    (folder / "samples.jsonl").write_text("")
-    assert ("bad", "p_wrong is not falling") not in titles(folder)
+    saved = saved_run(Path("run"), "method=farl", rows=rows)
+    assert ("bad", "p_wrong is not falling") in titles(saved)  # its samples say that it trains p_wrong
+    assert ("bad", "p_wrong is not falling") not in titles(replace(saved, samples=[]))
 
 
 def test_page_of_a_run(tmp_path: Path) -> None:
     page = page_of(write_run(tmp_path / "run", "seed=3", "method.alpha=0.5"))
     # 8 of 10 right, as in test_wilson_interval.
-    assert "0.200 → 0.800 test accuracy, 10 rows; 95 % interval 0.490 to 0.943" in page.text
-    assert "2 of 10 test rows are wrong." in page.text
-    assert "2 4 1 · 5 0.800" in page.text and "3 · 4 1 5 0.800" in page.text  # target, 2, 3, other, rows
-    assert "3 ghost 1 qt3" in page.text  # a confusion with its example
-    assert "object_counting 0.200 0.800 +0.600 10" in page.text
-    assert "python train.py seed=3 method.alpha=0.5 trainer.max_epochs=2" in page.text
-    assert "method.alpha 0.5 0.25 Weight of the contrastive instruction loss." in page.text
-    assert "✓ right 2 p_correct" in page.text and "✗ wrong 3 × 2 p_wrong" in page.text
-    assert "✗ wrong (empty) not trained on" in page.text
-    # 100 s in all, of which 95 s are named.
-    assert "training 1 min 0 s 60%" in page.text and "other 5.0 s 5%" in page.text
-    assert "validation, under p_wrong, iteration 1, 64 answers: 0.125" in page.text  # a tooltip
-    assert page.tags["svg"] >= 5 and page.tags["script"] == 0
+    assert "base 0.200 → validation 1.000 → test 0.800" in page.text
+    assert "95 % interval 0.490 to 0.943" in page.text
+    assert "task object_counting method hir model tiny seed 3 iterations 2 of 2" in page.text
+    assert page.rows("Test rows by target and answer") == [
+        ["target", "2", "3", "other", "rows", "accuracy"],
+        ["2", "4", "1", "·", "5", "0.800"],
+        ["3", "·", "4", "1", "5", "0.800"],
+    ]
+    wrong = page.rows("Most common wrong answers")
+    assert wrong == [["target", "answer", "times"], ["2", "3", "1"], ["3", "ghost", "1"]]
+    assert page.rows("First of 2 wrong answers to 10 test rows")[2] == ["qt3", "3", "ghost"]
+    head = "query target answer verdict times trained under"
+    first = f"How many? 2 2 ✓ right 1 {CORRECT} How many? 2 3 ✗ wrong 2 {WRONG}"
+    last = "How many? 2 (empty) ✗ wrong 1 not trained on"
+    assert f"Iteration 2 {head} {first} {last} Iteration 1 {head} {first} {last}" in page.text
+    assert "seed 3 1" in page.text and "method.alpha 0.5 0.25" in page.text  # this run's and the default
+    assert f"python train.py config={tmp_path / 'run/config.yaml'}" in page.text
+    assert "● validation accuracy, under p_correct 1 ■ validation accuracy, under p_wrong 0" in page.text
+    assert page.tags["svg"] == 3  # accuracies, shares of samples, the loss
 
 
-def test_data_is_escaped(tmp_path: Path) -> None:
-    given = [{"query": ATTACK, "target": ATTACK, "output": ATTACK + "\ud800", "correct": False}] * 5
+def test_what_answers_hold_is_text(tmp_path: Path) -> None:
+    given = [
+        {"query": ATTACK * 99, "target": ATTACK, "output": f"{ATTACK}\0\x1b\ud800", "correct": False}
+    ] * 5
     arguments = [f"instructions.correct={ATTACK}", f"run_dir={ATTACK}"]
-    folder = write_run(tmp_path / "a<b>&amp;", *arguments, given=given, query=ATTACK)
-    page = page_of(folder)
-    assert page.tags["script"] == 0 and page.tags["style"] == 1
-    assert page.text.count('<script src="https') >= 5
-    assert "<script" not in page.source
-    assert report(f"run={folder}", f"run={write_run(tmp_path / 'b')}", f"to={tmp_path / 'two.html'}") == 0
-    assert Page(tmp_path / "two.html").tags["script"] == 0
-
-
-def test_attributes_and_cells_are_escaped() -> None:
-    assert element("p", "<", title='">') == '<p title="&quot;&gt;">&lt;</p>'
-    assert "<td>&lt;td&gt;x</td>" in table(["a", "b"], [["1", "<td>x"]], "c")
+    attacked = write_run(tmp_path / "a<b>&amp;$x$", *arguments, given=given, query=ATTACK)
+    for page in (page_of(attacked), page_of(attacked, write_run(tmp_path / "b"))):
+        assert page.tags["script"] == 0 and page.tags["style"] == 1 and "<script" not in page.source
+        assert page.text.count(ATTACK) >= 5 and f"{ATTACK}\ufffd\ufffd\ufffd" in page.text
+        assert len(page.source) < 300_000
 
 
 def test_nothing_is_loaded(tmp_path: Path) -> None:
-    page = page_of(write_run(tmp_path / "run"))
-    assert not re.search(r"//|url\(|@import", page.source.replace("<!doctype html>", ""))
-    assert not {name for name, _ in page.attributes} & {"src", "href", "srcset", "data", "style", "action"}
-    style = re.search("<style>(.*)</style>", page.source, re.DOTALL)
-    assert style
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    assert ("content", policy) in page.attributes
+    page = page_of(write_run(tmp_path / "run"), write_run(tmp_path / "other"))
+    links = [
+        v for e in page.elements for k, v in e.attrib.items() if re.search("href|src|data|action|^on", k)
+    ]
+    assert links and all(link.startswith("#") for link in links)
+    assert "@import" not in page.source and set(re.findall(r"url\((.)", page.source)) <= {"#"}
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    assert {"http-equiv": "Content-Security-Policy", "content": policy} in [e.attrib for e in page.elements]
 
 
-def test_an_unfinished_run(tmp_path: Path) -> None:
-    page = page_of(write_run(tmp_path / "run", given=None))
-    assert "0.250 → 1.000 validation accuracy so far" in page.text
+def test_a_drawing_is_the_same_each_time() -> None:
+    first, second = (drawing("a-", [[(0, 0.5), (1, 1)], [(0, 0.2)]], (0, 1)) for _ in range(2))
+    assert first == second and "metadata" not in first
+
+
+def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
+    page = page_of(write_run(tmp_path / "run", rows=GOOD[:1], given=None))
+    assert "base 0.200 → validation 0.250 task" in page.text
     assert f"python train.py resume={tmp_path / 'run'}" in page.text
-    assert "Test answers" not in page.text
+    assert "wrong answers to" not in page.text
 
 
 def test_a_run_that_had_ended_and_goes_on(tmp_path: Path) -> None:
@@ -247,14 +249,8 @@ def test_a_run_that_had_ended_and_goes_on(tmp_path: Path) -> None:
     with (folder / "metrics.csv").open("a") as file:
         file.write("3,192,9,7.5,,0.9,0.4,0.75,0.125,0.25\n")
     page = page_of(folder)
-    assert "0.250 → 0.750 validation accuracy so far" in page.text
-    assert "The run has not ended 3 of 30 iterations are here" in page.text
-    assert "Test answers" not in page.text and "0.800" not in page.text  # of the 2 iterations' model
-
-
-def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
-    page = page_of(write_run(tmp_path / "run", rows=GOOD[:1], given=None))
-    assert "– → 0.250 validation accuracy so far" in page.text
+    assert "The run has not ended Iteration 3 of 30 is its last." in page.text
+    assert "wrong answers to" not in page.text and "0.800" not in page.text  # of the 2 iterations' model
 
 
 def test_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,70 +260,32 @@ def test_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path / "words/seed1", "task=word_sorting", given=None)
     assert report("run=hir/seed1,farl/seed1", "run=words/seed1", "run=hir/seed1") == 0
     page = Page(tmp_path / "report.html")
-    assert "3 runs side by side" in page.text
+    assert (
+        "run hir/seed1 farl/seed1 words/seed1 task object_counting object_counting word_sorting" in page.text
+    )
     # Wilson of 5 of 10: 0.5 -+ 1.95996 / 1.38415 * sqrt(0.25 / 10 + 3.8415 / 400) = 0.5 -+ 0.2634
-    assert "All: model tiny, seed 1." in page.text
-    assert "hir object_counting hir 0.200 0.500 0.237–0.763 1.000 0.000 128" in page.text
-    assert "task.name object_counting object_counting word_sorting" in page.text
+    assert "test 0.500 0.800 – 95 % interval 0.237 to 0.763 0.490 to 0.943 –" in page.text
+    # Area: (64 * 0.375 + 64 * 0.75) / 128.
+    assert "answers to 0.9 128 128 128 area 0.562 0.562 0.562" in page.text
     assert "task.num_train null 100 null" in page.text and "method.alpha" not in page.text
-    assert "hir 1.00 0.00 lost farl 0.80 0.80" in page.text  # accuracy by target
-    assert "words, iteration 2, 128 answers: 1" in page.text  # a tooltip
-    # Each of the four charts has a line of its own dash for each run, and so has the legend.
-    assert sum(value == "2 3" for name, value in page.attributes if name == "stroke-dasharray") == 6
-
-
-def test_names_of_runs() -> None:
-    assert labels([Path("/o/hir/seed1"), Path("/o/farl/seed1")]) == ["hir", "farl"]
-    assert labels([Path("/o/hir/seed1"), Path("/o/hir/seed2")]) == ["seed1", "seed2"]
-    assert labels([Path("/o/a/x/1"), Path("/o/a/y/1"), Path("/o/b/x/1")]) == ["a/x", "a/y", "b/x"]
+    assert page.tags["svg"] == 5  # a chart for each metric, with a curve of each run
+    assert page.text.count("● hir/seed1") == page.text.count("▲ words/seed1") == 5
 
 
 def test_long_runs_stay_small(tmp_path: Path) -> None:
     rows = [GOOD[0], *[(0.5, 0.5, 0.5, 0.1)] * 1000]
     page = page_of(write_run(tmp_path / "run", rows=rows, query="word " * 300))
     assert len(page.source) < 800_000
-    assert "Shown are 143 of 1000 iterations." in page.text  # every 7th, for 4000 samples are 6.25 x 640
-    assert "Iteration 1000" in page.text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "command"),
-    [
-        ([], "python train.py"),
-        (["method=ppo", "seed=3", "training.lr=0.01"], "python train.py method=ppo seed=3 training.lr=0.01"),
-        (["task=penguins_in_a_table", "task.source=bbh"], None),
-        (["model.path=some/folder", "trainer.devices=2"], None),
-        (["instructions.others=[a b, c]", "instructions.wrong=it's ${x}: no"], None),
-        (["experiment=paper", "task.settings.max_answer=5"], None),
-    ],
-)
-def test_command_repeats_the_run(tmp_path: Path, arguments: list[str], command: str | None) -> None:
-    config = merge_layers(arguments)
-    found = settings_of(config, tmp_path).command
-    assert command in (None, found)
-    assert "config=" not in found
-    assert merge_layers(shlex.split(found)[2:]) == config
-
-
-def test_a_run_that_no_arguments_give_is_repeated_from_its_file(tmp_path: Path) -> None:
-    config = merge_layers([])
-    del config.trainer["accelerator"]  # a default that no argument takes away
-    found = settings_of(config, tmp_path)
-    assert found.command == f"python train.py config={tmp_path / 'config.yaml'}"
-    assert found.changed == {"trainer.accelerator": ("not set", "cpu")}
-
-
-def test_ticks_are_round() -> None:
-    assert ticks(0, 1, 4) == [0, 0.25, 0.5, 0.75, 1]
-    assert ticks(0, 28672, 5) == [0, 5000, 10000, 15000, 20000, 25000]
-    assert ticks(-0.3, 0.21, 3) == [-0.2, 0, 0.2]
+    # 4000 samples are 6.7 x 600: every 7th iteration, and the last.
+    assert page.tags["details"] == 143 and "Iteration 1000" in page.text and "Iteration 993" in page.text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "run=DIR is missing"),
-        (["run=RUN", "from=x"], "'from=x' is not run=DIR or to=FILE.html"),
+        ([], "run= is missing: A run's folder"),
+        (["run="], "run= names no folder"),
+        (["run=RUN", "from=x"], "unknown key from: the keys are run, to"),
         (["run=nowhere"], "nowhere holds no run"),
         (["run=RUN", "to=nowhere/page.html"], "to=nowhere/page.html cannot be written"),
         (["run=RUN", "to=."], "to=. cannot be written"),
@@ -349,35 +307,12 @@ def test_mistakes_are_one_line(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_damaged_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_run(tmp_path / "run")  # tests/test_runs.py has the kinds of damage
-    (folder / "summary.json").write_text("null")
-    assert report(f"run={folder}") == 2
-    assert f"{folder / 'summary.json'} is damaged" in capsys.readouterr().err
-    assert not (folder / "report.html").exists()
-
-
 @pytest.mark.slow
 def test_a_real_run_on_the_command_line(finished: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     folder = shutil.copytree(finished, tmp_path / "run")
-    done = run(environment, f"run={folder}", program="-m hir report")
+    done = run(environment, str(folder), program="-m hir report")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"written to {folder / 'report.html'}\n" and done.stderr == ""
     page = Page(folder / "report.html")
     assert "answers sampled 384 updates 9" in page.text  # 3 times 32 queries x 4 samples
-    sections = re.findall("<h2>(.*?)</h2>", page.source)
-    assert sections == [
-        "Training",
-        "Test answers",
-        "Terms of the loss",
-        "Samples and what they were trained under",
-        "Tasks",
-        "Time",
-        "Configuration",
-        "All numbers",
-    ]
-
-
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert report("--help") == 0
-    assert "run=DIR" in capsys.readouterr().out
+    assert page.tags["details"] == 3

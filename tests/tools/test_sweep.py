@@ -16,16 +16,20 @@ from typing import Any
 import pytest
 import yaml
 
+from hir.__main__ import main as verb
 from hir.config.load import load_config, save_config, to_dict
 from hir.errors import UserError
-from hir.tools.compare.grid import Cell
-from hir.tools.compare.runner import slots
-from hir.tools.sweep.__main__ import main
+from hir.tools.runs import Cell, slots
 from hir.tools.sweep.chart import Scale, axis_of, chart
 from hir.tools.sweep.distributions import DISTRIBUTIONS
 from hir.tools.sweep.plan import Run, Sweep, parse_arguments
 from hir.tools.sweep.space import Parameter, random_search, read_parameters
 from tests.command_line import ROOT, SMALL
+
+
+def main(argv: list[str]) -> int:
+    return verb(["sweep", *argv])
+
 
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
 QUICKSTART = ROOT / "conf/sweep/quickstart.yaml"
@@ -685,7 +689,7 @@ def test_a_broken_run_is_reported_and_alone_tried_again(
     def run_none(cells: list[Cell], jobs: int, started: Any, ended: Any) -> None:
         assert cells == [blocked] and jobs == 1
 
-    monkeypatch.setattr("hir.tools.compare.runner.run_cells", run_none)
+    monkeypatch.setattr("hir.tools.runs.run_cells", run_none)
     assert main(arguments) == 0
     results = json.loads((out / "results.json").read_text())
     assert [run["run"] for run in results["runs"]] == [2] and results["failed"] == []

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from hir.config.schema import InstructionConfig
 from hir.errors import UserError
-from hir.feedback.match import exact_match
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.feedback.match import Match, exact_match
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
-from hir.relabel.correctness import Instructions, render_prompt
+from hir.relabel.correctness import Correctness
 from hir.tasks.base import Task
-from hir.training.build import count_overlong, long_targets
+from hir.training.checks import count_overlong, long_targets
 
 ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat", ("one",)),
@@ -20,7 +21,7 @@ ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat dog cat", ("one two one", "one two")),
     ("dog", ("one two one two one",)),
 ))  # fmt: skip
-TASK = Task("mine", ROWS[:2], ROWS[2:3], ROWS[3:], exact_match)
+TASK = Task("mine", ROWS[:2], ROWS[2:3], ROWS[3:], Match(exact_match))
 
 
 def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(policy: Seq2SeqPolicy) -> None:
@@ -36,12 +37,14 @@ def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(pol
     assert told(3) == (f"2 of 4 {said.format(3)}: set it to 6",)
     none_fits = replace(TASK, train=ROWS[1:2], validation=ROWS[1:2])
     assert told(3, none_fits) == (f"all 3 {said.format(3)}: set it to 6",)
-    by_first_word = replace(TASK, verify=lambda row, output: output.split()[0] == row.targets[0].split()[0])
+    by_first_word = replace(
+        TASK, feedback=Match(lambda row, output: output.split()[0] == row.targets[0].split()[0])
+    )
     assert told(1, by_first_word) == ()
 
 
 def test_prompts_are_counted_under_their_longest_instruction(policy: Seq2SeqPolicy) -> None:
-    instructions = Instructions("right", "wrong wrong", ())
+    instructions = Correctness(InstructionConfig("right", "wrong wrong", ()))
     lengths = [
         len(ids) for ids in policy.token_ids([render_prompt("wrong wrong", row.query) for row in ROWS])
     ]
@@ -64,5 +67,5 @@ def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:
         replace(TASK, train=(one, two, two)),
     ]
     assert len({task.fingerprint for task in (TASK, *others)}) == 6
-    again = Task("mine", (Example("cat", ("one",)), two), (three,), (four,), exact_match)
+    again = Task("mine", (Example("cat", ("one",)), two), (three,), (four,), Match(exact_match))
     assert again.fingerprint == TASK.fingerprint

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hir.config.schema import Config, SamplingConfig, TrainingConfig
-from hir.feedback.match import exact_match
+from hir.config.schema import Config, InstructionConfig, SamplingConfig, TrainingConfig
+from hir.feedback.match import Match, exact_match
 from hir.methods.base import build_method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example
-from hir.relabel.correctness import Instructions
+from hir.relabel.correctness import Correctness
 from hir.sampling.base import Answer, Progress
 from hir.tasks.base import Task
 from hir.training.datamodule import Blocks, HIRDataModule
@@ -81,9 +81,11 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
             ids = [policy.encode_answer("one" if knows else "two") for knows in known]
             return [[Answer(tokens, (-0.5,) * len(tokens))] * num_samples for tokens in ids]
 
-    instructions = Instructions("right", "wrong")
+    instructions = Correctness(InstructionConfig("right", "wrong"))
     method = build_method(config.method, instructions, policy)
-    data = HIRDataModule(config, Task("t", rows, rows, rows, exact_match), policy, method, instructions)
+    data = HIRDataModule(
+        config, Task("t", rows, rows, rows, Match(exact_match)), policy, method, instructions
+    )
     report = data.regenerate(Scripted(), iteration=0)
     assert asked == [(["cat", "dog"], 2, None), (["dog"], 2, (2.0, 7))]
     trained = {(row.query, row.instruction, policy.decode(row.output_ids)) for row in data.buffer.rows()}

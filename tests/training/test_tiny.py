@@ -4,14 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hir.config.schema import BaseConfig, ModelConfig
+from hir.config.schema import BaseConfig, InstructionConfig, ModelConfig
 from hir.policies.load import load_policy
-from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.relabel.correctness import Instructions, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.tasks.base import generated_task, is_pretraining
 from hir.training import tiny
 
-INSTRUCTIONS = Instructions(
+INSTRUCTIONS = InstructionConfig(
     "Solve the question with correct answer.", "Solve the question with wrong answer."
 )
 TEXTS = [

@@ -1,6 +1,6 @@
 """Generated word sorting: "Sort the following words alphabetically: List: river apple" -> "apple river".
 
-Rows in the style of BIG-Bench Hard's word_sorting, any number of them, as long as the settings say.
+Rows in the style of BIG-Bench Hard's word sorting, any number of them, as long as the settings say.
 """
 
 from __future__ import annotations

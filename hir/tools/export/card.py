@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 import hir
 from hir.config.schema import TaskConfig
 from hir.methods.base import METHODS
-from hir.tasks.base import generators
+from hir.tasks.base import GENERATORS
 from hir.tools.export.facts import Facts
 from hir.tools.export.usage import usage
 from hir.training.run_folder import Row
@@ -48,7 +48,7 @@ def model_card(facts: Facts) -> str:
 
 {part} {base} ({size}), trained on `{config.task.name}` with `hir`, a template for
 Hindsight Instruction Relabeling ([arXiv 2302.05206](https://arxiv.org/abs/2302.05206)). Method
-`{config.method.name}`: {_method(config.method.name)}
+`{config.method["name"]}`: {_method(config.method["name"])}
 
 ## Use
 
@@ -99,7 +99,7 @@ def front_matter(facts: Facts) -> str:
     tags = [
         "hir",
         "hindsight-instruction-relabeling",
-        config.method.name,
+        config.method["name"],
         *(["lora"] if config.model.lora.r else []),
     ]
     card = ModelCardData(
@@ -167,7 +167,7 @@ def training(facts: Facts) -> str:
         rate += f", linearly to {config.training.final_lr:g}"
     lora = config.model.lora
     table = {
-        "method": f"`{config.method.name}`",
+        "method": f"`{config.method['name']}`",
         "iterations": f"{facts.iterations} of {config.trainer['max_epochs']}",
         "answers sampled": f"{facts.num_samples}, {config.sampling.num_samples} a query",
         "updates": f"{facts.num_updates} of {config.training.batch_size} rows, AdamW",
@@ -229,7 +229,7 @@ def limits(facts: Facts) -> str:
 def _kind(task: TaskConfig) -> str:
     """Where hir.tasks.base.load_task found the rows."""
     if task.source == "generated" or (
-        task.source is None and task.data_dir is None and task.name in generators()
+        task.source is None and task.data_dir is None and task.name in GENERATORS
     ):
         return "generated"
     names = {"bbh": "BIG-Bench Hard", "bigbench": "BIG-bench"}

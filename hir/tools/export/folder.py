@@ -26,14 +26,16 @@ from hir.config.schema import WandbConfig
 from hir.errors import UserError
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.quiet import quiet_libraries
+from hir.relabel.base import build_relabel
 from hir.tasks.base import Task, load_task
 from hir.tools.export.arguments import Arguments
 from hir.tools.export.card import model_card
 from hir.tools.export.facts import Facts, known_license
 from hir.tools.export.harness import command, write_harness
 from hir.tools.export.template import chat_template, entities
-from hir.training.build import build_instructions, build_policy, count_overlong, without_queries
+from hir.training.build import build_policy, without_queries
 from hir.training.checkpoints import load_weights, read_checkpoint
+from hir.training.checks import count_overlong
 from hir.training.run_folder import SavedRun, read_run
 from hir.training.tiny import Base
 
@@ -114,7 +116,9 @@ def gather_facts(
         num_updates=counts[2],
         model_type=policy.model.config.model_type,
         num_parameters=sum(weight.numel() for weight in policy.parameters()),
-        num_overlong=count_overlong(policy, [task], build_instructions(config), "cut") if task else 0,
+        num_overlong=count_overlong(policy, [task], build_relabel(config.instructions, config.relabel), "cut")
+        if task
+        else 0,
         adapters_only=not arguments.merge,
         dtype=arguments.dtype,
         license=arguments.license or known_license(config.model.path),

@@ -11,9 +11,8 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from hir.config.schema import Config
 from hir.feedback.match import option_letter, read_choice
 from hir.files import write_lines
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
-from hir.relabel.correctness import render_prompt
 from hir.tasks.base import Task
 
 HEAD = """\

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 
 from hir.policies.escape import TextEscape
-from hir.relabel.correctness import render_prompt
+from hir.policies.seq2seq import render_prompt
 
 PRINTABLE_ASCII = "".join(map(chr, range(33, 127)))
 

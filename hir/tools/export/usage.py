@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hir.relabel.correctness import render_prompt
+from hir.policies.seq2seq import render_prompt
 from hir.tools.export.facts import Facts
 
 CODE = """\

@@ -25,7 +25,7 @@ import sys
 from contextlib import suppress
 
 from hir.errors import UserError
-from hir.tools.compare.program import claimed, exit_code, interrupt_on_signals, open_console
+from hir.tools.runs import claimed, open_console
 from hir.tools.sweep.plan import Sweep, parse_arguments
 
 
@@ -60,7 +60,7 @@ def sweep_runs(sweep: Sweep) -> int:
         UserError: the folder holds other runs, this machine cannot run these, another process does, or the
             folder cannot be written.
     """
-    from hir.tools.compare.runner import check_machine, is_finished
+    from hir.tools.runs import check_machine, is_finished
     from hir.tools.sweep.report import State, run_shown, write_results
 
     check_machine([run.cell for run in sweep.runs], sweep.jobs)
@@ -94,9 +94,7 @@ def sweep_runs(sweep: Sweep) -> int:
 
 
 def main(argv: list[str]) -> int:
-    return exit_code(__doc__, argv, lambda: sweep_runs(parse_arguments(argv)))
-
-
-if __name__ == "__main__":
-    interrupt_on_signals()
-    sys.exit(main(sys.argv[1:]))
+    if {"-h", "--help"} & {*argv}:
+        print(__doc__)
+        return 0
+    return sweep_runs(parse_arguments(argv))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hir.tools.compare.program import plain
+from hir.figures import plain
 from hir.tools.sweep.plan import Run, Sweep, text
 from hir.tools.sweep.space import Parameter
 

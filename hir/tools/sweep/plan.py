@@ -12,7 +12,7 @@ from typing import Any
 from hir.config.keys import CHOICES, lookup, suggest
 from hir.config.load import load_config
 from hir.errors import UserError
-from hir.tools.compare.grid import Cell, as_argument
+from hir.tools.runs import Cell, as_argument
 from hir.tools.sweep.file import Metric, check_metric, command_arguments, read_file, read_metric
 from hir.tools.sweep.space import Parameter, Settings, grid, random_search, read_parameters
 
@@ -187,7 +187,7 @@ def _run(
     shown = {parameter.name: settings[parameter.name] for parameter in varied}
     words = ", ".join(f"{key}={text(value)}" for key, value in shown.items())
     folder = out / f"run{number:03}"
-    cell = Cell(config.task.name, config.method.name, words, config.seed, folder, tuple(arguments), config)
+    cell = Cell(folder, tuple(arguments), config, (config.task.name, config.method["name"], words))
     return Run(number, shown, cell)
 
 

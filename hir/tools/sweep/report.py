@@ -15,9 +15,7 @@ from rich.table import Table
 
 from hir.errors import UserError
 from hir.files import atomic_write
-from hir.tools.compare.grid import Cell
-from hir.tools.compare.program import run_live, versions
-from hir.tools.compare.runner import last_line, log_file
+from hir.tools.runs import Cell, last_line, log_file, run_live, versions
 from hir.tools.sweep.chart import chart
 from hir.tools.sweep.plan import Run, Sweep, text
 from hir.training.run_folder import read_history
@@ -162,7 +160,7 @@ def run_shown(state: State, todo: Sequence[Run], console: Console) -> None:
             outcome = state.read(cell)
             if not console.file.isatty():
                 numbers = f"{state.sweep.metric.name} {number(outcome.value)}, test {number(outcome.test)}"
-                settings = escape(cell.variant)
+                settings = escape(cell.arm[2])
                 line = f"{name}: {numbers}, {outcome.seconds:.0f} s  {settings}"
                 console.print(line, soft_wrap=True)
         else:
@@ -238,7 +236,7 @@ def markdown(state: State, charted: bool) -> str:
     ]
     if best := state.best():
         where = f"`python train.py config={shlex.quote(str(sweep.out / 'best.yaml'))}` repeats"
-        blocks.append(f"Best: run {best.run.number}, {best.run.cell.variant}. {where} it.")
+        blocks.append(f"Best: run {best.run.number}, {best.run.cell.arm[2]}. {where} it.")
     if charted:
         blocks.append(f"![Settings and {sweep.metric.name} of each run](sweep.png)")
     notes = NOTES.format(metric=sweep.metric.name, goal=sweep.metric.goal)

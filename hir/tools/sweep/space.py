@@ -14,7 +14,7 @@ from typing import Any
 from hir.config.keys import KEYS, suggest
 from hir.errors import UserError
 from hir.randomness import generator
-from hir.tools.compare.grid import as_argument
+from hir.tools.runs import as_argument
 from hir.tools.sweep.distributions import DISTRIBUTIONS, Distribution, Options
 
 Settings = dict[str, Any]

@@ -1,0 +1,126 @@
+"""Curves of accuracy against answers sampled: how they are drawn, and what numbers say of them."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+T_VALUES = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+"""The t with P(|T| <= t) = 0.95 for Student's T with 1 to 30 degrees of freedom; 1.96 is taken for more."""
+
+MARKERS = "os^Dv*P"
+LINES = ("-", ":", "-.")
+
+
+class Reached(NamedTuple):
+    """The first evaluation at which a run had reached an accuracy."""
+
+    samples: float
+    updates: float
+    seconds: float
+    """Of sampling and training until then."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of a figure."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    """x and y; a curve without any is left out, and keeps its place among the colours."""
+    halves: Sequence[float] = ()
+    """Half the width of a band around each y, if there is to be one."""
+
+
+def interval(values: Sequence[float]) -> float | None:
+    """Half the width of the 95 % interval of the mean by Student's t; None for a single value."""
+    if len(values) < 2:
+        return None
+    t = T_VALUES[len(values) - 2] if len(values) - 2 < len(T_VALUES) else 1.96
+    return t * stdev(values) / math.sqrt(len(values))
+
+
+def area(curve: Sequence[tuple[float, float]]) -> float | None:
+    """Mean height of a curve of (x, y) over its x by the trapezoid rule; None where it has no width."""
+    width = curve[-1][0] - curve[0][0]
+    pieces = ((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False))
+    return sum(pieces) / width if width else None
+
+
+def first_reached(history: Sequence[Mapping[str, float]], accuracy: float) -> Reached | None:
+    """The first row of metrics.csv with at least a validation accuracy."""
+    for row in history:
+        if row.get("val/accuracy", 0.0) >= accuracy:
+            return Reached(row["samples"], row["updates"], row["seconds"])
+    return None
+
+
+def curve_figure(
+    curves: Sequence[Curve],
+    title: str = "",
+    y_label: str = "accuracy",
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+    base: float | None = None,
+    size: tuple[float, float] = (7, 4.2),
+) -> Figure:
+    """A figure of curves against the answers sampled; ``image`` makes a file of it.
+
+    Args:
+        curves: ten have a colour each; the colours of further ones come again with another line and marker.
+        title: over the figure.
+        y_label: of the upright axis.
+        bounds: of y; None for those of the curves.
+        base: y of a dashed level line: the base's accuracy.
+        size: width and height in inches.
+    """
+    from matplotlib.figure import Figure  # takes a second
+
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for place, curve in enumerate(curves):
+        if curve.points:
+            x, y = zip(*curve.points, strict=True)
+            color, line = f"C{place % 10}", LINES[place // 10 % len(LINES)]
+            marker = MARKERS[place % len(MARKERS)]
+            axes.plot(x, y, line, color=color, marker=marker, markersize=4, label=plain(curve.label))
+            if curve.halves:
+                low, high = bounds or (-math.inf, math.inf)
+                under = [max(low, mean - half) for mean, half in zip(y, curve.halves, strict=True)]
+                over = [min(high, mean + half) for mean, half in zip(y, curve.halves, strict=True)]
+                axes.fill_between(x, under, over, color=color, alpha=0.18, linewidth=0)
+    if base is not None:
+        axes.axhline(base, color="black", linewidth=0.8, linestyle="--", label="base")
+    if bounds:
+        spare = (bounds[1] - bounds[0]) / 50
+        axes.set_ylim(bounds[0] - spare, bounds[1] + spare)
+    axes.set(xlabel="answers sampled", ylabel=plain(y_label), title=plain(title))
+    axes.grid(alpha=0.25)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="best", frameon=False)
+    return figure
+
+
+def image(figure: Figure, kind: str = "png") -> bytes:
+    """The figure as a file, png or svg: the same bytes each time. An svg has its words as text."""
+    from matplotlib import rc_context
+
+    content = io.BytesIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "hir"}):
+        figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    return content.getvalue()
+
+
+def plain(text: str) -> str:
+    """A text for a figure, in which matplotlib is not to take what stands between two $ for a formula."""
+    return text.replace("$", r"\$")

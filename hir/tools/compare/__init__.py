@@ -1,1 +1,0 @@
-"""Compares methods over tasks, settings and seeds; `python -m hir compare --help` says how."""

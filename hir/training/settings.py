@@ -1,0 +1,46 @@
+"""The configuration with the settings of the files that it names, which each file declares itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from hir.config.keys import keys_of
+from hir.config.load import load_config, read_settings
+from hir.config.schema import Config
+from hir.feedback.base import FEEDBACKS
+from hir.methods.base import METHODS
+from hir.registry import Registry
+from hir.relabel.base import RELABELS
+
+
+def load_run_config(argv: list[str]) -> Config:
+    """``load_config``, and ``complete``."""
+    return complete(load_config(argv))
+
+
+def complete(config: Config) -> Config:
+    """All settings of the method, the feedback and the relabeling, their defaults included, and no others.
+
+    A model's file may set what suits it beside several methods: settings of another one of the project's are
+    left out.
+
+    Raises:
+        ConfigError: a setting is nobody's, of another type or beyond a limit.
+    """
+    return replace(
+        config,
+        method=_complete(METHODS, "method", config.method),
+        feedback=_complete(FEEDBACKS, "feedback", config.feedback),
+        relabel=_complete(RELABELS, "relabel", config.relabel),
+    )
+
+
+def _complete(registry: Registry[Any], section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    name = values["name"]
+    kinds = [registry[other].Settings for other in registry.names()]
+    own = registry[name].Settings if name else None
+    others = {key for kind in kinds for key in keys_of(kind)} - {*(keys_of(own) if own else ())}
+    kept = {key: value for key, value in values.items() if key not in others}
+    return {"name": name, **(asdict(read_settings(own, section, kept)) if own else {})}

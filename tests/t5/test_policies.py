@@ -1,0 +1,89 @@
+"""The packed policy against collations by hand, and against the plain one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hir.config.schema import ModelConfig
+from hir.policies.load import load_policy
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.records import TrainingExample
+from hir.t5.policies import PackedT5Policy
+
+# Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
+# 7 cat, 8 dog, 9 one, 10 two.
+ROWS = [
+    TrainingExample(0, "cat", "right", (9, 1), correct=True, contrast=("wrong",)),
+    TrainingExample(
+        0, "dog dog", "wrong", (9, 7, 1), correct=False, contrast=("right",), weight=0.5, prefix_ids=(10,)
+    ),
+]
+
+
+@pytest.fixture
+def packed(folder: Path) -> PackedT5Policy:
+    policy = load_policy(ModelConfig(name="test", path=str(folder)))
+    assert type(policy) is PackedT5Policy
+    return policy
+
+
+def packs_of(batch) -> list[list[list]]:
+    return [[tensor.tolist() for tensor in packs] for packs in batch["packs"]]
+
+
+def test_collate_by_hand(packed: PackedT5Policy) -> None:
+    batch = packed.collate(ROWS)
+    assert [bucket.tolist() for bucket in batch.pop("input_ids")] == [
+        [[5, 3, 7, 4, 1, 0], [6, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1], [5, 3, 8, 8, 4, 1]]
+    ]
+    # Four prompts, each read by one output: a start token, a prefix, and the output but for its last token.
+    assert packs_of(batch) == [
+        [[0, 1], [[0, 9]] * 2, [[1, 1]] * 2],
+        [[2, 3], [[0, 10, 9, 7]] * 2, [[1, 1, 1, 1]] * 2],
+    ]
+    del batch["packs"]
+    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
+        "attention_mask": [[1, 1, 1, 1, 1, 0]] * 2 + [[1, 1, 1, 1, 1, 1]] * 2,
+        # The first bucket has places 0 to 3, the second 4 to 11. Rows 0 and 1 under their own instructions,
+        # then under the others. The prefix is not trained.
+        "places": [[0, 1, 5, 6, 7], [2, 3, 9, 10, 11]],
+        "labels": [9, 1, 9, 7, 1],
+        "rows": [0, 0, 1, 1, 1],
+        "weights": [1.0, 0.5],
+        "correct": [True, False],
+    }
+    assert batch["weights"].dtype == torch.float32 and batch["correct"].dtype == torch.bool
+
+
+def test_collate_holds_a_prompt_once_however_many_rows_read_it(packed: PackedT5Policy) -> None:
+    right = TrainingExample(0, "cat", "right", (10, 1), correct=True, contrast=("wrong",))
+    wrong = TrainingExample(0, "cat", "wrong", (9, 1), correct=False, contrast=("right",))
+    other = TrainingExample(0, "dog", "right", (9, 1), correct=True, contrast=("wrong",))
+    batch = packed.collate([right, wrong, other, right])
+    (input_ids,) = batch["input_ids"]
+    assert input_ids.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1], [5, 3, 8, 4, 1], [6, 3, 8, 4, 1]]
+    # The dog's two prompts are read by one output each, the cat's two by three, in the rows' order.
+    assert packs_of(batch) == [
+        [[2, 3], [[0, 9]] * 2, [[1, 1]] * 2],
+        [[0, 1], [[0, 10, 0, 10, 0, 9], [0, 9, 0, 10, 0, 10]], [[1, 1, 2, 2, 3, 3]] * 2],
+    ]
+    # Own: right rows under "right" at 4 and 6, the wrong one first under "wrong"; then the other way round.
+    assert batch["places"].tolist() == [[4, 5, 10, 11, 0, 1, 6, 7], [12, 13, 8, 9, 2, 3, 14, 15]]
+
+
+def test_collate_puts_prompts_of_other_length_in_another_bucket(packed: PackedT5Policy) -> None:
+    long = replace(ROWS[0], query="cat dog cat dog cat")
+    first, second = packed.collate([long, ROWS[0]])["input_ids"]
+    assert first.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
+    assert second.tolist() == [[5, 3, 7, 8, 7, 8, 7, 4, 1], [6, 3, 7, 8, 7, 8, 7, 4, 1]]
+
+
+def test_its_numbers_are_the_plain_policys(packed: PackedT5Policy, folder: Path) -> None:
+    plain = load_policy(ModelConfig(name="test", path=str(folder), policy="seq2seq")).double().eval()
+    assert type(plain) is Seq2SeqPolicy
+    packed.double().eval()
+    rows = [*ROWS, replace(ROWS[0], output_ids=(10, 9, 1)), replace(ROWS[1], query="cat dog cat dog cat")]
+    for one, other in zip(plain(plain.collate(rows)), packed(packed.collate(rows)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)  # T5 norms in float32

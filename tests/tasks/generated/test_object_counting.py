@@ -1,0 +1,68 @@
+import re
+from collections import Counter
+
+import pytest
+
+from hir.errors import UserError
+from hir.tasks.base import generated_task
+
+NUMBERS = {w: i for i, w in enumerate("zero one two three four five six seven eight nine".split())}
+KINDS = {
+    "animals": "cat dog goat pig cow duck frog bear",
+    "fruits": "apple banana peach plum grape orange cherry pear",
+    "vegetables": "carrot onion potato cabbage yam leek turnip pepper",
+    "musical instruments": "piano flute violin drum trumpet clarinet harp guitar",
+}
+PLURALS = {"peach": "peaches", "cherry": "cherries", "potato": "potatoes", "couch": "couches"}
+WIDEST = {"min_items": 1, "max_items": 8, "max_count": 9, "max_answer": 72, "max_distractors": 8}
+
+
+def count(query: str) -> int:
+    """The answer, from the text of a query alone; checks articles and plurals on the way."""
+    match = re.fullmatch(r"I have (.+)\. How many (.+) do I have\?", query)
+    assert match
+    total = 0
+    for phrase in match[1].replace(", and ", ", ").split(", "):
+        word, noun = phrase.split(" ")
+        if word in NUMBERS:
+            assert NUMBERS[word] >= 2 and noun.endswith("s")
+            singles = {plural: single for single, plural in PLURALS.items()}
+            noun = singles.get(noun, noun[:-1])
+            assert noun not in PLURALS or PLURALS[noun] in phrase
+        else:
+            assert word == ("an" if noun[0] in "aeio" else "a"), phrase
+        if match[2] == "objects" or noun in KINDS[match[2]].split():
+            total += NUMBERS.get(word, 1)
+    return total
+
+
+@pytest.mark.parametrize("settings", [{}, WIDEST])
+def test_answers_are_right(settings: dict[str, int]) -> None:
+    task = generated_task("object_counting", settings)
+    rows = [task.row(0, i) for i in range(1000)]
+    assert [row.targets for row in rows] == [(str(count(row.query)),) for row in rows]
+    asked = {row.query.split("How many ")[1] for row in rows}
+    assert asked == {f"{kind} do I have?" for kind in [*KINDS, "objects"]}
+
+
+def test_answers_come_evenly() -> None:
+    task = generated_task("object_counting", {})
+    answers = Counter(task.row(0, i).targets[0] for i in range(4000))
+    assert sorted(answers) == [str(n) for n in range(2, 10)]
+    assert all(430 < n < 570 for n in answers.values()), answers  # 500 each, 3.3 standard deviations
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_items": 9}, "min_items <= max_items <= 8"),
+        ({"min_items": 0}, "1 <= min_items"),
+        ({"max_count": 10}, "max_count must be 1 to 9"),
+        ({"max_distractors": -1}, "max_distractors must be 0 to 8"),
+        ({"max_answer": 16}, "max_answer <= max_items x max_count"),
+        ({"max_answer": 1}, "min_items <= max_answer"),
+    ],
+)
+def test_settings_that_cannot_be_drawn_from_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        generated_task("object_counting", settings)

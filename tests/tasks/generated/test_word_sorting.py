@@ -1,0 +1,39 @@
+import pytest
+
+from hir.errors import UserError
+from hir.tasks.base import generated_task
+
+
+def test_answers_are_right() -> None:
+    task = generated_task("word_sorting", {"min_words": 3, "max_words": 5})
+    lengths = set()
+    for i in range(500):
+        row = task.row(0, i)
+        head, listed = row.query.split(" List: ")
+        words = listed.split()
+        assert head == "Sort the following words alphabetically:"
+        assert row.targets == (" ".join(sorted(words)),) and len(set(words)) == len(words)
+        assert task.verify(row, row.targets[0].upper() + ".") and not task.verify(row, " ".join(words[:-1]))
+        lengths.add(len(words))
+    assert lengths == {3, 4, 5}
+
+
+@pytest.mark.parametrize("num_words", [5, 378])
+def test_words_are_drawn_from_so_many(num_words: int) -> None:
+    task = generated_task("word_sorting", {"num_words": num_words})
+    words = {word for i in range(2000) for word in task.row(0, i).targets[0].split()}
+    assert len(words) == num_words and min(words) == "able"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"min_words": 1}, "2 <= min_words"),
+        ({"max_words": 21}, "max_words <= 20"),
+        ({"num_words": 3}, "max_words <= num_words <= 378"),
+        ({"num_words": 379}, "max_words <= num_words <= 378"),
+    ],
+)
+def test_settings_that_cannot_be_drawn_from_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        generated_task("word_sorting", settings)

@@ -1,0 +1,69 @@
+"""hir/figures.py: the numbers of a curve by hand, and what is drawn."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hir.figures import Curve, Reached, area, curve_figure, first_reached, image, interval
+
+HISTORY = [
+    {"iteration": 0, "samples": 0, "updates": 0, "seconds": 0.0, "val/accuracy": 0.2},
+    {"iteration": 1, "samples": 100, "updates": 5, "seconds": 2.5, "val/accuracy": 0.9},
+    {"iteration": 2, "samples": 200, "updates": 10, "seconds": 4.0},
+    {"iteration": 3, "samples": 300, "updates": 15, "seconds": 6.0, "val/accuracy": 0.8},
+    {"iteration": 4, "samples": 400, "updates": 20, "seconds": 8.5, "val/accuracy": 1.0},
+]
+
+
+def test_interval_is_t_times_the_standard_error() -> None:
+    # Mean 0.9, standard deviation 0.1: 4.303 x 0.1 / sqrt(3).
+    assert interval([0.8, 0.9, 1.0]) == pytest.approx(0.24843, abs=1e-5)
+    assert interval([0.5, 0.5]) == 0
+    assert interval([0.7]) is None
+    # Of 0 and 1 by turns: t of the table x sqrt(n / 4 / (n - 1)) / sqrt(n), which is t / 2 / sqrt(n - 1).
+    assert interval([0, 1]) == pytest.approx(12.706 / 2)
+    assert interval([0, 1] * 15) == pytest.approx(2.045 / 2 / 29**0.5)
+    assert interval([0, 1] * 50) == pytest.approx(1.96 / 2 / 99**0.5)
+
+
+def test_area_is_the_mean_height_over_samples() -> None:
+    # 100 samples at 0.4 on average, then 200 at 0.8.
+    assert area([(0, 0.2), (100, 0.6), (300, 1.0)]) == pytest.approx(200 / 300)
+    assert area([(0, 0.2)]) is None
+
+
+def test_first_reached_is_the_first_evaluation_at_or_above() -> None:
+    assert first_reached(HISTORY, 0.9) == Reached(100, 5, 2.5)
+    assert first_reached(HISTORY, 0.95) == Reached(400, 20, 8.5)
+    assert first_reached(HISTORY, 0.1) == Reached(0, 0, 0.0)
+    assert first_reached(HISTORY[:1], 0.9) is None
+
+
+def test_more_than_ten_curves_are_told_apart() -> None:
+    curves = [Curve(f"arm {i}", [(0, 0.5), (10, 0.7)]) for i in range(11)]
+    curves[3] = Curve("not yet run", [])
+    figure = curve_figure(curves, base=0.5)
+    lines = figure.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == [c.label for c in curves if c.points] + ["base"]
+    looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines]
+    assert len({*looks}) == 11 and looks[3][0] == "C4"  # colours are those of the places
+    assert looks[0][0] == looks[9][0] == "C0" and looks[0][1:] != looks[9][1:]
+
+
+def test_a_band_stays_within_the_bounds() -> None:
+    figure = curve_figure([Curve("hir", [(0, 0.5), (10, 0.9)], [0.25, 0.25])])
+    (band,) = figure.axes[0].collections
+    ys = [y for _, y in band.get_paths()[0].vertices]
+    assert (min(ys), max(ys)) == (0.25, 1.0)
+
+
+def test_images_take_any_name_as_it_is() -> None:
+    names = ["costs $a$", "half $", r"$\broken{$", "a <b> & c"]
+    figure = curve_figure([Curve(name, [(0, 0.5), (10, 0.7)]) for name in names], "$x^$")
+    assert image(figure).startswith(b"\x89PNG")
+    drawing = image(figure, "svg").decode()
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", drawing)
+    assert {*names[:3], "$x^$", "a &lt;b&gt; &amp; c"} <= {*words}
+    assert image(figure, "svg").decode() == drawing

@@ -1,0 +1,158 @@
+"""hir/tools/runs.py, with a train.py that does nothing but what a run leaves in its folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hir.config.load import load_config, save_config
+from hir.errors import UserError
+from hir.tools.runs import Cell, claimed, last_line, run_cells, slots
+
+TRAIN = """\
+import os, shutil, signal, sys, time
+from pathlib import Path
+
+print(*sys.argv[1:])
+folder = Path(sys.argv[-1].partition("=")[2])
+print("anew" if not folder.exists() else sorted(path.name for path in folder.iterdir()))
+if folder.name == "deaf":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+(folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+shutil.copy(Path(__file__).with_name("config.yaml"), folder)
+(folder / "checkpoints" / "last.ckpt.tmp").write_text(str(os.getpid()))
+(folder / "checkpoints" / "last.ckpt.tmp").rename(folder / "checkpoints" / "last.ckpt")
+if folder.name in ("endless", "deaf"):
+    time.sleep(100)
+(folder / "summary.json").touch()
+"""
+"""Its last argument is run_dir= or resume=."""
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Makes a cell of that name, whose run is TRAIN's."""
+    root, config = tmp_path / "root", load_config([])
+    root.mkdir()
+    (root / "train.py").write_text(TRAIN)
+    save_config(config, root / "config.yaml")
+    monkeypatch.setattr("hir.tools.runs.ROOT", root)
+    return lambda name: Cell(tmp_path / "out" / name, ("task=object_counting",), config)
+
+
+def ignore(*_: object) -> None:
+    pass
+
+
+def test_a_run_is_gone_on_with_or_made_anew(make) -> None:
+    resumed, begun, others = (make(name) for name in ("resumed", "begun", "others"))
+    (resumed.folder / "checkpoints").mkdir(parents=True)
+    (resumed.folder / "checkpoints" / "last.ckpt").touch()
+    (begun.folder / "checkpoints").mkdir(parents=True)  # killed at its first checkpoint
+    (begun.folder / "metrics.csv").touch()
+    (begun.folder / ".metrics.csv.1234.tmp").touch()
+    others.folder.mkdir()
+    (others.folder / "notes.txt").touch()  # no run's: for train.py to refuse
+    run_cells([resumed, begun, others], 1, ignore, ignore)
+    logs = [cell.folder.with_suffix(".log").read_text().splitlines() for cell in (resumed, begun, others)]
+    assert logs == [
+        [f"resume={resumed.folder}", "['checkpoints']"],
+        [f"task=object_counting run_dir={begun.folder}", "anew"],
+        [f"task=object_counting run_dir={others.folder}", "['notes.txt']"],
+    ]
+    assert last_line(begun) == "anew"
+
+
+def test_a_generator_chooses_the_next_cell_when_the_one_before_has_ended(make) -> None:
+    said: list[tuple[object, ...]] = []
+
+    def cells() -> Iterator[Cell]:
+        for name in ("one", "two"):
+            said.append(("chosen", name))
+            yield make(name)
+
+    run_cells(
+        cells(),
+        1,
+        lambda cell: said.append(("started", cell.folder.name)),
+        lambda cell, succeeded: said.append(("ended", cell.folder.name, succeeded)),
+    )
+    assert said == [
+        ("chosen", "one"), ("started", "one"), ("ended", "one", True),
+        ("chosen", "two"), ("started", "two"), ("ended", "two", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["endless", "deaf"])
+def test_a_watched_run_is_ended_and_the_others_go_on(
+    name: str, make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hir.tools.runs.PATIENCE", 0.5)
+    said = {}
+    run_cells(
+        [make(name), make("other")],
+        1,  # the other one needs the place of the first
+        ignore,
+        lambda cell, succeeded: said.update({cell.folder.name: succeeded}),
+        lambda cell: cell.folder.name == name and (cell.folder / "checkpoints" / "last.ckpt").exists(),
+    )
+    assert said == {name: False, "other": True}
+
+
+def test_a_second_interrupt_ends_at_once_what_does_not_listen(make) -> None:
+    cell = make("deaf")
+    checkpoint = cell.folder / "checkpoints" / "last.ckpt"
+
+    def interrupt(*_: object) -> bool:
+        if checkpoint.exists():
+            signal.setitimer(signal.ITIMER_REAL, 0.5)  # the second one, within PATIENCE of the first
+            raise KeyboardInterrupt
+        return False
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_cells([cell], 1, ignore, ignore, interrupt)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(checkpoint.read_text()), 0)
+
+
+def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with claimed(out), pytest.raises(UserError, match=f"another process is running the runs in {out}"):
+        with claimed(out):
+            pass
+    with claimed(out), (out / ".lock").open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/out: Not a directory"), claimed(tmp_path / "file" / "out"):
+        pass
+
+
+def cell_of(*arguments: str) -> list[Cell]:
+    return [Cell(Path("o"), (), load_config([*arguments]))]
+
+
+def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_gpu, on_cpu = cell_of("trainer.accelerator=auto"), cell_of("trainer.accelerator=cpu")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5,7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    def shares(jobs: int | None, cells: list[Cell]) -> list[tuple[str, str]]:
+        return [(slot["CUDA_VISIBLE_DEVICES"], slot["OMP_NUM_THREADS"]) for slot in slots(jobs, cells)]
+
+    assert shares(None, on_gpu) == [("2", "2"), ("5", "2"), ("7", "2")]
+    assert shares(2, on_gpu) == [("2,7", "4"), ("5", "4")]
+    assert shares(4, on_gpu) == [("2", "2"), ("5", "2"), ("7", "2"), ("2", "2")]
+    assert shares(None, on_cpu) == [("2,5,7", "1")] * 8
+    assert shares(None, on_gpu + cell_of("trainer.accelerator=auto", "trainer.devices=2")) == [("2,5,7", "8")]
