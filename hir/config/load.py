@@ -210,7 +210,7 @@ def _read_arguments(argv: list[str]) -> Part:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not equals or not name:
             raise ConfigError(f"{argument!r} is not key=value: write for example training.lr=1e-4")
-        if name in SECTIONS and text.startswith("{"):  # W&B's nested parameters
+        if name in (*SECTIONS, *GROUPS) and text.startswith("{"):  # W&B's nested parameters
             part.lines.update(_flatten(_read_yaml(text), f"{name}."))
         elif name in CHOICES:
             part.files[name] = "" if text in NULLS and name not in GROUPS else text

@@ -39,8 +39,8 @@ def check_on_policy(config: Config) -> None:
     if not method.on_policy:
         return
     for key, needed in ON_POLICY.items():
-        section, name = key.split(".")
-        if (value := getattr(getattr(config, section), name)) != needed:
+        section, setting = key.split(".")
+        if (value := getattr(getattr(config, section), setting)) != needed:
             raise UserError(
                 f"method={name} learns from the answers that the policy just gave: "
                 f"set {key}={json.dumps(needed)}, not {json.dumps(value)}"

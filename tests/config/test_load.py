@@ -1,37 +1,35 @@
 """hir/config, by loading real files and arguments."""
 
-import os
+from __future__ import annotations
+
+import contextlib
+import io
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from lightning.pytorch import Trainer
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from omegaconf import OmegaConf
 
+import train
 from hir.config.keys import KEYS
 from hir.config.load import (
     CONF,
     GROUPS,
     RESERVED_TRAINER_KEYS,
+    group_files,
     load_config,
     merge_layers,
     save_config,
     to_dict,
 )
-from hir.config.schema import Config, ConfigError, MethodConfig, TaskConfig
+from hir.config.schema import BufferConfig, Config, ConfigError, TaskConfig
 from hir.errors import UserError
 from hir.training.checks import check_on_policy
 from hir.training.datamodule import rows_per_device
-from hir.training.strategies import BlockFSDP, check_strategy
-
-GROUP_FILES = sorted(
-    p.relative_to(CONF) for p in CONF.glob("*/*.yaml") if p.parent.name in (*GROUPS, "experiment", "hardware")
-)
 
 
 def message(*argv: str) -> str:
@@ -41,413 +39,239 @@ def message(*argv: str) -> str:
     return str(caught.value)
 
 
-def write(folder: Path, text: str) -> str:
-    """Write a file for config=FILE; every one needs a number of iterations."""
-    path = folder / "mine.yaml"
-    path.write_text(text + "\ntrainer: {max_epochs: 3}\n")
-    return f"config={path}"
-
-
-# Files of conf/
-
-
-def test_defaults_are_the_embedded_run():
-    config = load_config([])
-    assert (config.task.name, config.model.name, config.method.name) == ("object_counting", "tiny", "hir")
-    assert config.trainer["accelerator"] == "cpu"
-    assert config.run_dir is None and config.resume is None
-
-
-@pytest.mark.parametrize("path", GROUP_FILES, ids=str)
-def test_every_file_of_conf_gives_a_valid_config(path):
-    group, name = path.parent.name, path.stem
-    path = ["model.path=some/model"] if name == "seq2seq" else []  # which has none of its own
-    config = load_config([f"{group}={name}", *path])
-    assert type(config) is Config
-    if group in GROUPS:
-        assert getattr(config, group).name == name
-
-
-def test_paper_experiment_sets_the_papers_hyperparameters():
-    config = load_config(["experiment=paper"])
-    assert config.model.path == "google/flan-t5-large"
-    assert (config.method.alpha, config.method.beta, config.method.epsilon) == (1.0, 0.001, 0.2)
-    assert (config.sampling.num_samples, config.sampling.temperature, config.sampling.top_k) == (4, 1.0, 50)
-    assert (config.training.batch_size, config.training.passes, config.training.lr) == (64, 10, 5e-4)
-    assert (config.training.num_updates, config.sampling.max_queries) == (None, None)
-    assert (config.buffer.window, config.buffer.max_wrong_fraction) == (0, None)
-    assert (config.task.split, config.task.test_fraction) == ("random", 0.2)
-    assert (config.trainer["max_epochs"], config.trainer["precision"]) == (31, "bf16-mixed")
-
-
-def test_paper_experiment_leaves_nothing_to_the_tiny_models_defaults():
-    tuned = OmegaConf.to_container(OmegaConf.load(CONF / "model/tiny.yaml"))["with"]
-    paper = load_config(["experiment=paper"])
-    default = Config()
-    assert paper.training == default.training and paper.buffer == replace(default.buffer, window=0)
-    assert (paper.method.alpha, paper.method.beta, paper.method.epsilon) == (1.0, 0.001, 0.2)
-    assert paper.method.wrong_weight == 1.0 and paper.sampling.max_queries is None
-    assert tuned["trainer"]["gradient_clip_val"] and paper.trainer["gradient_clip_val"] is None
-    beside_tiny = load_config(["experiment=paper", "model=tiny"])
-    assert beside_tiny.method == paper.method and beside_tiny.training == paper.training
-
-
-@pytest.mark.parametrize("path", sorted((CONF / "compare").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_variant_of_a_comparison_has_a_configuration(path):
-    variants = OmegaConf.to_container(OmegaConf.load(path))
-    configs = [
-        load_config([f"{key}={value}" for key, value in (settings or {}).items()])
-        for settings in variants.values()
-    ]
-    assert len({str(to_dict(config)) for config in configs}) == len(variants)
-
-
-@pytest.mark.parametrize("method", ["ppo", "grpo"])
-def test_an_on_policy_method_keeps_its_settings_beside_the_paper_experiment(method):
-    config, paper = load_config(["experiment=paper", f"method={method}"]), load_config(["experiment=paper"])
-    check_on_policy(config)
-    assert (config.buffer.window, config.buffer.deduplicate, config.sampling.top_k) == (1, False, 0)
-    assert config.training == paper.training and config.model.dropout == 0.0
-    assert load_config(["experiment=paper", f"method={method}", "buffer.window=4"]).buffer.window == 4
-    beside_farl = load_config(["experiment=paper", "method=farl"])
-    assert beside_farl.buffer == paper.buffer and beside_farl.sampling == paper.sampling
-
-
-MODELS = [f"flan_t5_{size}" for size in ("small", "base", "large", "xl", "xxl")]
-HARDWARE = sorted(path.stem for path in (CONF / "hardware").glob("*.yaml"))
-ROWS = {
-    (cells[1].strip(), f"flan_t5_{cells[2].strip()}"): int(cells[4])
-    for line in (CONF.parent / "docs/hardware.md").read_text().splitlines()
-    if line.endswith(" GB |") and (cells := line.split("|"))
-}
-"""Rows of a forward pass by the page's table."""
-
-
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
-@pytest.mark.parametrize("hardware", HARDWARE)
-def test_lightning_takes_every_model_on_all_hardware(experiment, hardware):
-    """As far as a CPU can: its devices are as many as one asks for, and sharding is asked for by class."""
-    for model in MODELS:
-        config = load_config([f"experiment={experiment}", f"hardware={hardware}", f"model={model}"])
-        check_strategy(config)
-        arguments = {**config.trainer, "accelerator": "cpu", "logger": False}
-        sharded = arguments["strategy"] == "fsdp"
-        if sharded:
-            arguments["strategy"] = BlockFSDP()
-        trainer = Trainer(**arguments)
-        devices, nodes = config.trainer["devices"], config.trainer["num_nodes"]
-        assert (trainer.num_devices, trainer.num_nodes) == (devices, nodes)
-        assert trainer.precision == "bf16-mixed"
-        assert rows_per_device(config, devices * nodes) == ROWS[hardware, model]
-        assert sharded == (devices > 1 and model in ("flan_t5_xl", "flan_t5_xxl"))
-        assert type(trainer.strategy) is (
-            BlockFSDP if sharded else DDPStrategy if devices > 1 else SingleDeviceStrategy
-        )
-
-
-def test_the_sbatch_file_starts_as_many_processes_as_its_configuration_asks_for():
-    text = (CONF / "slurm/two_nodes.sbatch").read_text()
-    nodes, tasks = (int(re.search(rf"--{name}=(\d+)", text)[1]) for name in ("nodes", "ntasks-per-node"))
-    arguments = re.search(r"arguments=\((experiment=.*) run_dir=", text)[1].split()
-    trainer = load_config(arguments).trainer
-    assert (trainer["num_nodes"], trainer["devices"]) == (nodes, tasks) == (2, 8)
-
-
-def test_the_sbatch_file_starts_its_run_and_goes_on_with_it_when_requeued(tmp_path):
-    srun = tmp_path / "bin/srun"
-    srun.parent.mkdir()
-    srun.write_text('#!/bin/bash\nprintf "%s\\n" "$SRUN_CPUS_PER_TASK" "$OMP_NUM_THREADS" "$@"\n')
-    srun.chmod(0o755)
-    job = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "5"}
-
-    def started():
-        done = subprocess.run(
-            ["bash", str(CONF / "slurm/two_nodes.sbatch"), "task=word_sorting", "wandb.notes=two words"],
-            env={"PATH": f"{srun.parent}:{os.environ['PATH']}", **job},
-            capture_output=True,
-            text=True,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        lines = done.stdout.splitlines()
-        assert lines[:5] == ["5", "5", "--kill-on-bad-exit=1", ".venv/bin/python", "train.py"]
-        return lines[5:]
-
-    own = ["experiment=paper", "model=flan_t5_xxl", "hardware=2x8gpus", "run_dir=outputs/job-7"]
-    assert started() == [*own, "task=word_sorting", "wandb.notes=two words"]
-    checkpoint = tmp_path / "outputs/job-7/checkpoints/last.ckpt"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.touch()
-    assert started() == ["resume=outputs/job-7"]
-
-
-def test_a_saved_run_on_other_hardware_trains_as_that_hardwares_file_says(tmp_path):
-    """Whatever the file that the run was saved under had set: xl has another number of passes under each."""
-    alone = {name: merge_layers(["model=flan_t5_xl", f"hardware={name}"]) for name in HARDWARE}
-    assert len({config.trainer["accumulate_grad_batches"] for config in alone.values()}) == len(HARDWARE)
-    for config in alone.values():
-        save_config(config, tmp_path / "run.yaml")
-        for now in HARDWARE:
-            assert merge_layers([f"config={tmp_path}/run.yaml", f"hardware={now}"]) == alone[now]
-
-
-def test_hardware_beats_the_experiment_the_models_file_and_a_saved_configuration(conf, tmp_path):
-    (conf / "hardware/mine.yaml").write_text(
-        "trainer: {devices: 3}\nwhen: {model=flan_t5_base: {sampling: {batch_size: 5}}}\n"
-    )
-
-    def chosen(*arguments):
-        config = load_config([*arguments, "hardware=mine"])
-        return config.trainer["devices"], config.sampling.batch_size
-
-    assert chosen("experiment=paper") == (3, 16)
-    assert chosen("experiment=paper", "model=flan_t5_base") == (3, 5)
-    assert chosen("experiment=paper", "trainer.devices=2") == (2, 16)
-    save_config(load_config(["model=flan_t5_base", "trainer.devices=7"]), tmp_path / "run.yaml")
-    assert chosen(f"config={tmp_path}/run.yaml") == (3, 5)
-    assert load_config(["hardware=None"]) == load_config([])
-
-
-def test_a_path_alone_takes_no_setting_of_the_tiny_model():
-    config = load_config(["model.path=some/model"])
-    assert (config.model.name, config.model.path) == ("seq2seq", "some/model")
-    assert (config.method, config.training, config.buffer) == (
-        Config().method,
-        Config().training,
-        Config().buffer,
-    )
-    assert config.trainer["precision"] == "bf16-mixed"
-    assert load_config(["model=flan_t5_small", "model.path=some/model"]).model.name == "flan_t5_small"
-
-
-def test_conf_is_found_from_any_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert load_config(["model=flan_t5_small"]).model.path == "google/flan-t5-small"
-
-
-@pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_unlikelihood_and_parts_of_wrong_answers_do_not_go_together(part):
-    with pytest.raises(ConfigError, match="method.unlikelihood must be 0 with sub-output relabeling"):
-        load_config(["method.unlikelihood=0.5", f"method.sub_output={part}"])
-    assert load_config(["method.unlikelihood=0", f"method.sub_output={part}"]).method.sub_output == part
-
-
-# Precedence
-
-
-def test_a_group_choice_beats_the_default_group():
-    assert load_config(["task=word_sorting"]).task.name == "word_sorting"
+def value_of(config: Config, key: str) -> Any:
+    value: Any = to_dict(config)
+    for part in key.split("."):
+        value = value[part]
+    return value
 
 
 @pytest.fixture
-def conf(tmp_path, monkeypatch):
+def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of conf/ that a test may write to."""
     folder = shutil.copytree(CONF, tmp_path / "conf")
     monkeypatch.setattr("hir.config.load.CONF", folder)
     return folder
 
 
+# Files of conf/
+
+
+def test_every_file_of_conf_gives_a_valid_config() -> None:
+    for group in (*GROUPS, "experiment"):
+        for name in group_files(group):
+            path = ["model.path=some/model"] if name == "hub" else []  # which has none of its own
+            config = load_config([f"{group}={name}", *path])
+            check_on_policy(config)
+            assert group == "experiment" or value_of(config, f"{group}.name") == name
+
+
+def test_defaults_are_the_embedded_run() -> None:
+    config = load_config([])
+    assert (config.task.name, config.model.name, config.method["name"]) == ("object_counting", "tiny", "hir")
+    assert (config.trainer["accelerator"], config.trainer["max_epochs"]) == ("cpu", 14)
+    assert Config().trainer == {"max_epochs": 31}
+
+
+def test_paper_experiment_sets_the_papers_hyperparameters() -> None:
+    config = load_config(["experiment=paper"])
+    assert config.model.path == "google/flan-t5-large"
+    assert [config.method[key] for key in ("alpha", "beta", "epsilon", "wrong_weight")] == [1, 0.001, 0.2, 1]
+    assert (config.sampling.num_samples, config.sampling.temperature, config.sampling.top_k) == (4, 1.0, 50)
+    assert (config.training.batch_size, config.training.passes, config.training.lr) == (64, 10, 5e-4)
+    assert (config.training.num_updates, config.sampling.max_queries) == (None, None)
+    assert (config.buffer.window, config.buffer.max_wrong_fraction) == (0, None)
+    assert (config.task.split, config.task.test_fraction) == ("random", 0.2)
+    assert (config.trainer["max_epochs"], config.trainer["precision"]) == (31, "bf16-mixed")
+    assert config.trainer["gradient_clip_val"] is None  # the tiny model's is 1
+
+
+def test_every_variant_of_a_comparison_has_a_configuration() -> None:
+    for path in (CONF / "compare").glob("*.yaml"):
+        variants: Any = OmegaConf.to_container(OmegaConf.load(path))
+        arguments = [[f"{key}={value}" for key, value in (keys or {}).items()] for keys in variants.values()]
+        assert len({str(to_dict(merge_layers(argv))) for argv in arguments}) == len(variants)
+
+
+# The rows of docs/hardware.md, worked out by hand: min(rows_per_device, 64 / devices). On eight devices the
+# page halves xxl's.
+ROWS = {
+    "small": (32, 16, 8, 4), "base": (16, 16, 8, 4), "large": (8, 8, 8, 4),
+    "xl": (4, 4, 4, 4), "xxl": (4, 4, 4, 4),
+}  # fmt: skip
+
+
+def test_accumulation_follows_from_the_models_rows_and_the_devices() -> None:
+    for size, expected in ROWS.items():
+        config = load_config(["experiment=paper", f"model=flan_t5_{size}"])
+        assert tuple(rows_per_device(config, devices) for devices in (1, 4, 8, 16)) == expected
+        assert config.model.shard == (size in ("xl", "xxl"))
+    # Of 60 rows, 12 to a device, 5 at most: 4 is the most that goes into 12.
+    odd = load_config(["training.batch_size=60", "training.rows_per_device=5"])
+    assert rows_per_device(odd, 5) == 4
+    with pytest.raises(UserError, match="batch_size=60 cannot be shared by 8 devices; make it a multiple of"):
+        rows_per_device(odd, 8)
+
+
+def test_the_sbatch_file_starts_as_many_processes_as_its_configuration_asks_for() -> None:
+    text = (CONF / "slurm/two_nodes.sbatch").read_text()
+    numbers = [int(found) for found in re.findall(r"--(?:nodes|ntasks-per-node)=(\d+)", text)]
+    arguments = re.findall(r"arguments=\((experiment=.*) run_dir=", text)[0].split()
+    trainer = load_config(arguments).trainer
+    assert [trainer["num_nodes"], trainer["devices"]] == numbers == [2, 8]
+
+
+# What beats what
+
+
 @pytest.fixture
-def beside(conf):
-    """Of two methods, one has a learning rate of its own with the model, and one on that task with it."""
-    (conf / "model/one.yaml").write_text(
-        "path: some/model\nwith: {training: {lr: 0.1}}\n"
-        "when: {method=two: {training: {lr: 0.2, batch_size: 8}}}\n"
-    )
-    (conf / "method/two.yaml").write_text("name: two\nwith: {training: {lr: 0.3, passes: 3}}\n")
-    (conf / "task/three.yaml").write_text("name: three\nwhen: {model=one: {training: {passes: 4}}}\n")
-
-
-def test_what_a_file_brings_beside_another_beats_what_either_brings(beside):
-    def rates(*arguments):
-        config = load_config([*arguments])
-        return config.training.lr, config.training.batch_size, config.training.passes
-
-    assert rates("model=one") == (0.1, 64, 10)
-    assert rates("model=one", "method=two") == (0.2, 8, 3)
-    assert rates("method=two", "model=one") == (0.2, 8, 3)
-    assert rates("model=one", "method=two", "task=three") == (0.2, 8, 4)
-    assert rates("model=one", "task=three") == (0.1, 64, 4)
-    assert rates("model=flan_t5_small", "method=two") == (0.3, 64, 3)
-    assert rates("model=one", "method=two", "training.lr=0.5") == (0.5, 8, 3)
-
-
-@pytest.mark.parametrize("method", ["ppo", "grpo", "none"])
-def test_groups_chosen_in_any_order_give_one_configuration(method):
-    first = load_config(["model=tiny", f"method={method}"])
-    assert first == load_config([f"method={method}", "model=tiny"]) == load_config([f"method={method}"])
-    assert first.buffer.max_wrong_fraction is None
-
-
-@pytest.mark.parametrize("before", ["hir", "farl", "sft", "ppo", "grpo", "none"])
-@pytest.mark.parametrize("now", ["hir", "farl", "sft", "ppo", "grpo", "none"])
-def test_a_saved_run_with_another_method_is_that_methods_run(before, now, tmp_path):
-    save_config(merge_layers([f"method={before}"]), tmp_path / "run.yaml")
-    assert merge_layers([f"config={tmp_path}/run.yaml", f"method={now}"]) == merge_layers([f"method={now}"])
-
-
-def test_what_was_set_by_hand_stays_beside_another_method(tmp_path):
-    by_hand = ["training.lr=3e-3", "seed=4"]
-    save_config(merge_layers(["method=ppo", *by_hand]), tmp_path / "run.yaml")
-    loaded = merge_layers([f"config={tmp_path}/run.yaml", "method=hir"])
-    assert (loaded.training.lr, loaded.seed) == (3e-3, 4)
-    # What ppo.yaml brought gave way: the window is the tiny model's.
-    assert (loaded.buffer.window, loaded.buffer.deduplicate, loaded.sampling.top_k) == (4, True, 50)
-
-
-def test_what_stands_beside_beats_a_saved_configuration_where_a_side_is_new(beside, tmp_path):
-    save_config(load_config(["model=one", "training.lr=0.7", "training.passes=5"]), tmp_path / "run.yaml")
-    saved = f"config={tmp_path}/run.yaml"
-    assert load_config([saved]).training.lr == 0.7
-    changed = load_config([saved, "method=two"]).training
-    assert (changed.lr, changed.batch_size, changed.passes) == (0.2, 8, 3)
-    again = load_config([saved, "task=three"]).training
-    assert (again.lr, again.passes) == (0.7, 4)
-
-
-@pytest.mark.parametrize("when", ["lr=1: {}", "method=none_such: {}", "method: {}", "- a"])
-def test_a_wrong_condition(conf, when):
-    (conf / "model/one.yaml").write_text(f"path: some/model\nwhen:\n  {when}\n")
-    with pytest.raises(ConfigError, match=r"one\.yaml: keys of when: must be like method=ppo, not "):
-        load_config(["model=one"])
-
-
-def test_a_task_needs_no_file():
-    assert load_config(["task=penguins_in_a_table"]).task.name == "penguins_in_a_table"
-
-
-def test_a_group_on_the_command_line_beats_an_experiments_choice():
-    config = load_config(["experiment=paper", "model=flan_t5_small"])
-    assert config.model.path == "google/flan-t5-small"
-    assert config.training.passes == 10
-
-
-def test_a_key_on_the_command_line_beats_the_experiment_wherever_it_stands():
-    assert load_config(["sampling.top_k=7", "experiment=paper"]).sampling.top_k == 7
-
-
-def test_a_config_file_stands_in_for_conf_config(tmp_path):
-    config = load_config([write(tmp_path, "training.lr: 0.25\nsampling: {top_k: 3}")])
-    assert (config.training.lr, config.sampling.top_k) == (0.25, 3)
-    assert config.training.num_updates is None  # the dataclass default, not the value of conf/config.yaml
-    assert config.trainer == {"max_epochs": 3}
-
-
-def test_a_config_file_beats_the_groups_it_chooses_and_the_experiment(tmp_path):
-    file = write(tmp_path, "groups: {model: flan_t5_base}\nmodel: {path: here}\nsampling: {top_k: 3}")
-    config = load_config([file, "experiment=paper"])
-    assert (config.model.name, config.model.path) == ("flan_t5_base", "here")
-    assert (config.sampling.top_k, config.training.passes) == (3, 10)
-
-
-def test_groups_on_the_command_line_beat_a_config_file(tmp_path):
-    file = write(tmp_path, "task: {name: word_sorting, settings: {length: 3}}\nmodel: {name: x, path: here}")
-    config = load_config([file, "task=date_understanding", "model=tiny", "training.lr=0.5"])
-    assert config.task.name == "date_understanding"
-    assert config.task.settings == {}
-    assert (config.model.name, config.model.path) == ("tiny", None)
-    assert config.training.lr == 0.5
-
-
-def test_mappings_merge_and_lists_are_replaced(tmp_path):
-    file = write(tmp_path, "task: {settings: {a: 1, b: 2}}\nevaluation: {tasks: [x, y]}")
-    config = load_config([file, "task.settings.b=3", "evaluation.tasks=z", "trainer={devices: 2}"])
-    assert config.task.settings == {"a": 1, "b": 3}
-    assert config.evaluation.tasks == ["z"]
-    assert config.trainer == {"max_epochs": 3, "devices": 2}
-
-
-def test_an_empty_section_of_a_file_sets_nothing(tmp_path):
-    assert load_config([write(tmp_path, "training:\ntask: {settings: }")]).training == Config().training
-
-
-def test_a_file_may_give_one_text_for_a_list_and_a_whole_number_with_a_point(tmp_path):
-    text = "model: {lora: {target_modules: all-linear}}\ntraining: {batch_size: 64.0}\nwandb: {tags: [2024]}"
-    config = load_config([write(tmp_path, text)])
-    assert config.model.lora.target_modules == ["all-linear"] and config.wandb.tags == ["2024"]
-    assert config.training.batch_size == 64 and type(config.training.batch_size) is int
-
-
-# Syntax of the command line
+def layers(conf: Path) -> Path:
+    """Files that all set training.lr, each to another value, and a key of their own."""
+    files = {
+        "config": "files: {task: a, model: a, method: a}\ntraining: {lr: 1, passes: 1}",
+        "task/a": "training: {lr: 2, batch_size: 2}",
+        "model/a": "model: {path: x}\ntraining: {lr: 3, weight_decay: 3}\nbuffer: {window: 3}",
+        "method/a": "training: {lr: 4, final_lr: 4}\nbuffer: {window: 4}",
+        "model/b": "model: {path: y}\ntraining: {lr: 5}\nbuffer: {window: 5}",
+        "method/b": "training: {lr: 6}\nbuffer: {window: 6}",
+        "experiment/a": "files: {model: b}\ntraining: {lr: 7, passes: 7}",
+        "experiment/b": "files: {model: b, method: b}",
+    }
+    for name, text in files.items():
+        (conf / f"{name}.yaml").write_text(text + "\n")
+    return conf
 
 
 @pytest.mark.parametrize(
-    ("argument", "section", "name", "expected"),
+    ("argv", "lr", "passes", "window", "weight_decay", "final_lr"),
     [
-        ("method.alpha=0.1", "method", "alpha", 0.1),
-        ("--method.alpha=0.1", "method", "alpha", 0.1),
-        ("method.alpha=2", "method", "alpha", 2.0),
-        ("training.lr=1e-4", "training", "lr", 0.0001),
-        ("training.num_updates=None", "training", "num_updates", None),
-        ("training.num_updates=null", "training", "num_updates", None),
-        ("training.num_updates=12", "training", "num_updates", 12),
-        ("method.sub_output=none", "method", "sub_output", "none"),
-        ("buffer.deduplicate=False", "buffer", "deduplicate", False),
-        ("buffer.deduplicate=true", "buffer", "deduplicate", True),
-        ("evaluation.tasks=[a,b]", "evaluation", "tasks", ["a", "b"]),
-        ("evaluation.tasks=a, b", "evaluation", "tasks", ["a", "b"]),
-        ("evaluation.tasks=a", "evaluation", "tasks", ["a"]),
-        ("evaluation.tasks=[yes, 010, None, 2.0]", "evaluation", "tasks", ["yes", "010", "None", "2.0"]),
-        ("evaluation.tasks=", "evaluation", "tasks", []),
-        ("instructions.others=['Yes, please', \"${x}\"]", "instructions", "others", ["Yes, please", "${x}"]),
-        (
-            "instructions.others=[Answer: shortly, {x} is: a, 'a, b', it's]",
-            "instructions",
-            "others",
-            ["Answer: shortly", "{x} is: a", "a, b", "it's"],
-        ),
-        ("instructions.others=Answer: shortly", "instructions", "others", ["Answer: shortly"]),
-        ("instructions.others=[1e3, true]", "instructions", "others", ["1e3", "true"]),
-        ("instructions.others=[1e3] ", "instructions", "others", ["1e3"]),
-        ("instructions.correct=", "instructions", "correct", ""),
-        ("training.batch_size=64.0", "training", "batch_size", 64),
-        ("task.num_train=1e2", "task", "num_train", 100),
-        ("task.data_dir=", "task", "data_dir", None),
-        ("task.name=123", "task", "name", "123"),
-        ("instructions.correct=a: b, 'c' = \"d\" #e", "instructions", "correct", "a: b, 'c' = \"d\" #e"),
-        ("instructions.correct=[1]", "instructions", "correct", "[1]"),
-        ("instructions.correct=1e-4", "instructions", "correct", "1e-4"),
-        ("instructions.correct=Pay ${seed} or ${", "instructions", "correct", "Pay ${seed} or ${"),
-        (r"instructions.correct=\${a} \\${b} \c", "instructions", "correct", r"\${a} \\${b} \c"),
+        # config.yaml reads task, model and method, in this order, then its own lines.
+        ([], 1, 1, 4, 3, 4),
+        # A file on the command line is read after all of config.yaml; model a is read no more.
+        (["model=b"], 5, 1, 5, 0, 4),
+        (["model=b", "training.lr=9"], 9, 1, 5, 0, 4),
+        # The experiment comes between: its file, then its lines.
+        (["experiment=a"], 7, 7, 5, 0, 4),
+        (["experiment=a", "method=b"], 6, 7, 6, 0, None),
+        # Named again on the command line, model b is read there alone, after the experiment's lines.
+        (["experiment=a", "model=b"], 5, 7, 5, 0, 4),
+        # Of one place method comes after model, whatever the order of arguments.
+        (["method=b", "model=b"], 6, 1, 6, 0, None),
+        (["experiment=b"], 6, 1, 6, 0, None),
+        (["experiment=b", "model=b"], 5, 1, 5, 0, None),
     ],
 )
-def test_values_are_read_by_the_type_of_their_key(argument, section, name, expected):
-    value = getattr(getattr(load_config([argument]), section), name)
-    assert value == expected and type(value) is type(expected)
+def test_the_last_word_wins(
+    layers: Path, argv: list[str], lr: int, passes: int, window: int, weight_decay: int, final_lr: int | None
+) -> None:
+    for order in (argv, argv[::-1]):
+        config = merge_layers(order)
+        training = config.training
+        assert (training.lr, training.passes, config.buffer.window) == (lr, passes, window)
+        assert (training.batch_size, training.weight_decay, training.final_lr) == (2, weight_decay, final_lr)
+
+
+def test_a_config_file_stands_in_for_conf_config(layers: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("files: {model: b}\nmodel: {path: z}\nsampling.top_k: 3\n")
+    mine = f"config={tmp_path / 'mine.yaml'}"
+    config = merge_layers([mine])
+    # Neither config.yaml's lines nor its other files: the dataclasses' defaults.
+    assert (config.training.lr, config.training.passes, config.sampling.top_k) == (5, 10, 3)
+    assert (config.model.name, config.model.path, config.method["name"]) == ("b", "z", "hir")
+    assert merge_layers([mine, "experiment=a"]).training.lr == 7
+    assert merge_layers([mine, "model=a"]).model.path == "x"  # read after the file's lines
+
+
+@pytest.mark.parametrize("method", ["ppo", "grpo"])
+def test_an_on_policy_method_keeps_what_it_needs(method: str) -> None:
+    config, paper = load_config(["experiment=paper", f"method={method}"]), load_config(["experiment=paper"])
+    for chosen in (config, load_config([f"method={method}"]), load_config([f"experiment=tiny_{method}"])):
+        check_on_policy(chosen)
+        assert (chosen.buffer.window, chosen.buffer.deduplicate, chosen.sampling.top_k) == (1, False, 0)
+    assert config.training == paper.training and config.model.dropout == 0.0
+    assert load_config([f"experiment=tiny_{method}"]).training.lr == 1e-3
+    with pytest.raises(UserError, match=f"method={method} learns .* set buffer.window=1, not 4"):
+        check_on_policy(load_config([f"method={method}", "buffer.window=4"]))
+
+
+def test_a_name_without_a_file_is_a_name() -> None:
+    config = load_config(["task=penguins_in_a_table", "method=my.module", "sampling=generate"])
+    assert (config.task.name, config.method["name"]) == ("penguins_in_a_table", "my.module")
+    assert config.sampling.name == "generate"
+    assert message("model=flan_t5_lrge") == "unknown model 'flan_t5_lrge': did you mean flan_t5_large?"
+
+
+def test_a_model_of_ones_own_takes_no_setting_of_the_tiny_model() -> None:
+    assert "model=tiny makes its own model, set model=hub" in message("model.path=some/model")
+    config = load_config(["model=hub", "model.path=some/model"])
+    # The tiny model's file is not read: of a group only the last named one is.
+    assert (config.training, config.buffer) == (Config().training, Config().buffer)
+    assert config.trainer["precision"] == "bf16-mixed"
+
+
+def test_mappings_merge_and_lists_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("task: {settings: {a: 1, b: 2}}\nevaluation: {tasks: [x, y]}\n")
+    mine = f"config={tmp_path / 'mine.yaml'}"
+    config = load_config([mine, "task.settings.b=3", "evaluation.tasks=z", "trainer={devices: 2}"])
+    assert config.task.settings == {"a": 1, "b": 3} and config.evaluation.tasks == ["z"]
+    assert config.trainer == {"max_epochs": 31, "devices": 2}
+    assert load_config([mine, "task.settings={}"]).task.settings == {}
+
+
+# Values
 
 
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [
-        ("trainer.devices=2", 2),
+        ("--training.lr=1e-4", 1e-4),
+        ("training.final_lr=None", None),
+        ("task.data_dir=", None),
+        ("training.batch_size=64.0", 64),
+        ("task.num_train=1e2", 100),
+        ("buffer.deduplicate=False", False),
+        ("task.name=123", "123"),
+        ("instructions.correct=a: b, 'c' = \"d\" #e", "a: b, 'c' = \"d\" #e"),
+        ("instructions.correct=1e-4", "1e-4"),
+        ("instructions.correct=[1]", "[1]"),
+        ("instructions.correct=", ""),
+        (r"instructions.correct=\${a} \\${b} ${ \c", r"\${a} \\${b} ${ \c"),
+        ("evaluation.tasks=a, b", ["a", "b"]),
+        ("evaluation.tasks=", []),
+        ("evaluation.tasks=['None', \"${seed}\", 'a, b', 'c: d', 1e3, yes]",
+         ["None", "${seed}", "a, b", "c: d", "1e3", "yes"]),
+        ("--evaluation.tasks=['a', 'b']", ["a", "b"]),  # as W&B's agent prints it
+        ("--task.settings={'a': True, 'b': [None, 1.5], 'c': '${x}'}",
+         {"a": True, "b": [None, 1.5], "c": "${x}"}),
+        ('task.settings={"a": true, "b": [null]}', {"a": True, "b": [None]}),
         ("trainer.devices=[0,1]", [0, 1]),
-        ("trainer.accelerator=gpu", "gpu"),
-        ("trainer.precision=bf16-mixed", "bf16-mixed"),
+        ("trainer.devices=2", 2),
         ("trainer.gradient_clip_val=1e-1", 0.1),
         ("trainer.fast_dev_run=True", True),
-        ("trainer.limit_val_batches=None", None),
         ("trainer.max_time=12:00:00:00", "12:00:00:00"),
         ("trainer.max_epochs=3.0", 3),
         ("trainer.limit_val_batches=1.0", 1.0),  # all of them; 1 would be one
-        ("trainer.precision=bf16", "bf16"),
         ("trainer.precision=32", 32),
     ],
-)
-def test_trainer_values_are_read_as_yaml(argument, expected):
-    name = argument.removeprefix("trainer.").partition("=")[0]
-    value = load_config([argument]).trainer[name]
+)  # fmt: skip
+def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) -> None:
+    value = value_of(load_config([argument]), argument.removeprefix("--").partition("=")[0])
     assert value == expected and type(value) is type(expected)
 
 
-def test_the_last_of_a_repeated_key_wins():
+def test_nested_parameters_of_a_sweep_are_keys() -> None:
+    config = load_config(["--training={'lr': 0.5}", "--method={'name': 'farl', 'epsilon': 0.1}"])
+    assert (config.training.lr, config.training.passes) == (0.5, 1.25)
+    assert (config.method["name"], config.method["epsilon"]) == ("farl", 0.1)
+
+
+def test_the_last_of_a_repeated_argument_wins_and_none_is_no_experiment() -> None:
     config = load_config(["seed=2", "task=a", "seed=3", "task=b"])
     assert (config.seed, config.task.name) == (3, "b")
-
-
-def test_no_experiment_may_be_spelled_out():
     assert load_config(["experiment=None"]) == load_config([])
 
 
-# Errors
+# Mistakes
 
 
 @pytest.mark.parametrize(
@@ -456,116 +280,75 @@ def test_no_experiment_may_be_spelled_out():
         ("--verbose", "'--verbose' is not key=value: write for example training.lr=1e-4"),
         ("=3", "'=3' is not key=value: write for example training.lr=1e-4"),
         ("training.batchsize=3", "unknown key training.batchsize: did you mean training.batch_size?"),
-        ("model.lora.rr=3", "unknown key model.lora.rr: did you mean model.lora.r?"),
         ("lr=3", "unknown key lr: did you mean model.base.lr or training.lr?"),
         ("taks=x", "unknown key taks: did you mean task?"),
-        ("xyzzy=3", "unknown key xyzzy (--help lists the keys)"),
+        ("hardware=4gpus", "unknown key hardware (--help lists the keys)"),
         ("model.lora=8", "model.lora is a section: set one of its keys, such as model.lora.r"),
-        ("model=flan_t5_lrge", "unknown model 'flan_t5_lrge': did you mean flan_t5_large?"),
-        ("sampling=xyzzy", None),
         ("experiment=papr", "unknown experiment 'papr': did you mean paper?"),
         ("config=no.yaml", "no.yaml does not exist or is no file: give the path of a YAML file"),
         ("training.batch_size=abc", "training.batch_size must be an integer, not 'abc'"),
         ("training.batch_size=1.5", "training.batch_size must be an integer, not 1.5"),
         ("training.batch_size=None", "training.batch_size must be an integer, not None"),
-        ("training.lr=fast", "training.lr must be a number, not 'fast'"),
-        ("training.num_updates=x", "training.num_updates must be an integer or null, not 'x'"),
         ("buffer.deduplicate=maybe", "buffer.deduplicate must be true or false, not 'maybe'"),
+        ("task.split=odd", "task.split must be random or grouped, not 'odd'"),
+        ("task.source=web", "task.source must be generated or bbh or bigbench or null, not 'web'"),
         ("instructions.correct=None", "instructions.correct must be text, not None"),
-        (
-            "instructions.others=[{'Answer': 'shortly'}]",
-            "instructions.others must be a list of texts, not {'Answer': 'shortly'}: put it in quotes",
-        ),
         ("evaluation.tasks=[a", "evaluation.tasks must be a list of texts, not '[a'"),
+        ("evaluation.tasks=[{'a': 'b'}]",
+         "evaluation.tasks must be a list of texts, not {'a': 'b'}: put it in quotes"),
         ("trainer=3", "trainer must be a mapping, not 3"),
-        (
-            "trainer.device=2",
-            "trainer.device is no argument of Lightning's Trainer: did you mean trainer.devices?",
-        ),
-        ("trainer.self=2", None),
-        ("trainer.logger=False", "trainer.logger is set by the project: use logger"),
-        ("trainer.default_root_dir=x", "trainer.default_root_dir is set by the project: use run_dir"),
-        ("trainer.callbacks=x", "trainer.callbacks is set by the project: remove it"),
-        (
-            "trainer.max_epochs=0",
-            "trainer.max_epochs, the number of HIR iterations, must be an integer of at least 1, not 0",
-        ),
-        (
-            "trainer.precision=16-mixed",
-            "trainer.precision=16-mixed overflows in T5: use bf16-mixed or 32-true",
-        ),
-        ("trainer.precision=16", "trainer.precision=16 overflows in T5: use bf16-mixed or 32-true"),
-        (
-            "trainer.precision=bf16-true",
-            "trainer.precision=bf16-true rounds most of AdamW's updates away: use bf16-mixed or 32-true",
-        ),
-        (
-            "trainer.precision=64-true",
-            "trainer.precision=64-true is not supported: use bf16-mixed or 32-true",
-        ),
-        ("trainer.precision=64", "trainer.precision=64 is not supported: use bf16-mixed or 32-true"),
-        (
-            "trainer.precision=transformer-engine",
-            "trainer.precision=transformer-engine is not supported: use bf16-mixed or 32-true",
-        ),
-        (
-            "model.lora.target=all-linear",
-            "unknown key model.lora.target: did you mean model.lora.target_modules?",
-        ),
-        ("sampling.temperature=-1", "sampling.temperature must be above 0, not -1.0"),
-        ("method.alpha=-0.5", "method.alpha must be at least 0, not -0.5"),
+        ("trainer.devcies=2",
+         "trainer.devcies is no argument of Lightning's Trainer: did you mean trainer.devices?"),
+        ("trainer.max_epochs=0",
+         "trainer.max_epochs, the number of HIR iterations, must be an integer of at least 1, not 0"),
+        ("trainer.precision=16-mixed", "trainer.precision=16-mixed: fp16 overflows in T5, and bf16-true "
+         "rounds most of AdamW's updates away; use bf16-mixed or 32-true"),
+        ("sampling.temperature=-1", "sampling.temperature must be in (0, inf), not -1.0"),
+        ("model.name=mine", 
+         "model.path must be a folder or a hub name where model.name is not tiny, not None"),
     ],
-)
-def test_mistakes_are_told_in_one_line(argument, expected):
-    told = message(argument)
-    assert told == expected or expected is None
+)  # fmt: skip
+def test_mistakes_are_told_in_one_line(argument: str, expected: str) -> None:
+    assert message(argument) == expected
 
 
-@pytest.mark.parametrize(
-    "argument",
-    """seed=-1 logger=tensorboard task.name= task.source=web task.split=odd task.test_fraction=0
-    task.test_fraction=1 task.validation_fraction=0.8 task.num_train=0 task.num_validation=0 task.num_test=0
-    task.seed=-1 model.max_input_tokens=0 model.overlong=drop model.dropout=1 model.lora.r=-1
-    model.lora.alpha=0 model.lora.dropout=1 model.base.accuracy=0 model.base.accuracy=1.1 model.base.seed=-1
-    model.base.d_model=0 model.base.num_layers=0 model.name=mine method.beta=-1 method.epsilon=1
-    method.epsilon=-0.1 method.contrast=all method.sub_output=None method.sub_output=half
-    method.wrong_weight=-1 method.unlikelihood=-1 method.clip=0 method.clip=1 method.kl=-1 method.discount=2
-    method.gae_lambda=-1 method.value_weight=-1
-    sampling.max_queries=0 sampling.num_samples=0 sampling.temperature=0
-    sampling.temperature=inf sampling.top_k=-1 sampling.top_p=0 sampling.top_p=1.1 sampling.max_new_tokens=0
-    sampling.batch_size=0 buffer.window=-1 buffer.max_wrong_fraction=1.1 buffer.max_wrong_fraction=-0.1
-    training.batch_size=0 training.passes=0 training.num_updates=0 training.lr=0 training.lr=nan
+def test_values_out_of_range_are_refused_by_name() -> None:
+    arguments = """seed=-1 logger=tensorboard task.name= task.test_fraction=0 task.test_fraction=1
+    task.validation_fraction=0.8 task.num_train=0 task.num_validation=0 task.num_test=0 task.seed=-1
+    model.max_input_tokens=0 model.overlong=drop model.dropout=1 model.lora.r=-1 model.lora.alpha=0
+    model.lora.dropout=1 model.base.accuracy=0 model.base.accuracy=1.1 model.base.seed=-1 model.base.d_model=0
+    model.base.num_layers=0 model.base.num_heads=3
+    sampling.max_queries=0 sampling.num_samples=0 sampling.temperature=0 sampling.temperature=inf
+    sampling.top_k=-1 sampling.top_p=0 sampling.top_p=1.1 sampling.max_new_tokens=0 sampling.batch_size=0
+    buffer.window=-1 buffer.max_wrong_fraction=1.1 buffer.max_wrong_fraction=-0.1 training.batch_size=0
+    training.rows_per_device=0 training.passes=0 training.num_updates=0 training.lr=0 training.lr=nan
     training.final_lr=-1 training.weight_decay=-1 evaluation.every=0 evaluation.batch_size=0
-    evaluation.samples_every=-1 trainer.max_epochs=None trainer.max_epochs=1.5 trainer.max_epochs=True
-    trainer.precision=16-true""".split(),
-)
-def test_values_out_of_range_are_refused_by_name(argument):
-    key = argument.partition("=")[0]
-    told = message(argument)
-    assert key.rpartition(".")[0] in told and ("must be" in told or "overflows" in told)
+    evaluation.samples_every=-1 trainer.max_epochs=None trainer.max_epochs=1.5 trainer.max_epochs=True"""
+    for argument in arguments.split():
+        key = argument.partition("=")[0]
+        told = message(argument)
+        assert key in told and "must be" in told, told
 
 
-@pytest.mark.parametrize(
-    "argument",
-    """method.epsilon=0 method.alpha=0 sampling.top_k=0 sampling.top_p=1 buffer.window=0 model.lora.r=0
-    buffer.max_wrong_fraction=0 buffer.max_wrong_fraction=1 model.base.accuracy=1 evaluation.samples_every=0
-    training.passes=0.5 training.final_lr=0 task.source=bbh task.split=grouped method.contrast=set
-    trainer.precision=32-true""".split(),
-)
-def test_values_at_the_edge_are_taken(argument):
-    key, _, text = argument.partition("=")
-    value = to_dict(load_config([argument]))
-    for part in key.split("."):
-        value = value[part]
-    assert str(value) == text or float(value) == float(text)
+def test_values_at_the_edge_are_taken() -> None:
+    arguments = """sampling.top_k=0 sampling.top_p=1 buffer.window=0
+    model.lora.r=0 buffer.max_wrong_fraction=0 buffer.max_wrong_fraction=1 model.base.accuracy=1
+    evaluation.samples_every=0 training.passes=0.5 training.final_lr=0"""
+    for argument in arguments.split():
+        key, _, text = argument.partition("=")
+        assert value_of(load_config([argument]), key) == float(text)
 
 
-def test_both_instructions_may_not_be_the_same():
+def test_settings_that_do_not_go_together() -> None:
     told = message("instructions.correct=Do it.", "instructions.wrong=Do it.")
     assert told == "instructions.wrong must be another text than instructions.correct, not 'Do it.'"
+    with pytest.raises(UserError, match=r"^buffer\.window must be in \[0, inf\), not -1$"):
+        BufferConfig(window=-1)
+    with pytest.raises(UserError, match="task.test_fraction [+] task.validation_fraction must be below 1"):
+        TaskConfig(test_fraction=0.5, validation_fraction=0.5)
 
 
-def test_every_reserved_trainer_argument_is_refused_and_its_key_exists():
+def test_every_reserved_trainer_argument_is_refused_and_its_key_exists() -> None:
     for name, key in RESERVED_TRAINER_KEYS.items():
         assert "set by the project" in message(f"trainer.{name}=1")
         assert key is None or key in KEYS
@@ -575,129 +358,95 @@ def test_every_reserved_trainer_argument_is_refused_and_its_key_exists():
     ("text", "expected"),
     [
         ("training: {lr: fast}", "training.lr must be a number, not 'fast'"),
-        ("trainng: {lr: 1}", "unknown key trainng"),
-        ("training: {batch_size: 64.5}", "training.batch_size must be an integer, not 64.5"),
+        ("trainng: {lr: 1}", "mine.yaml: unknown key trainng"),
+        ("training: {lrr: 1}", "mine.yaml: unknown key training.lrr: did you mean training.lr?"),
         (
             "instructions: {others: [Answer: shortly]}",
-            "must be a list of texts, not {'Answer': 'shortly'}: put it in",
+            "of texts, not {'Answer': 'shortly'}: put it in",
         ),
-        ("wandb: {tags: [a, [b]]}", "wandb.tags must be a list of texts, not ['b']: put it in quotes"),
-        (
-            "evaluation: {tasks: [yes]}",
-            "evaluation.tasks must be a list of texts, not True: put it in quotes",
-        ),
-        ("evaluation: {tasks: [null]}", "evaluation.tasks must be a list of texts, not [None]"),
         ("instructions: {correct: yes}", "instructions.correct must be text, not True: put it in quotes"),
-        ("training: {lrr: 1}", "unknown key training.lrr: did you mean training.lr?"),
         ("training: 3", "training is a section: set one of its keys, such as training.batch_size"),
-        ("task: word_sorting", "task is a section: choose its file by groups: {task: word_sorting}"),
-        ("groups: {modle: tiny}", "groups must choose files for task, model, method, sampling"),
-        ("groups: {model: tiney}", "unknown model 'tiney': did you mean tiny?"),
-        ("groups: {model: null}", "unknown model 'None'"),
+        (
+            "files: {modle: tiny}",
+            "files must name one for task, model, method, sampling, not {",
+        ),
+        ("files: {model: tiney}", "unknown model 'tiney': did you mean tiny?"),
         ("seed: [1", "is not valid YAML"),
         ("seed: 1\nseed: 2", "is not valid YAML"),
-        ("instructions: {correct: 'Pay ${'}", "is not valid YAML"),
-        ("instructions: {correct: 'Pay ${amount}'}", r"in a file, \${ stands for plain ${"),
+        ("instructions: {correct: 'Pay ${amount}'}", r"is not valid YAML, where \${ is plain ${"),
+        ("- a", "must hold keys with values"),
+        (b"\xff\xfe\x00\x01\x80", "is not valid YAML"),
     ],
 )
-def test_mistakes_in_a_file_are_told_in_one_line(tmp_path, text, expected):
-    assert expected in message(write(tmp_path, text))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("- a", "keys with values"), ("", "max_epochs"), ("a", "unknown key a")]
-)
-def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, expected):
-    (tmp_path / "odd.yaml").write_text(text)
-    assert expected in message(f"config={tmp_path / 'odd.yaml'}")
-
-
-def test_a_file_that_is_not_text_is_refused(tmp_path):
-    (tmp_path / "odd.yaml").write_bytes(b"\xff\xfe\x00\x01\x80")
-    assert "is not valid YAML" in message(f"config={tmp_path / 'odd.yaml'}")
-    assert "is no file" in message(f"config={tmp_path}")
-
-
-def test_config_errors_are_user_errors():
-    assert issubclass(ConfigError, UserError)
-    with pytest.raises(UserError, match=r"^method\.alpha must be at least 0, not -1$"):
-        MethodConfig(alpha=-1)
-    with pytest.raises(UserError, match="task.test_fraction [+] task.validation_fraction must be below 1"):
-        TaskConfig(test_fraction=0.5, validation_fraction=0.5)
+def test_mistakes_in_a_file_are_told_in_one_line(tmp_path: Path, text: str | bytes, expected: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert expected in message(f"config={path}")
 
 
 # Interpolation, saving, help
 
 
-def test_files_may_interpolate_and_escape(tmp_path, monkeypatch):
+def test_files_may_interpolate_and_escape_and_leave_sections_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HIR_TEST_DATA", "/data")
-    text = (
-        r"task: {data_dir: '${oc.env:HIR_TEST_DATA}/x'}" + "\n" + r"instructions: {correct: 'Pay \${amount}'}"
-    )
-    config = load_config([write(tmp_path, text)])
-    assert config.task.data_dir == "/data/x"
-    assert config.instructions.correct == "Pay ${amount}"
+    text = "task: {data_dir: '${oc.env:HIR_TEST_DATA}/x', settings: }\ntraining:\n"
+    text += "instructions: {correct: 'Pay \\${amount}'}\nmodel: {lora: {target_modules: all-linear}}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    config = load_config([f"config={tmp_path / 'mine.yaml'}"])
+    assert config.task.data_dir == "/data/x" and config.instructions.correct == "Pay ${amount}"
+    assert config.training == Config().training and config.model.lora.target_modules == ["all-linear"]
 
 
-def test_a_saved_config_repeats_the_run_in_a_new_folder(tmp_path):
+def test_a_saved_config_repeats_the_run_in_a_new_folder(tmp_path: Path) -> None:
     arguments = [
-        "experiment=paper",
-        "task=penguins_in_a_table",
-        "task.settings.text=${a",
-        "task.settings.list=[1, null, 1e-3]",
-        r"instructions.correct=null: \${x} ${ '1e-4' é",
-        "instructions.wrong=1e-4",
-        "instructions.others=['None', \"${seed}\", 'a, b']",
-        "task.name=true",
-        "trainer.strategy=ddp",
-        "training.lr=3e-5",
-    ]
+        "experiment=paper", "task=penguins_in_a_table", "method=ppo", "task.settings.text=${a",
+        "task.settings.list=[1, null, 1e-3]", r"instructions.correct=null: \${x} ${ '1e-4' é",
+        "instructions.wrong=1e-4", "instructions.others=['None', \"${seed}\", 'a, b']", "task.name=true",
+        "trainer.strategy=ddp", "training.lr=3e-5", "buffer.window=7",
+    ]  # fmt: skip
     config = load_config(arguments)
     assert config.task.settings == {"text": "${a", "list": [1, None, 0.001]}
     config.run_dir, config.resume = "outputs/old", "outputs/older"
     path = tmp_path / "config.yaml"
     save_config(config, path)
+    assert not {"files", "with", "when"} & set(OmegaConf.load(path))
     assert load_config([f"config={path}"]) == load_config(arguments)
     assert load_config([f"config={path}", "run_dir=new"]).run_dir == "new"
-    assert config.run_dir == "outputs/old"
+    # A file named beside it is read after all its lines, and nothing else of it gives way.
+    other = load_config([f"config={path}", "method=grpo"])
+    assert (other.buffer.window, other.training.lr, other.method["kl"]) == (1, 3e-5, 0.0)
 
 
-def test_to_dict_holds_plain_containers_only():
-    def types(value):
+def test_to_dict_holds_plain_containers_only() -> None:
+    def types(value: Any) -> set[type]:
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
         return {type(value)}.union(*map(types, parts))
 
-    config = load_config(["trainer.devices=[0,1]", "task.settings={a: {b: 1}}"])
-    tree = to_dict(config)
+    tree = to_dict(load_config(["trainer.devices=[0,1]", "task.settings={a: {b: 1}}"]))
     assert types(tree) <= {dict, list, str, int, float, bool, type(None)}
-    assert type(config.trainer) is dict and type(config.task.settings["a"]) is dict
     assert tree["trainer"]["devices"] == [0, 1] and tree["model"]["lora"]["target_modules"] == ["q", "v"]
 
 
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_lists_every_key(flag):
-    code = f"from hir.config.load import load_config\nload_config(['seed=3', '{flag}'])"
-    code += "\nraise AssertionError('help must exit')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=CONF.parent, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+def test_help_says_the_rule_first_and_lists_every_file_and_key() -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert train.main(["seed=3", "--help"]) == 0
+    lines = printed.getvalue().splitlines()
     assert max(map(len, lines)) <= 100
+    rule = "conf/config.yaml (or config=FILE), then the experiment, then the command line; each first reads"
+    assert rule in " ".join(lines[:40])
     for key in KEYS.values():
         assert key.meaning, f"{key.name} has no text under it"
         assert any(line.startswith(f"  {key.name}  ({key.type_name}; default: ") for line in lines), key.name
-    for path in GROUP_FILES:
-        assert path.stem in done.stdout
-    assert "  training.lr  (a number; default: " in done.stdout
+    for group in (*GROUPS, "experiment"):
+        assert all(name in printed.getvalue() for name in group_files(group))
 
 
-@pytest.mark.parametrize("program", ["train.py", "hir/__main__.py compare", "hir/__main__.py sweep"])
-def test_help_imports_nothing_heavy(program):
-    argv = [*program.split(), "--help"]
-    code = f"import sys, runpy; sys.argv = {argv!r}; sys.path[0] = '.'\n"
-    code += f"try: runpy.run_path({argv[0]!r}, run_name='__main__')\n"
-    code += "except SystemExit as end: assert not end.code\n"
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, train\nassert train.main(['--help']) == 0\n"
     code += "print({'torch', 'lightning', 'transformers', 'wandb', 'matplotlib'} & {*sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=CONF.parent, capture_output=True, text=True, check=True
     )
-    assert done.stdout.endswith("set()\n") and len(done.stdout) > 1000 and done.stderr == ""
+    assert done.stdout.endswith("set()\n") and done.stderr == ""

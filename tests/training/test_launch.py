@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from hir.training.launch import (
     find_launcher,
     process_rank,
 )
-from hir.training.strategies import check_strategy
+from hir.training.strategies import choose_strategy
 from tests.command_line import ROOT, SMALL, run
 
 SETTINGS = [
@@ -74,7 +73,7 @@ def test_slurms_tasks_are_counted_whether_srun_started_them_or_not(monkeypatch: 
     for name, value in (SRUN | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}).items():
         monkeypatch.setenv(name, value)  # as in an sbatch file's own process
     check_num_processes(1, 1)
-    with pytest.raises(UserError, match="^SLURM_NTASKS=1, but .* is 4: start as many tasks with srun"):
+    with pytest.raises(UserError, match="^srun has started 1 processes, but .* is 4: make both alike"):
         check_num_processes(4, 1)
 
 
@@ -111,7 +110,7 @@ def test_several_machines_are_refused_before_anything_is_built(
     for name in ("MASTER_ADDR", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("train.build_trainer", None)
-    assert train.main(["experiment=paper", "hardware=2x8gpus", f"run_dir={tmp_path}/run"]) == 2
+    assert train.main(["experiment=paper", "trainer.num_nodes=2", f"run_dir={tmp_path}/run"]) == 2
     assert "error: trainer.num_nodes=2" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
@@ -226,19 +225,25 @@ def test_a_checkpoint_is_looked_at_without_reading_its_tensors(
         (["trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn is not supported.*: set ddp"),
         (["trainer.strategy=ddp_fork_find_unused_parameters_true"], "set ddp"),
         (["trainer.strategy=ddp_notebook"], "set ddp"),
-        (["trainer.strategy=deepspeed_stage_3"], "set deepspeed_stage_2 or fsdp"),
-        (["trainer.strategy=fsdp", "method=grpo", "method.kl=0.04"], ""),
-        (["trainer.strategy=ddp", "method=ppo"], ""),
-        (["trainer.strategy=deepspeed_stage_2", "method=ppo"], ""),
+        (["model=flan_t5_xl", "trainer.devices=2", "method=ppo"], "set trainer.strategy=ddp"),
     ],
 )
 def test_what_a_strategy_cannot_do_is_refused_in_one_line(arguments: list[str], told: str) -> None:
-    config = load_config(arguments)
-    if not told:
-        return check_strategy(config)
     with pytest.raises(UserError, match=told) as caught:
-        check_strategy(config)
+        choose_strategy(load_config(arguments))
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_to_be_sharded_is_where_there_are_several_devices() -> None:
+    def chosen(*arguments: str) -> str:
+        return choose_strategy(load_config(["model=flan_t5_xl", *arguments]))
+
+    assert chosen("trainer.devices=4") == chosen("trainer.devices=[0,1]") == "fsdp"
+    assert chosen("trainer.devices=1", "trainer.num_nodes=2") == "fsdp"
+    assert chosen("trainer.devices=1") == chosen("trainer.devices=[3]") == "auto"
+    assert chosen("trainer.devices=4", "trainer.strategy=ddp", "method=ppo") == "ddp"
+    assert chosen("trainer.devices=4", "model.shard=false") == "auto"
+    assert chosen("trainer.devices=4", "method=grpo", "method.kl=0.04") == "fsdp"
 
 
 # Runs of two processes
@@ -321,17 +326,6 @@ def test_two_machines_with_slurm(on_two_devices: Path, environment: dict[str, st
     first, second = start_two(environment, [command, command], changes)
     assert "saved in" in first and second == ""
     assert_same_run(folder, on_two_devices)
-
-
-@slow
-def test_a_run_without_its_optimizers_state_is_not_gone_on_with(on_two_devices: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(on_two_devices, tmp_path / "run")
-    path = folder / "checkpoints" / "last.ckpt"
-    assert check_resume(load_config([f"resume={folder}", "trainer.max_epochs=2"])) == path
-    checkpoint = torch.load(path, weights_only=True)
-    torch.save({**checkpoint, "optimizer_states": []}, path)  # as DeepSpeed's
-    with pytest.raises(UserError, match="no optimizer state"):
-        check_resume(load_config([f"resume={folder}", "trainer.max_epochs=2"]))
 
 
 @slow
