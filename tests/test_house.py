@@ -25,6 +25,7 @@ FLOORS = [
     {"t5"},
     {"training"},
     {"callbacks"},
+    {"trainer"},
     {"tools"},
     {"__main__"},
 ]

@@ -3,19 +3,15 @@ from math import log, sqrt
 import pytest
 import torch
 
+from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, kl_estimate, whiten
 from hir.losses import (
     by_row,
-    clipped_policy_loss,
-    clipped_value_loss,
     contrastive_instruction_loss,
-    fraction_clipped,
-    kl_estimate,
     label_smoothed_nll,
     row_sums,
     sequence_log_prob,
     token_entropy,
     unlikelihood,
-    whiten,
 )
 
 LN2 = log(2)

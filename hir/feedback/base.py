@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from hir.config.load import read_settings
+from hir.config.values import read_settings
 from hir.records import Example, Verdict
 from hir.registry import Registry
 

@@ -6,13 +6,11 @@ where it could mean nothing else: what it wrongly accepts, training will find.
 
 from __future__ import annotations
 
-import functools
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 
+from hir.feedback.normalise import clean, is_number, normalise_answer, without_prompt_cue
 from hir.records import Example, Verdict
 
 Verifier = Callable[[Example, str], bool]
@@ -23,44 +21,6 @@ _LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
     r"(?:[(\[] ?([a-z]{1,2}) ?[)\]][.:]?|[(\[]?([a-z]{1,2})[)\].:]) ?(.+)", re.IGNORECASE
 )
-_CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
-_PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
-
-# Leading zeros make a code ("05", "0011") and no number; exponents are short, for values are written out.
-_QUANTITY = re.compile(
-    r"([+-]?) ?([$€£¥₹]?) ?"
-    r"((?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?|\.\d+)((?:[eE][+-]?\d{1,3})?)"
-    r"(\D*)"
-)
-_UNITS = {"percent": "%", "dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
-_CASELESS = frozenset("kg km cm ft in lb lbs oz mi mph rpm hz am pm usd eur gbp yes no".split())
-_PLAIN = str.maketrans("‐‑‒–—―−‘’‚‛“”„‟«»⁄。", '-------\'\'\'\'""""""/.')
-
-
-@functools.lru_cache(maxsize=4096)
-def normalise_answer(text: str) -> str:
-    """The form in which answers are compared: two answers are the same if these forms are equal.
-
-    What does not count: case, runs of white space and spaces beside punctuation; a full stop at the end;
-    quotes around the whole and their shape, dashes' length and Unicode's compatibility forms; "Answer:"
-    before the answer; brackets around a lone letter. A number, with or without a currency before it or a unit
-    after it, is compared by its value ("$1,234.50" and "$1234.5"), the unit as text.
-    """
-    text = _clean(text)
-    quantity = _QUANTITY.fullmatch(text)
-    # "1e5" may be a code; "1.0e5" and "1e+5" are numbers.
-    if quantity and (not quantity[4] or "." in quantity[3] or quantity[4][1] in "+-"):
-        sign, symbol, digits, exponent, unit = quantity.groups()
-        exact = Context(prec=len(digits), Emax=MAX_EMAX, Emin=MIN_EMIN)
-        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(exact)
-        return f"{value or Decimal(0):f} {symbol}{_unit(unit.strip())}".rstrip()
-    lone = re.fullmatch(r"\(? ?([a-z]) ?[).:]?", text, re.IGNORECASE)
-    return _fold(lone[1] if lone else text)
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is a number without a unit, and so compared by its value."""
-    return re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", normalise_answer(text)) is not None
 
 
 def exact_match(example: Example, output: str) -> bool:
@@ -69,7 +29,7 @@ def exact_match(example: Example, output: str) -> bool:
     The prompt's own cue, "A:", may stand before it.
     """
     targets = {normalise_answer(target) for target in example.targets} - {""}
-    return normalise_answer(output) in targets or normalise_answer(_without_prompt_cue(output)) in targets
+    return normalise_answer(output) in targets or normalise_answer(without_prompt_cue(output)) in targets
 
 
 def option_letter(index: int) -> str:
@@ -85,8 +45,8 @@ def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int
     2. the text of exactly one option: character by character, or else as :func:`normalise_answer` has it;
     3. if ``lettered``, a marked letter and the text of that same option ("(B) the owl"), not of another one.
     """
-    text = text if lettered else _without_prompt_cue(text)
-    answer = _clean(text)
+    text = text if lettered else without_prompt_cue(text)
+    answer = clean(text)
     letters = [option_letter(i) for i in range(len(options))] if lettered else []
     if (match := _LETTER.fullmatch(answer)) and match[1].upper() in letters:
         return letters.index(match[1].upper())
@@ -145,51 +105,3 @@ class Match:
         span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         by = "" if any(row.lettered for row in rows if row.options) else " by text"
         return f"choice of {span} options{by}{'' if all(row.options for row in rows) else ' or exact match'}"
-
-
-def _without_prompt_cue(text: str) -> str:
-    cue = _PROMPT_CUE.match(line := _one_line(text))
-    return line[cue.end() :] if cue else text
-
-
-def _clean(text: str) -> str:
-    """A text without what can stand around an answer."""
-    text = _without_stop(_CUE.sub("", _one_line(text)))
-    if text[:1] in ('"', "'") and text[-1] == text[0] and text.count(text[0]) == 2 and text[1:-1].strip():
-        text = _without_stop(text[1:-1].strip())
-    return text
-
-
-def _one_line(text: str) -> str:
-    """A text in single spaces and in the plain forms of characters."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", "".join(map(_compatible, text))).translate(_PLAIN)
-    return " ".join(text.split())
-
-
-def _without_stop(text: str) -> str:
-    rest = text.removesuffix(".").rstrip()
-    return text if rest == "" or rest.endswith(".") else rest  # "." and "..." are texts of their own
-
-
-def _compatible(character: str) -> str:
-    kind = unicodedata.decomposition(character)
-    if kind.startswith(("<super>", "<sub>", "<circle>", "<square>")):
-        return character  # 2² is not 22
-    if unicodedata.category(character) == "Cf" and not "\U000e0020" <= character <= "\U000e007f":
-        return ""  # soft hyphens, joiners, marks of direction; but the tags of a flag are what it says
-    if character.isdecimal():
-        return str(unicodedata.decimal(character))
-    plain = unicodedata.normalize("NFKC", character)
-    return f" {plain}" if kind.startswith("<fraction>") else plain  # 1½ is 1 1/2
-
-
-def _unit(text: str) -> str:
-    folded = _fold(text)
-    if len(text) <= 3 and folded not in _CASELESS and folded not in _UNITS:
-        return text  # 5 mW is not 5 MW, and 5 Gb are not 5 GB
-    return _UNITS.get(folded, folded)
-
-
-def _fold(text: str) -> str:
-    return re.sub(r" ?([^\w\s.+-]) ?", r"\1", text.casefold())

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from hir.config.load import read_settings
+from hir.config.values import read_settings
 from hir.losses import by_row, chosen_log_probs, smoothed_nll, token_log_probs
 from hir.policies.base import Batch, Output, Policy
 from hir.records import Rollout, TrainingExample

@@ -9,16 +9,9 @@ from statistics import fmean, pstdev
 
 from torch import Tensor
 
+from hir.baseline_losses import clipped_policy_loss, fraction_clipped, kl_estimate
 from hir.config.schema import check_range
-from hir.losses import (
-    chosen_log_probs,
-    clipped_policy_loss,
-    fraction_clipped,
-    kl_estimate,
-    mean_entropy,
-    row_means,
-    token_log_probs,
-)
+from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
 from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample

@@ -9,17 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, whiten
 from hir.config.schema import check_range
-from hir.losses import (
-    by_row,
-    chosen_log_probs,
-    clipped_policy_loss,
-    clipped_value_loss,
-    fraction_clipped,
-    mean_entropy,
-    token_log_probs,
-    whiten,
-)
+from hir.losses import by_row, chosen_log_probs, mean_entropy, token_log_probs
 from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample

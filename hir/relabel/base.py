@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
-from hir.config.load import read_settings
 from hir.config.schema import InstructionConfig
+from hir.config.values import read_settings
 from hir.records import Example, Rollout
 from hir.registry import Registry
 

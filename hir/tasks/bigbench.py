@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from hir.errors import UserError
-from hir.feedback.match import MAX_OPTIONS, normalise_answer, option_letter, read_choice
+from hir.feedback.match import MAX_OPTIONS, option_letter, read_choice
+from hir.feedback.normalise import normalise_answer
 from hir.feedback.options import HEADER, listed_options, scenario
 from hir.records import Example
 

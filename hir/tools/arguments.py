@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, OmegaConf
 
 from hir.config.keys import keys_of, suggest
-from hir.config.load import parse_value, set_value
+from hir.config.values import parse_value, set_value
 from hir.errors import UserError
 
 T = TypeVar("T")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
-from torch.utils.data import Sampler as IndexSampler
+from torch.utils.data import DataLoader
 
 from hir.config.schema import Config, SamplingConfig
 from hir.distributed import gather, rank, shard, world_size
-from hir.errors import UserError
 from hir.methods.base import Method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
@@ -23,6 +21,7 @@ from hir.relabel.base import Relabel
 from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
+from hir.training.rows import Blocks, PlannedRows, rows_per_device
 
 
 @dataclass(frozen=True)
@@ -196,49 +195,3 @@ class HIRDataModule(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.buffer.load_state_dict(state_dict["buffer"])
-
-
-class PlannedRows(Dataset[TrainingExample]):
-    """Row i of the data module's current plan."""
-
-    def __init__(self, datamodule: HIRDataModule) -> None:
-        self.datamodule = datamodule
-
-    def __len__(self) -> int:
-        return self.datamodule.num_updates * self.datamodule.config.training.batch_size
-
-    def __getitem__(self, index: int) -> TrainingExample:
-        return self.datamodule.plan[index]
-
-
-class Blocks(IndexSampler[int]):
-    """A rank's numbers below ``total``: every world_size-th block of ``size``; neighbours stay together.
-
-    ``total`` is a multiple of ``size * world_size``: every number has one rank, and each rank has as many.
-    """
-
-    def __init__(self, total: int, size: int, rank: int, world_size: int) -> None:
-        self.starts = range(rank * size, total, world_size * size)
-        self.size = size
-
-    def __len__(self) -> int:
-        return len(self.starts) * self.size
-
-    def __iter__(self) -> Iterator[int]:
-        return (start + i for start in self.starts for i in range(self.size))
-
-
-def rows_per_device(config: Config, world_size: int) -> int:
-    """Rows of a forward pass on one device: the most that it takes and that share out batch_size evenly.
-
-    Raises:
-        UserError: the devices cannot share batch_size.
-    """
-    share, left = divmod(config.training.batch_size, world_size)
-    if left or not share:
-        raise UserError(
-            f"training.batch_size={config.training.batch_size} cannot be shared by {world_size} devices; "
-            f"make it a multiple of {world_size}"
-        )
-    most = min(config.training.rows_per_device or share, share)
-    return next(rows for rows in range(most, 0, -1) if share % rows == 0)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hir.feedback.match import normalise_answer
+from hir.feedback.normalise import normalise_answer
 from hir.training.run_folder import Row, SavedRun
 
 MIN_ROWS = 5

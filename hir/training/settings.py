@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hir.config.keys import keys_of
-from hir.config.load import load_config, read_settings
+from hir.config.load import load_config
 from hir.config.schema import Config
+from hir.config.values import read_settings
 from hir.feedback.base import FEEDBACKS
 from hir.methods.base import METHODS
 from hir.registry import Registry

@@ -29,7 +29,7 @@ from hir.config.load import (
 from hir.config.schema import BufferConfig, Config, ConfigError, TaskConfig
 from hir.errors import UserError
 from hir.training.checks import check_on_policy
-from hir.training.datamodule import rows_per_device
+from hir.training.rows import rows_per_device
 
 
 def message(*argv: str) -> str:
