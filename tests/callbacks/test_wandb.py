@@ -17,8 +17,8 @@ from wandb.util import get_core_path
 from hir.callbacks.wandb import RunLogger, WandbReport
 from hir.config.load import load_config, to_dict
 from hir.config.schema import Config
+from hir.trainer import run_folder
 from tests.command_line import SMALL, run
-from train import run_folder
 
 pytestmark = pytest.mark.slow
 

@@ -109,7 +109,7 @@ def test_several_machines_are_refused_before_anything_is_built(
 ) -> None:
     for name in ("MASTER_ADDR", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("train.build_trainer", None)
+    monkeypatch.setattr("hir.trainer.build_trainer", None)
     assert train.main(["experiment=paper", "trainer.num_nodes=2", f"run_dir={tmp_path}/run"]) == 2
     assert "error: trainer.num_nodes=2" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
