@@ -48,7 +48,7 @@ test-kernels: $(INSTALLED) ## Run all tests three times, as three kinds of proce
 notebooks: $(INSTALLED) ## Execute notebooks/ and render them into docs/notebooks/
 	@$(PY) notebooks/render.py $(ARGS)
 
-bench: $(INSTALLED) ## Measure speed and memory against other implementations
+bench: $(INSTALLED) ## Measure speed against other implementations
 	@$(INSTALL) benchmarks/requirements.txt
 	@$(PY) -m benchmarks $(ARGS)
 

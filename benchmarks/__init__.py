@@ -1,1 +1,1 @@
-"""Speed and memory against other implementations, as ratios within one run: `python -m benchmarks`."""
+"""Speed against other implementations, as ratios within one run: `python -m benchmarks`."""

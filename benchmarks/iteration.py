@@ -7,6 +7,7 @@ are not counted.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks import reference
@@ -14,7 +15,8 @@ from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, MAX_NEW_TOKENS, SHAPES, TOP_K, autocast, copy_of, make_pair, texts
 from benchmarks.training import METHOD, Stepper
 from hir.config.schema import BufferConfig, Config, SamplingConfig, TrainingConfig
-from hir.methods.base import build_method
+from hir.feedback.match import Match
+from hir.methods.hir import HIR
 from hir.policies.seq2seq import render_prompt
 from hir.records import Example
 from hir.sampling.base import build_sampler
@@ -32,22 +34,22 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) 
 
 def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -> Row:
     """One model's iteration."""
-    queries = 32 if quick else 200
+    queries, passes = (32, 1) if quick else (200, PASSES)
     pair = make_pair(SHAPES[name], device)
     sampling = SamplingConfig(
         name=sampler, num_samples=SAMPLES, top_k=TOP_K, max_new_tokens=MAX_NEW_TOKENS, batch_size=64
     )
     config = Config(
-        method=METHOD,
+        method={"name": "hir", **asdict(METHOD)},
         sampling=sampling,
         buffer=BufferConfig(window=1, deduplicate=False),
-        training=TrainingConfig(batch_size=BATCH, passes=PASSES),
+        training=TrainingConfig(batch_size=BATCH, passes=passes),
     )
     words = texts(pair.shape, queries, 64 - len(render_prompt("", "").split()) - 2)
     rows = tuple(Example(query, ("",)) for query in words)
-    task = Task("none", rows, rows[:1], rows[:1], lambda example, output: len(output) % 3 == 0)
+    task = Task("none", rows, rows[:1], rows[:1], Match(lambda row, output: len(output) % 3 == 0))
     policy = copy_of(pair.policy)
-    method = build_method(METHOD, INSTRUCTIONS, policy)
+    method = HIR(METHOD, INSTRUCTIONS, policy)
     data = HIRDataModule(config, task, policy, method, INSTRUCTIONS)
     ours = build_sampler(policy, sampling, 64)
     stepper = Stepper(policy, method, device)
@@ -63,7 +65,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
         for number in range(data.num_updates):
             stepper.step(data.plan[number * size : (number + 1) * size])
 
-    drawn, steps = (8, 2) if quick else (40, 10)
+    drawn, steps = (8, 1) if quick else (40, 10)
     prompts = [render_prompt(INSTRUCTIONS.correct, query) for query in words[: max(1, drawn // SAMPLES)]]
     plan: list[Any] = []
 
@@ -85,7 +87,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
     theirs = [a * scale[0] + b * scale[1] for a, b in zip(times["sampling"], times["training"], strict=True)]
     return compared(
         SECTION,
-        f"{name}: {queries} x {SAMPLES} x {PASSES} passes, input 64",
+        f"{name}: {queries} x {SAMPLES} x {passes} passes, input 64",
         "reference's manner",
         times[OURS],
         theirs,

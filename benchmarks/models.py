@@ -44,10 +44,6 @@ class Shape:
     vocabulary: int
     gated: bool = True
 
-    @property
-    def inner(self) -> int:
-        return self.heads * self.d_kv
-
 
 SHAPES = {
     shape.name: shape

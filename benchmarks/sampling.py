@@ -11,7 +11,7 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from benchmarks import reference
-from benchmarks.measure import OURS, THREADS, Row, alone, compared, interleave, seconds
+from benchmarks.measure import OURS, THREADS, Row, compared, interleave, seconds
 from benchmarks.models import (
     MAX_NEW_TOKENS,
     SHAPES,
@@ -25,10 +25,9 @@ from benchmarks.models import (
     prompts,
     share_distinct,
 )
-from benchmarks.roofline import measure_device, sampling_bound
 from benchmarks.training import Stepper
 from hir.config.load import load_config
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.training.build import build_run
 
 HAS_CTRANSLATE2 = find_spec("ctranslate2") is not None
@@ -49,14 +48,13 @@ ITERATIONS = 3
 def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) -> list[Row]:
     """Every row of the section."""
     rows: list[Row] = []
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
     for name in sizes:
-        pair = make_pair(SHAPES[name], device, dtype)
+        pair = make_pair(SHAPES[name], device, torch.float32 if device == "cpu" else torch.bfloat16)
         if device != "cpu":
-            rows += device_rows(pair, device, dtype, repeats, sampler, (64, 8, 256))
+            rows += device_rows(pair, device, repeats, sampler, (64, 8, 256))
             continue
         for case in [(64, 4, 64)] if name == "tiny" else CASES:
-            queries, samples, length = case
+            queries, samples, length = (8, 4, 64) if quick else case
             rows += case_rows(
                 pair,
                 f"{name}: {queries} x {samples}, input {length}",
@@ -68,7 +66,7 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) 
                 bars=CASES[case] if name == "d128" else (None, None),
             )
         if not quick:
-            rows += device_rows(pair, device, dtype, repeats, sampler, (64, 4, 64), compiled=False)
+            rows += device_rows(pair, device, repeats, sampler, (64, 4, 64), compiled=False)
     if device == "cpu":
         rows += task_rows("object_counting" if quick else "word_sorting", repeats, quick, sampler)
     return rows
@@ -76,12 +74,13 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool, sampler: str) 
 
 def task_rows(task: str, repeats: int, quick: bool, sampler: str) -> list[Row]:
     """The tiny model on a task's own prompts, as it comes and in training: real answers, much alike."""
-    config = load_config([f"task={task}", f"sampling.name={sampler}", "sampling.max_queries=256"])
+    settings = [f"task={task}", f"sampling.name={sampler}", "sampling.max_queries=256"]
+    config = load_config([*settings, *(["task.num_train=64", "model.base.max_updates=1"] if quick else [])])
     run = build_run(config)
     policy, data = run.module.policy, run.datamodule
     if run.base is None:
         raise RuntimeError("the default model is the tiny one")
-    queries = [render_prompt(data.instructions.correct, example.query) for example in data.task.train[:64]]
+    queries = [policy.render(data.phi.goal(row), row.query) for row in data.task.train[: 8 if quick else 64]]
     learner = Stepper(policy, run.module.method, "cpu")
     rows = []
     for iterations in (0,) if quick else (0, ITERATIONS):
@@ -94,7 +93,7 @@ def task_rows(task: str, repeats: int, quick: bool, sampler: str) -> list[Row]:
         model = T5ForConditionalGeneration.from_pretrained(run.base.path)
         model.load_state_dict(policy.model.state_dict())
         pair = Pair(SHAPES["tiny"], copy_of(policy), Seq2SeqPolicy(model, policy.tokenizer))
-        label = f"{task}, tiny after {iterations} iterations: 64 x 4"
+        label = f"{task}, tiny after {iterations} iterations: {len(queries)} x 4"
         rows += case_rows(pair, label, queries, 4, repeats, sampler)
     return rows
 
@@ -193,13 +192,12 @@ def tuned_peer(pair: Pair, texts: list[str], samples: int) -> tuple[Any, str]:
 def device_rows(
     pair: Pair,
     device: str,
-    dtype: torch.dtype,
     repeats: int,
     sampler: str,
     case: tuple[int, int, int],
     compiled: bool = True,
 ) -> list[Row]:
-    """Answers of forced length, against generate, and as a fraction of what the device could do."""
+    """Answers of forced length, against generate."""
     queries, samples, length = case
     texts = prompts(pair.shape, queries, length)
     pair.forced_length()
@@ -229,14 +227,9 @@ def device_rows(
     pair.real_stops()
     label = f"{pair.shape.name}: {queries} x {samples}, input {length}, forced length"
     text = f"every answer has {forced:.1f} tokens"
-    rows = [
+    return [
         compared(SECTION, label, name, times[OURS], t, note=text) for name, t in times.items() if name != OURS
     ]
-    can = measure_device(device, dtype)
-    bound = sampling_bound(pair.shape, can, queries, samples, length, MAX_NEW_TOKENS, dtype.itemsize)
-    text = f"bound {bound:.3g} s at {can.bandwidth / 1e9:.3g} GB/s, {can.peak / 1e12:.3g} TFLOP/s, measured"
-    rows.append(alone(SECTION, label, [bound / t for t in times[OURS]], "of the roofline", text))
-    return rows
 
 
 def cuda_peer() -> bool:

@@ -9,10 +9,9 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 
 from benchmarks import reference
-from benchmarks.measure import OURS, Row, alone, compared, interleave
+from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_of, make_pair, texts
-from benchmarks.roofline import measure_device, training_flops
-from hir.methods.base import Method, build_method
+from hir.methods.base import Method
 from hir.methods.hir import HIR
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
@@ -37,7 +36,7 @@ def run(sizes: list[str], device: str, repeats: int, quick: bool) -> list[Row]:
 def case_rows(pair: Pair, device: str, length: int, tokens: int, repeats: int, bars: bool) -> list[Row]:
     """One size of batch. All collate in the clock, with the tokens of prompts cached, and step."""
     rows = training_rows(pair.shape, QUERIES, SAMPLES, length, tokens)
-    method = build_method(METHOD, INSTRUCTIONS, pair.policy)
+    method = HIR(METHOD, INSTRUCTIONS, pair.policy)
     ours = Stepper(copy_of(pair.policy), method, device)
     check_equal_loss(ours, Stepper(copy_of(pair.plain), method, device), rows)
     three, plain = (Stepper(copy_of(pair.plain), method, device) for _ in "ab")
@@ -52,19 +51,13 @@ def case_rows(pair: Pair, device: str, length: int, tokens: int, repeats: int, b
     label = f"{pair.shape.name}: {QUERIES} x {SAMPLES} rows, input {length}, output {tokens}"
     bar = 5.0 if bars and tokens == 8 else None
     note = f"AdamW as by default; same loss value; torch threads {threads['three forwards']}"
-    result = [
+    return [
         compared(SECTION, label, "three forwards", times[OURS], times["three forwards"], bar=bar, note=note),
         compared(
             SECTION, label, "transformers' plain loop", times[OURS], times["plain loop"],
             note="does less: one instruction, no contrast, no entropy",
         ),
     ]  # fmt: skip
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    peak = measure_device(device, dtype).peak
-    flops = training_flops(pair.shape, 2 * QUERIES, length, 2 * len(rows), tokens)
-    shares = [flops / t / peak for t in times[OURS]]
-    result.append(alone(SECTION, label, shares, "of the peak", f"{peak / 1e12:.3g} TFLOP/s, measured"))
-    return result
 
 
 class Stepper:
@@ -125,9 +118,7 @@ def training_rows(
     for number, query in enumerate(texts(shape, queries, length - around, seed)):
         for sample in range(samples):
             correct = (number + sample) % 3 == 0
-            own = INSTRUCTIONS.relabel(correct)
+            own, other = INSTRUCTIONS.texts if correct else INSTRUCTIONS.texts[::-1]
             ids = torch.randint(7, shape.vocabulary, (tokens - 1,), generator=generator).tolist()
-            rows.append(
-                TrainingExample(0, query, own, (*ids, 1), correct, contrast=(INSTRUCTIONS.negate(own),))
-            )
+            rows.append(TrainingExample(0, query, own, (*ids, 1), correct, contrast=(other,)))
     return rows

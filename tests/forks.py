@@ -39,6 +39,7 @@ def run_program(job: dict[str, Any]) -> int:
     os.chdir(job["folder"])
     program, *arguments = job["argv"]
     sys.argv = [program, *arguments]
+    sys.path[1:1] = os.environ.get("PYTHONPATH", "").split(os.pathsep)  # which Python reads when it starts
     try:
         if program == "-m":
             name, *rest = arguments

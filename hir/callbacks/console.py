@@ -8,7 +8,6 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -38,27 +37,18 @@ class ConsoleReport(Callback):
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
         self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
-        self.bars = bars and self.console.file.isatty()  # colors can be forced elsewhere, bars not
-        self.progress: Bars | None = None
+        bars = bars and self.console.file.isatty()  # colors can be forced elsewhere, bars not
+        self.progress = Bars(console=self.console, transient=True, disable=not bars)
+        self._bar = self.progress.add_task("", total=None)
         self._where = "before the first iteration"
         self._said = time.monotonic()  # when the last line was printed
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
-            return
+            self.console.quiet = self.progress.disable = True
         for line in self._header(trainer):
             self._say(line)
-        if self.bars:
-            self.progress = Bars(
-                TextColumn("{task.description:<40}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
-            self.progress.start()
-            self._bar = self.progress.add_task("", total=None)
+        self.progress.start()
         assert isinstance(pl_module, HIRModule)
         pl_module.stage = self._stage
 
@@ -69,15 +59,13 @@ class ConsoleReport(Callback):
     def _stage(self, name: str, total: int) -> Progress:
         """A bar on a terminal; elsewhere a line where there would be none for long."""
         name, done = f"{self._where}: {name}", 0
-        if self.progress:
-            self.progress.reset(self._bar, total=total, description=name)
+        self.progress.reset(self._bar, total=total, description=name)
 
         def advance(number: int) -> None:
             nonlocal done
             done += number
-            if self.progress:
-                self.progress.update(self._bar, completed=done)
-            elif time.monotonic() - self._said > SILENCE:
+            self.progress.update(self._bar, completed=done)
+            if self.progress.disable and time.monotonic() - self._said > SILENCE:
                 self._say(f"[dim]      {name} {done}/{total}[/]")
 
         return advance
@@ -104,8 +92,6 @@ class ConsoleReport(Callback):
         return lines
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
         base = self.recorder.evaluation.base["test/accuracy"]
         self._say(f"[bold]base[/]    {base:.3f} test accuracy before training")
         if self.run.base:
@@ -123,19 +109,16 @@ class ConsoleReport(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if batch_idx == 0 and trainer.is_global_zero:
+        if batch_idx == 0:
             # Batches are more than optimizer steps where they are accumulated.
             self._trained = self._stage("training", int(trainer.num_training_batches))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_global_zero:
-            self._trained(1)
+        self._trained(1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
         row = self.recorder.history[-1]
         parts = [f"correct {row['fraction_correct']:.2f}", f"unique {row['fraction_unique']:.2f}"]
         if "val/accuracy" in row:
@@ -179,12 +162,10 @@ class ConsoleReport(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
-        if not trainer.is_global_zero:
-            return
         summary = self.recorder.summary()
-        table = Table(title=None, box=None, pad_edge=False)
-        for name in ("test rows", "base", "trained", "change"):
-            table.add_column(name, justify="left" if name == "test rows" else "right")
+        table = Table("test rows", box=None, pad_edge=False)
+        for name in ("base", "trained", "change"):
+            table.add_column(name, justify="right")
         base, test = summary["base"]["accuracy"], summary["test"]["accuracy"]
         rows = f"{summary['task']} ({len(self.run.datamodule.task.test)})"
         table.add_row(rows, f"{base:.3f}", f"[bold]{test:.3f}[/]", f"{test - base:+.3f}")
@@ -201,11 +182,10 @@ class ConsoleReport(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._stop()
-        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt) and trainer.current_epoch:
+        if isinstance(exception, KeyboardInterrupt) and trainer.current_epoch:
             folder = escape(str(self.recorder.folder))
             self._say(f"interrupted; go on with: python train.py resume={folder}")
 
     def _stop(self) -> None:
-        if self.progress:
+        if not self.progress.disable:
             self.progress.stop()
-            self.progress = None

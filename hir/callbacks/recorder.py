@@ -69,22 +69,14 @@ class RunRecorder(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.perf_counter()
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx == 0:
-            self.seconds["sampling"] += time.perf_counter() - self._epoch_start
-            self._epoch_start = time.perf_counter()
-
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         report = pl_module.report
-        training = time.perf_counter() - self._epoch_start - self.evaluation.latest_seconds
-        self.seconds["training"] += training
+        others = report.seconds + self.evaluation.latest_seconds
+        self.seconds["sampling"] += report.seconds
+        self.seconds["training"] += time.perf_counter() - self._epoch_start - others
         self._keep_time()
-        losses = {
-            k: round(float(v), 6) for k, v in trainer.callback_metrics.items() if k.startswith("train/")
-        }
+        metrics = trainer.callback_metrics
         iteration = trainer.current_epoch + 1
         self.history.append(
             {
@@ -95,7 +87,7 @@ class RunRecorder(Callback):
                 "fraction_correct": round(report.fraction_correct, 6),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),
-                **losses,
+                **{name: round(float(metrics[name]), 6) for name in metrics if name.startswith("train/")},
                 **self.evaluation.results,
             }
         )

@@ -293,6 +293,10 @@ class Comparison:
         """Raises UserError as ``build_cells`` does."""
         self.options = options
         self.cells = build_cells(options, settings)
+        self.arms: dict[tuple[str, ...], list[Cell]] = {}
+        """The cells that differ in the seed alone, each task's together."""
+        for cell in self.cells:
+            self.arms.setdefault(cell.arm, []).append(cell)
         default = asdict(Options())
         given = [f"{name}={value}" for name, value in asdict(options).items() if value != default[name]]
         self.arguments = [*given, *settings]
@@ -302,13 +306,6 @@ class Comparison:
         self.failed: dict[Cell, str] = {}
         """The last line that each said."""
 
-    def arms(self) -> dict[tuple[str, ...], list[Cell]]:
-        """The cells that differ in the seed alone, each task's together."""
-        found: dict[tuple[str, ...], list[Cell]] = {}
-        for cell in self.cells:
-            found.setdefault(cell.arm, []).append(cell)
-        return found
-
     def of(self, cells: Sequence[Cell]) -> list[Row]:
         """The results that there are of these."""
         return [self.results[cell] for cell in cells if cell in self.results]
@@ -316,7 +313,7 @@ class Comparison:
     def aggregates(self) -> list[Row]:
         """One for each arm with a result, against the first of its task."""
         found, first = [], dict[str, list[Cell]]()
-        for (task, *_), cells in self.arms().items():
+        for (task, *_), cells in self.arms.items():
             against = first.setdefault(task, cells)
             if rows := self.of(cells):
                 found.append(aggregate(rows, self.of(against) if against is not cells else ()))
@@ -346,7 +343,7 @@ class Comparison:
         shown = ("base", "test", f"samples to {self.options.reach:g}", "area")
         for name in shown:
             table.add_column(name, justify="right")
-        for (task, method, variant), cells in self.arms().items():
+        for (task, method, variant), cells in self.arms.items():
             rows = self.of(cells)
             numbers = self.columns(aggregate(rows)) if rows else {}
             running, failed = (sum(cell in some for cell in cells) for some in (self.running, self.failed))
@@ -395,7 +392,7 @@ class Comparison:
 
     def figure(self, task: str) -> Figure:
         """Validation accuracy against samples on a task: the mean and the interval of each arm."""
-        arms = {arm: self.of(cells) for arm, cells in self.arms().items() if arm[0] == task}
+        arms = {arm: self.of(cells) for arm, cells in self.arms.items() if arm[0] == task}
         curves = [mean_curve(label_of(*arm[1:]), rows) for arm, rows in arms.items()]
         base = fmean(row["curve"][0][1] for rows in arms.values() for row in rows)
         title = f"{task}: mean over seeds and its 95 % interval"

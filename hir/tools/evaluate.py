@@ -1,45 +1,70 @@
-"""Evaluate a run or any checkpoint: `python -m hir evaluate run=PATH [task=NAME] [key=value ...]`.
+"""Evaluate a run or any checkpoint: python -m hir evaluate run=PATH [task=NAME] [key=value ...]
 
+It prints greedy accuracy on the test rows of the task and of evaluation.tasks, under both instructions; the
+last line is the same as JSON. Any key of train.py changes the run's configuration, though not its model.
 Without run= it evaluates the configured model as it is, for example model=flan_t5_base task=word_sorting.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from hir.config.load import find_checkpoint
 from hir.config.schema import Config
-from hir.errors import UserError
+
+TAKES_SETTINGS = True
 
 
-def evaluate_run(run: str | None, arguments: list[str]) -> dict[str, Any]:
-    """Greedy accuracy on the test rows of a task and of evaluation.tasks, under both instructions.
+@dataclass
+class Options:
+    """What the command line asks for, settings apart."""
 
-    Args:
-        run: run folder or checkpoint, None for the configured model.
-        arguments: key=value overrides of the run's configuration.
-    """
-    from hir.config.load import find_checkpoint
+    run: str | None = None
+    """Run folder or checkpoint; null: the configured model."""
+
+
+def run(options: Options, settings: list[str]) -> int:
+    """Print the results as a table and as JSON; UserError for a mistake in run, settings or files."""
+    from rich.console import Console
+    from rich.table import Table
+
     from hir.training.settings import load_run_config
 
-    if run is None:
-        return _evaluate(load_run_config(arguments), None, None)
-    folder, checkpoint = find_checkpoint(run)
-    trained = load_run_config([f"config={folder / 'config.yaml'}"])
-    own = [f"config={folder / 'config.yaml'}"]
-    if any(argument.removeprefix("--").startswith("task=") for argument in arguments):
-        own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # which are the trained task's
-    return _evaluate(load_run_config([*own, *arguments]), trained, checkpoint)
+    if options.run is None:
+        results = evaluate_model(load_run_config(settings))
+    else:
+        folder, checkpoint = find_checkpoint(options.run)
+        own = [f"config={folder / 'config.yaml'}"]
+        trained = load_run_config(own)
+        if any(setting.removeprefix("--").startswith("task=") for setting in settings):
+            own += [
+                "task.source=null",
+                "task.num_train=null",
+                "task.settings={}",
+            ]  # which are the trained task's
+        results = evaluate_model(load_run_config([*own, *settings]), trained, checkpoint)
+    table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
+    for name, result in results.items():
+        accuracies = (f"{result[key]:.3f}" for key in ("accuracy", "accuracy_p_wrong"))
+        table.add_row(name, str(result["rows"]), *accuracies)
+    Console().print(table)
+    print(json.dumps(results))
+    return 0
 
 
-def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -> dict[str, Any]:
-    from dataclasses import replace
+def evaluate_model(
+    config: Config, trained: Config | None = None, checkpoint: Path | None = None
+) -> dict[str, Any]:
+    """By task the number of test ``rows``, ``accuracy`` and ``accuracy_p_wrong``.
 
+    Args:
+        config: tasks, instructions and sampling.
+        trained: of the run whose weights the checkpoint holds; None for the model of ``config`` as it is.
+        checkpoint: the run's.
+    """
     import torch
 
     from hir.callbacks.evaluation import accuracy, answer
@@ -48,11 +73,7 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
     from hir.relabel.base import build_relabel
     from hir.sampling.base import build_sampler
     from hir.tasks.base import load_task
-    from hir.training.build import (
-        build_policy,
-        load_evaluation_task,
-        without_queries,
-    )
+    from hir.training.build import build_policy, load_evaluation_task, without_queries
     from hir.training.checkpoints import load_weights, read_checkpoint
     from hir.training.checks import count_overlong, long_targets
 
@@ -64,17 +85,15 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     relabel = build_relabel(config.instructions, config.relabel)
-    tasks = [load_task(config.task, config.seed)]
-    tasks[0] = replace(tasks[0], feedback=build_feedback(config.feedback, tasks[0].feedback))
+    task = load_task(config.task, config.seed)
+    tasks = [replace(task, feedback=build_feedback(config.feedback, task.feedback))]
     tasks += [load_evaluation_task(config, name) for name in config.evaluation.tasks]
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]
     if trained and checkpoint and trained.task.name == config.task.name:
-        (rows, *_) = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
+        rows, *_ = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
         if rows != tasks[0].fingerprint:
-            print(
-                f"the rows of {config.task.name} are not split as in training: some may have been trained on"
-            )
+            print(f"the rows of {tasks[0].name} are not split as in training: some may have been trained on")
     num_overlong = count_overlong(policy, tasks, relabel, config.model.overlong)
     if num_overlong:
         print(f"{num_overlong} prompts are over {config.model.max_input_tokens} tokens and are cut")
@@ -88,30 +107,3 @@ def _evaluate(config: Config, trained: Config | None, checkpoint: Path | None) -
         )
         results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}
     return results
-
-
-def main(argv: list[str]) -> int:
-    if "-h" in argv or "--help" in argv:
-        print(__doc__)
-        return 0
-    runs = [argument.partition("=")[2] for argument in argv if argument.startswith("run=")]
-    rest = [argument for argument in argv if not argument.startswith("run=")]
-    try:
-        results = evaluate_run(runs[-1] if runs else None, rest)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
-    for task, result in results.items():
-        table.add_row(
-            task, str(result["rows"]), f"{result['accuracy']:.3f}", f"{result['accuracy_p_wrong']:.3f}"
-        )
-    Console().print(table)
-    print(json.dumps(results))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from omegaconf import MISSING
 
 import hir
@@ -140,6 +139,7 @@ def facts_of(run: SavedRun) -> dict[str, str]:
         "task": config.task.name,
         "method": config.method["name"],
         "model": config.model.path or config.model.name,
+        "feedback": config.feedback["name"] or "the task's own",
         "seed": str(config.seed),
         "iterations": f"{history[-1]['iteration']:.0f} of {config.trainer['max_epochs']}",
         "base": number(history[0]["test/accuracy"]),
@@ -181,7 +181,7 @@ def points(run: SavedRun, metric: str) -> Points:
     return [(row["samples"], row[metric]) for row in known(run.history, metric)]
 
 
-def charts(named: Named) -> Iterator[tuple[str, list[tuple[str, Points]], Markup]]:
+def charts(named: Named) -> Iterator[tuple[str, list[tuple[str, Points]], str]]:
     """Title, labelled curves and drawing: of one run its accuracies together, of several a chart a metric."""
     terms = {key: key for _, run in named for row in run.history for key in row if key.startswith("train/")}
     _, one = named[0]
@@ -200,7 +200,7 @@ def charts(named: Named) -> Iterator[tuple[str, list[tuple[str, Points]], Markup
             yield title, curves, drawing(f"chart{place}-", [line for _, line in curves], bounds)
 
 
-def drawing(prefix: str, lines: Sequence[Points], bounds: tuple[float, float] | None) -> Markup:
+def drawing(prefix: str, lines: Sequence[Points], bounds: tuple[float, float] | None) -> str:
     """An SVG with nothing of the runs in it but numbers, for their names stand in the page's legend.
 
     Args:
@@ -216,7 +216,7 @@ def drawing(prefix: str, lines: Sequence[Points], bounds: tuple[float, float] | 
     svg = image(figure, "svg").decode()
     svg = re.sub(r"<(style|metadata).*?</\1>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
-    return Markup(svg.replace("#000000", "currentColor"))
+    return svg.replace("#000000", "currentColor")
 
 
 def answers_of(run: SavedRun) -> Iterator[Table]:

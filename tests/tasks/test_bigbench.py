@@ -60,25 +60,18 @@ def test_a_row_becomes_a_query_options_and_targets(
     assert all(multiple_choice(read, target) for target in targets)
 
 
-def test_task_prefix_goes_before_the_input_and_default_prefixes_vanish() -> None:
-    [row] = parse(
-        {"input": "List: b a", "target": "a b"},
-        task_prefix="Sort the words.\n",
-        example_input_prefix="\nQ: ",
-        example_output_prefix="\nA: ",
-    )
-    assert row.query == "Sort the words.\nList: b a"
-
-
 def test_prefixes_that_say_something_stay_in_bigbenchs_order() -> None:
     [row] = parse(
         {"input": "Bonjour.", "target_scores": {"French": 1, "Dutch": 0}},
-        task_prefix="Name the language.",
+        task_prefix="Name the language.\n",
         example_input_prefix="\nSentence: ",
         example_output_prefix="\nLanguage:",
         choice_prefix="\n- ",
     )
     assert row.query == "Name the language.\nSentence: Bonjour.\nOptions:\n(A) French\n(B) Dutch\nLanguage:"
+    defaults = {"example_input_prefix": "\nQ: ", "example_output_prefix": "\nA: "}
+    [row] = parse({"input": "List: b a", "target": "a b"}, task_prefix="Sort.\n", **defaults)
+    assert row.query == "Sort.\nList: b a"
 
 
 def test_target_without_appended_choices_is_a_free_answer() -> None:

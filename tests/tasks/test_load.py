@@ -1,7 +1,6 @@
 """Finding files in a folder, and load_task on them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +87,6 @@ def test_a_data_dir_or_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         find_file(str(tmp_path), "riddles")
 
 
-def test_any_file_is_a_task_without_code(tmp_path: Path) -> None:
-    write(tmp_path / "sums.json", [{"input": f"{i}+1", "target": str(i + 1)} for i in range(50)])
-    task = load(tmp_path, "sums")
-    assert (task.name, len(task.train), len(task.validation), len(task.test)) == ("sums", 35, 5, 10)
-    assert task.feedback.verify is exact_match
-    assert load(tmp_path, "sums") == task
-
-
 @pytest.mark.parametrize("source", [None, "bbh", "bigbench"])
 def test_either_format_is_known_by_its_content(tmp_path: Path, source: str | None) -> None:
     write(tmp_path / "hard.json", tracking_rows(10))
@@ -120,15 +111,10 @@ def test_a_file_goes_before_a_generator_where_data_dir_is_given(tmp_path: Path) 
 
 def test_grouped_split_keeps_a_story_on_one_side(tmp_path: Path) -> None:
     write(tmp_path / "tracking.json", tracking_rows(20))
-    task = load(tmp_path, "tracking", split="grouped")
-    sides = [
-        {row.query.split(" At the end")[0] for row in side}
-        for side in (task.train, task.validation, task.test)
-    ]
-    assert [len(side) for side in sides] == [14, 2, 4]
-    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
-    mixed = load(tmp_path, "tracking")
-    assert {r.group for r in mixed.train} & {r.group for r in mixed.test}
+    for split, shared in (("grouped", False), ("random", True)):
+        task = load(tmp_path, "tracking", split=split)
+        assert (len(task.train), len(task.validation), len(task.test)) == (42, 6, 12)
+        assert bool({row.group for row in task.train} & {row.group for row in task.test}) is shared
 
 
 def test_a_file_too_small_to_split_is_refused(tmp_path: Path) -> None:
@@ -146,18 +132,16 @@ def test_an_unknown_name_gets_a_hint(tmp_path: Path) -> None:
         load_task(TaskConfig(name="date_understanding", source="generated"), seed=0)
 
 
-def test_file_gives_so_many_training_queries_and_no_more(tmp_path: Path) -> None:
-    examples = [{"input": f"What is {i} plus 1?", "target": str(i + 1)} for i in range(100)]
-    (tmp_path / "plus.json").write_text(json.dumps({"examples": examples}))
-    config = TaskConfig(name="plus", data_dir=str(tmp_path))
-    assert len(load_task(config, 0).train) == 70  # 100 less 20 for the test less 10 for validation
-    few = load_task(replace(config, num_train=30), 0)
-    assert few.train == load_task(config, 0).train[:30]
-    assert few.test == load_task(config, 0).test
-    with pytest.raises(
-        UserError, match="task.num_train=71 asks for more queries than plus has: 70 of its 100"
-    ):
-        load_task(replace(config, num_train=71), 0)
+def test_any_file_is_a_task_with_so_many_training_queries_and_no_more(tmp_path: Path) -> None:
+    write(tmp_path / "plus.json", [{"input": f"{i} + 1?", "target": str(i + 1)} for i in range(100)])
+    task = load(tmp_path, "plus")
+    # 100 less 20 for the test less 10 for validation.
+    assert (task.name, len(task.train), len(task.validation), len(task.test)) == ("plus", 70, 10, 20)
+    assert task.feedback.verify is exact_match and load(tmp_path, "plus") == task
+    few = load(tmp_path, "plus", num_train=30)
+    assert (few.train, few.test) == (task.train[:30], task.test)
+    with pytest.raises(UserError, match="num_train=71 asks for more queries than plus has: 70 of its 100"):
+        load(tmp_path, "plus", num_train=71)
 
 
 @pytest.mark.parametrize(

@@ -57,14 +57,8 @@ def test_equal_queries_stay_on_one_side(grouped: bool) -> None:
     assert [len(q) for q in queries] == [14, 2, 4]
 
 
-@pytest.mark.parametrize(("rows", "side"), [([3], "training"), ([3, 3], "training"), ([], "training")])
-def test_an_empty_side_is_refused(rows: list[int], side: str) -> None:
-    with pytest.raises(
-        UserError, match=rf"task demo: the split leaves the {side} side empty \({sum(rows)} rows"
-    ):
-        split(rows_of(rows), grouped=True)
-
-
-def test_a_test_fraction_that_takes_all_is_refused() -> None:
-    with pytest.raises(UserError, match="leaves the training side empty"):
-        split(rows_of([1] * 10), test=0.99)
+@pytest.mark.parametrize(("rows", "test"), [([3], 0.2), ([3, 3], 0.2), ([], 0.2), ([1] * 10, 0.99)])
+def test_an_empty_side_is_refused(rows: list[int], test: float) -> None:
+    message = rf"task demo: the split leaves the training side empty \({sum(rows)} rows"
+    with pytest.raises(UserError, match=message):
+        split(rows_of(rows), grouped=True, test=test)

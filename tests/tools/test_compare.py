@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
-import time
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hir.__main__ import main
+from hir.__main__ import interrupt_on_signals, main
 from hir.config.load import load_config, save_config
 from hir.errors import UserError
 from hir.tools.arguments import read_options
 from hir.tools.compare import Options, aggregate, build_cells, median_reached, parse_seeds, read_result
 from hir.tools.runs import Cell, log_file
-from tests.command_line import ROOT, SMALL, run
+from tests.command_line import SMALL
 
 
 def cells_of(*arguments: str) -> list[Cell]:
@@ -267,21 +266,41 @@ def test_a_failed_run_is_named_and_the_others_count(
 
 
 @pytest.mark.slow(seconds=20)
-def test_broken_off_the_same_command_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
+def test_broken_off_the_same_command_goes_on(
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("HIR_CACHE", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, environment[name])
     arguments = [*SMALL, "trainer.max_epochs=6", f"out={tmp_path / 'out'}", "seeds=3,", "jobs=1"]
     (cell,) = cells_of(*arguments)
     checkpoint, summary = cell.folder / "checkpoints" / "last.ckpt", cell.folder / "summary.json"
-    program = [sys.executable, "-m", "hir", "compare", *arguments]
-    process = subprocess.Popen(program, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not checkpoint.exists():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate()[1] == "interrupted\n" and process.returncode == 130
+    over = threading.Event()
+
+    def terminate() -> None:
+        while not over.wait(0.01):
+            if checkpoint.exists():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    before = signal.getsignal(signal.SIGTERM)
+    interrupt_on_signals()
+    scheduler = threading.Thread(target=terminate)
+    scheduler.start()
+    try:
+        assert main(["compare", *arguments]) == 130
+    finally:
+        over.set()
+        scheduler.join()
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == "interrupted\n"
     assert checkpoint.exists() and not summary.exists() and not (tmp_path / "out/results.md").exists()
 
-    done = run(environment, "compare", *arguments, program="-m hir")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("[1/1] object_counting: hir, seed 3: base 0.")
+    assert main(["compare", *arguments]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("[1/1] object_counting: hir, seed 3: base 0.") and printed.err == ""
     assert "resume  after iteration" in log_file(cell).read_text()
     assert json.loads(summary.read_text())["samples"] == 6 * 32 * 4
     assert "| hir | 1 | 0." in (tmp_path / "out/results.md").read_text()

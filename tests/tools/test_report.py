@@ -190,7 +190,10 @@ def test_page_of_a_run(tmp_path: Path) -> None:
     # 8 of 10 right, as in test_wilson_interval.
     assert "base 0.200 → validation 1.000 → test 0.800" in page.text
     assert "95 % interval 0.490 to 0.943" in page.text
-    assert "task object_counting method hir model tiny seed 3 iterations 2 of 2" in page.text
+    assert (
+        "task object_counting method hir model tiny feedback the task's own seed 3 iterations 2 of 2"
+        in page.text
+    )
     assert page.rows("Test rows by target and answer") == [
         ["target", "2", "3", "other", "rows", "accuracy"],
         ["2", "4", "1", "·", "5", "0.800"],
@@ -249,7 +252,7 @@ def test_a_run_that_had_ended_and_goes_on(tmp_path: Path) -> None:
     with (folder / "metrics.csv").open("a") as file:
         file.write("3,192,9,7.5,,0.9,0.4,0.75,0.125,0.25\n")
     page = page_of(folder)
-    assert "The run has not ended Iteration 3 of 30 is its last." in page.text
+    assert "The run has not ended 3 of 30 iterations are here" in page.text
     assert "wrong answers to" not in page.text and "0.800" not in page.text  # of the 2 iterations' model
 
 

@@ -1,14 +1,10 @@
-"""hir/sweep and conf/sweep: the command lines of W&B's own agent, draws by hand, and real runs of seconds."""
+"""python -m hir sweep: files, draws, W&B's agent, runs of a train.py that trains nothing, and real ones."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
-import random
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,28 +12,18 @@ from typing import Any
 import pytest
 import yaml
 
-from hir.__main__ import main as verb
-from hir.config.load import load_config, save_config, to_dict
-from hir.errors import UserError
-from hir.tools.runs import Cell, slots
-from hir.tools.sweep.chart import Scale, axis_of, chart
-from hir.tools.sweep.distributions import DISTRIBUTIONS
-from hir.tools.sweep.plan import Run, Sweep, parse_arguments
-from hir.tools.sweep.space import Parameter, random_search, read_parameters
-from tests.command_line import ROOT, SMALL
-
-
-def main(argv: list[str]) -> int:
-    return verb(["sweep", *argv])
-
+from hir.__main__ import main
+from hir.config.load import load_config, to_dict
+from hir.tools.arguments import read_options
+from hir.tools.sweep import Options, Sweep, chart, read_parameter
+from tests.command_line import ROOT, SMALL, run
 
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
 QUICKSTART = ROOT / "conf/sweep/quickstart.yaml"
-FOUR_GPUS = ROOT / "conf/sweep/flan_t5_large_4gpu.yaml"
 
 
-def count_of(path: Path) -> list[str]:
-    return [] if "method: grid" in path.read_text() else ["count=3"]
+def sweep_of(*arguments: str) -> Sweep:
+    return Sweep(*read_options(Options, arguments, takes_settings=True))
 
 
 def write(folder: Path, text: str) -> str:
@@ -47,391 +33,208 @@ def write(folder: Path, text: str) -> str:
     return str(path)
 
 
+def with_parameter(text: str) -> str:
+    return f"method: random\nparameters: {{{text}}}\n"
+
+
 # The files, and the command lines that W&B's agent makes of them
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_run_of_a_file_has_a_configuration(path: Path) -> None:
-    sweep = parse_arguments([str(path), *count_of(path)])
-    configs = [run.cell.config for run in sweep.runs]
-    assert len({str(to_dict(config)) for config in configs}) == len(configs) >= 3
-    if path.stem.startswith("tune_"):  # what was searched for a table has that table's budget
-        budgets = {(c.training.passes, c.training.num_updates, c.sampling.num_samples) for c in configs}
-        assert len(budgets) == 1 and len(configs) >= 4
-
-
-@pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """W&B's agent, which needs a server for its orders alone."""
+def command_line(arguments: dict[str, Any], command: list[str], patch: pytest.MonkeyPatch) -> list[str]:
+    """The command that W&B's agent, which needs a server for its orders alone, would start."""
     from wandb.wandb_agent import Agent
 
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("WANDB_SWEEP_ID", "s1")
-    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):  # which the agent sets: to be put back
-        monkeypatch.setenv(name, "")
-    return Agent(None, None, sweep_id="s1")
-
-
-def order(agent: Any, arguments: dict[str, Any], command: list[str]) -> None:
-    """Have the agent start a run, as the server tells it to."""
-    agent._sweep_command = list(command)
-    given = {name: {"value": value} for name, value in arguments.items()}
-    agent._command_run({"run_id": "r1", "program": "train.py", "args": given})
-
-
-def command_line(
-    agent: Any, arguments: dict[str, Any], command: list[str], patch: pytest.MonkeyPatch
-) -> list[str]:
-    """The command that the agent would start."""
     started: list[list[str]] = []
 
     class Recorded:
-        def __init__(self, command: list[str], **kwargs: Any) -> None:
+        def __init__(self, command: list[str], **_: Any) -> None:
             started.append(command)
 
     with patch.context() as patched:
+        for name in ("WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):  # which the agent sets: to be put back
+            patched.setenv(name, "")
+        patched.setenv("WANDB_SWEEP_ID", "s1")
         patched.setattr("wandb.wandb_agent.AgentProcess", Recorded)
-        order(agent, arguments, command)
+        agent = Agent(None, None, sweep_id="s1")
+        agent._sweep_command = list(command)
+        given = {name: {"value": value} for name, value in arguments.items()}
+        agent._command_run({"run_id": "r1", "program": "train.py", "args": given})
     return started[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_agent_gives_each_run_the_configuration_that_it_has_here(
-    path: Path, agent: Any, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     tree = yaml.safe_load(path.read_text())
-    parameters = list(read_parameters(tree["parameters"]))
-    for run in parse_arguments([str(path), *count_of(path)]).runs[:3]:
-        constants = {p.name: p.options["value"] for p in parameters if p.distribution == "constant"}
-        line = command_line(agent, {**constants, **run.settings}, tree["command"], monkeypatch)
+    sweep = sweep_of(str(path), "count=3")
+    configs = []
+    for trial in sweep.study.trials:
+        values = {parameter.name: parameter.value(trial) for parameter in sweep.parameters}
+        line = command_line({**values, "logger": "wandb"}, tree["command"], monkeypatch)
         assert line[:3] == ["/usr/bin/env", "python", "train.py"]
-        logger = constants.get("logger", "csv")
-        assert load_config(line[3:]) == replace(run.cell.config, logger=logger)
+        configs.append(sweep.cell(trial).config)
+        assert load_config(line[3:]) == replace(configs[-1], logger="wandb")
+    assert len({str(to_dict(config)) for config in configs}) == 3
 
 
-NASTY = [
-    {"training.lr": 1e-4, "training.weight_decay": 1e-05, "method.alpha": 0, "training.passes": 3},
-    {"training.final_lr": None, "buffer.max_wrong_fraction": None, "sampling.max_queries": None},
-    {"training.compile": True, "buffer.group": False, "buffer.deduplicate": True},
-    {"evaluation.tasks": ["word_sorting", "mine"], "model.lora.target_modules": []},
-    {"evaluation.tasks": ["it's", 'say "so"', "a, b", "None"]},
-    {"instructions.wrong": "Solve it: wrongly, with 'blanks', = signs and a # sign."},
-    {"instructions.wrong": "{curly} [x", "instructions.correct": "two\nlines,  ünï – ${HOME} \\${x}"},
-    {"trainer.devices": [0, 1], "trainer.max_time": "00:12:00:00", "trainer.gradient_clip_val": None},
-    {"trainer": {"max_epochs": 3, "deterministic": False, "gradient_clip_val": 1e-05}},
-    {"task.settings": {"max_answer": 5, "max_items": 3}},
-    {"trainer": {"gradient_clip_val": None, "precision": "32-true"}},
-    {
-        "training": {"lr": 1e-05, "final_lr": None},
-        "method": {"alpha": 0.5},
-        "task": {"settings": {"max_items": 3}},
-    },
-    {"model": {"lora": {"r": 8, "target_modules": ["q", "v", "k"]}}, "evaluation": {"tasks": ["mine"]}},
-    {"instructions.others": ["both ' and \" \\ here", "two\nlines"]},
-]
-
-
-def among(found: Any, wanted: Any) -> Any:
-    """What is found of the keys that are wanted, at any depth."""
-    return {key: among(found[key], wanted[key]) for key in wanted} if isinstance(wanted, dict) else found
-
-
-@pytest.mark.parametrize("arguments", NASTY, ids=lambda arguments: next(iter(arguments)))
 @pytest.mark.parametrize("form", ["${args}", "${args_no_hyphens}"])
 def test_agent_form_of_any_value_is_understood(
-    form: str, arguments: dict[str, Any], agent: Any, monkeypatch: pytest.MonkeyPatch
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = command_line(agent, arguments, ["${program}", "logger=csv", form], monkeypatch)
-    assert line[:2] == ["train.py", "logger=csv"] and line[2].startswith("--") == (form == "${args}")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    values = {"training.lr": 1e-05, "sampling.max_queries": None, "buffer.group": False}
+    values |= {
+        "evaluation.tasks": ["word_sorting", "it's"],
+        "instructions.wrong": "Solve it: = and #, wrongly.",
+    }
+    line = command_line(values, ["${program}", form], monkeypatch)
+    assert line[1].startswith("--") == (form == "${args}")
     config = to_dict(load_config(line[1:]))
-    for name, value in arguments.items():
-        found: Any = config
-        for part in name.split("."):
-            found = found[part]
-        assert among(found, value) == value and type(found) in (type(value), float)
+    for name, value in values.items():
+        section, key = name.split(".")
+        assert config[section][key] == value
 
 
-@pytest.mark.slow
-def test_agent_runs_train_py_and_stops_it_early(
-    agent: Any, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HIR_CACHE", "WANDB_MODE", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, environment[name])
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(ROOT)
-    tree = yaml.safe_load(QUICKSTART.read_text())
-    drawn = {p.name: p.draw(random.Random(1)) for p in read_parameters(tree["parameters"])}
-    small = dict(argument.split("=") for argument in SMALL)
-    run = tmp_path / "run"
-    order(agent, {**drawn, **small, "trainer.max_epochs": 500, "run_dir": str(run)}, tree["command"])
-    process, metrics, start = agent._run_processes["r1"], run / "metrics.csv", time.monotonic()
-    try:
-        while not metrics.exists() or metrics.read_text().count("\n") < 4:
-            assert process.poll() is None and time.monotonic() < start + 200
-            time.sleep(0.1)
-        agent._command_stop({"run_id": "r1"})  # what early_terminate comes to
-        process.wait(timeout=60)
-    finally:
-        if process.poll() is None:
-            process.kill()
-    saved = load_config([f"config={run / 'config.yaml'}"])
-    assert saved.logger == "wandb" and saved.training.lr == drawn["training.lr"]
-    assert list((run / "wandb").glob("offline-run-*-r1")) and (run / "checkpoints/last.ckpt").exists()
-    assert not (run / "summary.json").exists()
-
-
-# Draws
-
-
-class Fixed(random.Random):
-    """Draws one number again and again."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def random(self) -> float:
-        return self.share
+# What is drawn from
 
 
 @pytest.mark.parametrize(
-    ("options", "share", "value"),
+    ("entry", "kind", "low", "high", "log"),
     [
-        ({"value": [1, 2]}, 0.5, [1, 2]),
-        ({"values": ["a", "b", None]}, 0.7, None),
-        ({"values": ["a", "b"], "probabilities": [0.8, 0.2]}, 0.79, "a"),
-        ({"values": ["a", "b"], "probabilities": [0.8, 0.2]}, 0.81, "b"),
-        ({"min": 1, "max": 4}, 0.0, 1),
-        ({"min": 1, "max": 4}, 0.99, 4),
-        ({"min": 1.0, "max": 4}, 0.25, 1.75),
-        ({"distribution": "q_uniform", "min": 1, "max": 4}, 0.7, 3),  # 3.1
-        ({"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.1}, 0.29, 0.3),
-        ({"distribution": "log_uniform", "min": 0, "max": 2}, 0.5, math.e),
-        ({"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}, 0.5, 1e-3),
-        ({"distribution": "inv_log_uniform", "min": 0, "max": 2}, 0.5, 1 / math.e),
-        ({"distribution": "inv_log_uniform_values", "min": 0.01, "max": 1}, 0.5, 0.1),
-        ({"distribution": "q_log_uniform", "min": 0, "max": 2}, 0.5, 3),  # e
-        ({"distribution": "q_log_uniform_values", "min": 1, "max": 100, "q": 4}, 0.51, 12),  # 10.5
-        ({"distribution": "normal", "mu": 2, "sigma": 3}, 0.8413447461, 5.0),  # a standard deviation up
-        ({"distribution": "normal"}, 0.5, 0.0),
-        ({"distribution": "q_normal", "mu": 2.5, "sigma": 3, "q": 2}, 0.8413447461, 6),  # 5.5
-        ({"distribution": "log_normal", "mu": 1}, 0.5, math.e),
-        ({"distribution": "q_log_normal", "mu": 1, "q": 0.5}, 0.5, 2.5),
+        ({"min": 0.5, "max": 2}, float, 0.5, 2, False),
+        ({"min": 1, "max": 4}, int, 1, 4, False),
+        ({"distribution": "uniform", "min": 1, "max": 4}, float, 1, 4, False),
+        ({"distribution": "int_uniform", "min": 1, "max": 4}, int, 1, 4, False),
+        ({"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}, float, 1e-4, 1e-2, True),
+        ({"distribution": "q_uniform", "min": 1, "max": 9, "q": 2}, float, 1, 9, False),
+        ({"distribution": "q_log_uniform_values", "min": 1, "max": 9}, float, 1, 9, True),
     ],
 )
-def test_a_value_is_the_distributions_quantile(options: dict[str, Any], share: float, value: Any) -> None:
-    (parameter,) = read_parameters({"x": options})
-    drawn = parameter.draw(Fixed(share))
-    assert drawn == (pytest.approx(value, rel=1e-6, abs=1e-9) if isinstance(value, float) else value)
-    assert type(drawn) is type(value)
+def test_a_range_is_optunas(entry: dict[str, Any], kind: type, low: float, high: float, log: bool) -> None:
+    distribution: Any = read_parameter("x", entry).distribution
+    assert (type(distribution.low), distribution.low, distribution.high) == (kind, low, high)
+    assert distribution.log is log
 
 
-def test_beta_has_the_mean_of_beta() -> None:
-    (beta, quantized) = read_parameters(
-        {"x": {"distribution": "beta", "a": 2, "b": 6}, "y": {"distribution": "q_beta", "q": 0.25}}
-    )
-    rng = random.Random(1)
-    mean = sum(beta.draw(rng) for _ in range(4000)) / 4000
-    assert mean == pytest.approx(2 / 8, abs=0.01)  # standard deviation 0.144 / sqrt(4000) = 0.0023
-    assert {quantized.draw(rng) for _ in range(200)} == {0.0, 0.25, 0.5, 0.75, 1.0}
-    assert len(DISTRIBUTIONS) == 18
+def test_listed_values_are_choices_and_integers_of_a_key_that_takes_fractions_a_range() -> None:
+    entries = [{"value": [1, 2]}, {"values": [0, 0.5, None, "a"]}, {"values": [{"a": 1}]}]
+    choices = [read_parameter("x", entry).distribution.choices for entry in entries]  # type: ignore[attr-defined]
+    assert choices == [("[1, 2]",), (0, 0.5, None, "a"), ('{"a": 1}',)]
+    assert type(read_parameter("method.alpha", {"min": 0, "max": 1}).distribution.low) is float  # type: ignore[attr-defined]
 
 
-def space(text: str) -> list[Parameter]:
-    return list(read_parameters(yaml.safe_load(text)))
+@pytest.mark.parametrize(("q", "drawn", "value"), [(4, 10.5, 12), (2.0, 3.2, 4), (0.1, 0.29, 0.3)])
+def test_q_rounds_to_its_multiples(q: float, drawn: float, value: float) -> None:
+    parameter = read_parameter("x", {"distribution": "q_uniform", "min": 0, "max": 100, "q": q})
+    trial: Any = type("Trial", (), {"params": {"x": drawn}})
+    assert parameter.value(trial) == value and type(parameter.value(trial)) is type(value)
 
-
-def test_settings_are_a_function_of_seed_and_number() -> None:
-    parameters = space("{a: {min: 0.0, max: 1.0}, b: {values: [1, 2, 3]}, c: {min: 0.0, max: 1.0}}")
-    drawn = random_search(parameters, 5, seed=1)
-    assert random_search(parameters, 3, seed=1) == drawn[:3]
-    assert random_search(parameters, 5, seed=2)[0] != drawn[0]
-    assert len({run["a"] for run in drawn}) == 5 and all(run["a"] != run["c"] for run in drawn)
-    fewer = random_search(parameters[1:], 5, seed=1)
-    assert [run["c"] for run in fewer] == [run["c"] for run in drawn]
-
-
-def test_no_settings_are_drawn_twice() -> None:
-    parameters = space("{a: {values: [1, 2]}, b: {values: [x, z]}}")
-    drawn = random_search(parameters, 4, seed=1)
-    assert sorted((run["a"], run["b"]) for run in drawn) == [(1, "x"), (1, "z"), (2, "x"), (2, "z")]
-    with pytest.raises(UserError, match="count=5 is more than there are different settings: 4 were found"):
-        random_search(parameters, 5, seed=1)
-
-
-# Files and arguments
 
 GRID = """\
 method: grid
 metric: {name: train/loss}
 parameters:
-  trainer: {parameters: {max_epochs: {min: 2, max: 3}, gradient_clip_val: {value: null}}}
-  method.alpha: {distribution: q_uniform, min: 0, max: 1, q: 0.5}
+  logger: {value: wandb}
+  method.alpha: {values: [0.5, 0]}
+  trainer.max_epochs: {min: 2, max: 3}
   evaluation.tasks: {value: [mine]}
 """
 
 
-def test_grid_is_every_combination_and_nested_keys_are_dotted(tmp_path: Path) -> None:
-    sweep = parse_arguments([write(tmp_path, GRID)])
-    assert [run.settings for run in sweep.runs] == [
-        {"trainer.max_epochs": epochs, "method.alpha": alpha} for epochs in (2, 3) for alpha in (0, 0.5)
-    ]
-    assert sweep.runs[3].cell.config.trainer["gradient_clip_val"] is None
-    assert sweep.runs[3].cell.folder == Path("outputs/sweep-mine/run004")
-    assert (sweep.metric.name, sweep.metric.maximize) == ("train/loss", False)  # W&B's default
-    assert len(parse_arguments([write(tmp_path, GRID), "count=3"]).runs) == 3
+def test_a_grid_is_every_combination(tmp_path: Path) -> None:
+    sweep = sweep_of(write(tmp_path, GRID))
+    cells = [sweep.cell(trial) for trial in sweep.study.trials]
+    assert [cell.arguments for cell in cells] == [
+        (f"method.alpha={alpha}", f"trainer.max_epochs={epochs}", 'evaluation.tasks=["mine"]')
+        for alpha in (0.5, 0) for epochs in (2, 3)
+    ]  # fmt: skip
+    assert cells[3].folder == Path("outputs/sweep-mine/run004")
+    assert cells[3].config.evaluation.tasks == ["mine"] and cells[3].config.logger == "csv"
+    assert sweep.file.metric.goal == "minimize"  # W&B's default
+    fewer = sweep_of(write(tmp_path, f"{GRID}run_cap: 3\n"), "method.alpha=0.3", "logger=wandb", "out=o")
+    config = fewer.cell(fewer.study.trials[1]).config
+    assert fewer.count == 2 and (config.method.alpha, config.logger) == (0.3, "wandb")
+    assert sweep_of(write(tmp_path, f"{GRID}run_cap: 3\n")).count == 3
 
 
-def test_integral_steps_of_a_grid_are_integers() -> None:
-    whole, half, shifted = space(
-        "{a: {distribution: q_uniform, min: 2, max: 10, q: 4.0},"
-        " b: {distribution: q_uniform, min: 0, max: 1, q: 0.5},"
-        " c: {distribution: q_uniform, min: 0.5, max: 2, q: 1}}"
-    )
-    assert [(value, type(value)) for value in whole.grid()] == [(2, int), (6, int)]
-    assert [(value, type(value)) for value in half.grid()] == [(0.0, float), (0.5, float)]
-    assert shifted.grid() == [0.5, 1.5]
-
-
-def test_arguments_beat_the_file_and_its_command(tmp_path: Path) -> None:
-    before, after = "trainer.max_epochs=9, training.lr=0.5", "--seed=6, trainer.gradient_clip_val=0.7"
-    text = f"{GRID}command: ['${{program}}', {before}, '${{args}}', {after}, method.alpha=9]\n"
-    one, two = parse_arguments([write(tmp_path, text), "method.alpha=0.3", "out=o", "jobs=2"]).runs
-    assert (one.settings, two.settings) == ({"trainer.max_epochs": 2}, {"trainer.max_epochs": 3})
-    config = two.cell.config
-    assert (config.method.alpha, config.seed, config.training.lr) == (0.3, 6, 0.5)
-    assert (config.trainer["max_epochs"], config.trainer["gradient_clip_val"]) == (3, 0.7)
-    assert two.cell.folder == Path("o/run002")
-
-
-def test_variables_of_the_environment_in_a_command_are_filled_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = f"{GRID}command: ['${{program}}', 'task.data_dir=${{envvar:HIR_TEST}}/x', '${{args}}']\n"
-    monkeypatch.setenv("HIR_TEST", "/data")
-    sweep = parse_arguments([write(tmp_path, text)])
-    assert sweep.runs[0].cell.config.task.data_dir == "/data/x"
-    assert sweep.identity["command"][1] == "task.data_dir=/data/x"  # other data is another sweep
-    monkeypatch.delenv("HIR_TEST")
-    with pytest.raises(UserError, match="HIR_TEST} stands for a variable of the environment that is not set"):
-        parse_arguments([write(tmp_path, text)])
-
-
-def test_texts_of_a_list_come_as_they_stand_in_the_file(tmp_path: Path) -> None:
-    text = "method: grid\nparameters: {instructions.others: {values: [['a: b', 'yes', '\U0001f600, c']]}}\n"
-    (run,) = parse_arguments([write(tmp_path, text)]).runs
-    assert run.cell.config.instructions.others == ["a: b", "yes", "\U0001f600, c"]
-
-
-def test_bounds_are_read_as_wandb_does_but_for_integers_of_a_key_that_takes_fractions(tmp_path: Path) -> None:
-    text = (
-        "method: random\nparameters:\n  training.lr: {distribution: log_uniform, min: 0.00001, max: 0.01}\n"
-        "  method.alpha: {min: 0, max: 1}\n  training.batch_size: {min: 16, max: 18}\n"
-        "  method.beta: {distribution: int_uniform, min: 0, max: 1}\n"
-    )
-    sweep = parse_arguments([write(tmp_path, text), "count=5"])
-    (note,) = sweep.notes
-    assert note == (
-        "training.lr: log_uniform takes logarithms as bounds, as by W&B, and draws 1 to 1.01: "
-        "log_uniform_values takes the values themselves"
-    )
-    settings = [run.settings for run in sweep.runs]
-    assert all(1 < drawn["training.lr"] < 1.02 for drawn in settings)
-    assert all(0 < drawn["method.alpha"] < 1 for drawn in settings)
-    assert {drawn["training.batch_size"] for drawn in settings} <= {16, 17, 18}
-    assert {drawn["method.beta"] for drawn in settings} <= {0, 1}
-
-
-def test_what_needs_a_server_is_noted(tmp_path: Path) -> None:
-    text = """\
-method: bayes
-metric: {name: val/accuracy, goal: maximize, target: 0.9}
-early_terminate: {type: hyperband, min_iter: 3}
-run_cap: 2
-parameters: {logger: {value: wandb}, method.alpha: {min: 0.0, max: 1.0}}
+RANGES = """\
+method: random
+run_cap: 20
+parameters:
+  method.alpha: {min: 0.0, max: 1.0}
+  training.lr: {distribution: log_uniform_values, min: 1.0e-4, max: 1.0e-2}
 """
-    sweep = parse_arguments([write(tmp_path, text)])
-    assert sweep.method == "random" and len(sweep.runs) == 2
-    words = " / ".join(sweep.notes)
-    for part in ("run as a random search", "every run goes to its end", "logger: wandb", "metric.target"):
-        assert part in words
-    assert [run.cell.config.logger for run in sweep.runs] == ["csv", "csv"]
-    asked = parse_arguments([write(tmp_path, text), "logger=wandb"])
-    assert asked.runs[0].cell.config.logger == "wandb" and "logger" not in " ".join(asked.notes)
 
 
-SPACE = "method: random\nparameters: {method.alpha: {min: 0.0, max: 1.0}}\n"
+def test_a_random_draw_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
+    file = write(tmp_path, RANGES)
+    drawn = [trial.params for trial in sweep_of(file, "count=4").study.trials]
+    assert [trial.params for trial in sweep_of(file, "count=2").study.trials] == drawn[:2]
+    assert sweep_of(file, "count=1", "seed=2").study.trials[0].params != drawn[0]
+    assert len({params["method.alpha"] for params in drawn}) == 4
 
 
-def with_parameter(text: str) -> str:
-    return f"method: random\nparameters: {{{text}}}\n"
+def search(file: str, out: Path, target: float, *parts: int) -> list[float]:
+    """Alphas that bayes chooses, by how near they come to a target, in commands of so many runs."""
+    for count in parts:
+        sweep = sweep_of(file, f"count={count}", f"out={out}")
+        out.mkdir(exist_ok=True)
+        sweep.open()
+        while sweep.asked < count:
+            trial = sweep.ask()
+            sweep.study.tell(trial, -abs(trial.params["method.alpha"] - target))
+    return [trial.params["method.alpha"] for trial in sweep.study.trials]
 
 
-@pytest.mark.parametrize(
-    ("text", "arguments", "words"),
-    [
-        (SPACE, [], "count=N is missing"),
-        (SPACE, ["count=0"], "count must be an integer of at least 1, not '0'"),
-        (SPACE, ["count=2", "jobs=x"], "jobs must be an integer of at least 1"),
-        (SPACE, ["count=2", "method.alhpa=1"], "did you mean method.alpha?"),
-        (SPACE, ["count=2", "cuont=1"], "did you mean count?"),
-        (SPACE, ["count=2", "run_dir=x"], "run_dir is set by the sweep: use out="),
-        (SPACE, ["count=2", "other.yaml"], "give one sweep file"),
-        (SPACE, ["count=2", "training.lr=-1"], "run 1: training.lr must be above 0"),
-        (f"{SPACE}run_cap: 3\n", ["count=4"], "count=4 is above the file's run_cap of 3"),
-        (f"{SPACE}metric: {{name: val/acuracy}}\n", ["count=1"], "did you mean val/accuracy?"),
-        (f"{SPACE}metric: {{name: test/accuracy}}\n", ["count=1"], "test rows are no part of a choice"),
-        (f"{SPACE}metric: {{name: val/gap, goal: up}}\n", ["count=1"], "metric.goal must be maximize or"),
-        (f"{SPACE}metric: {{name: foo/accuracy}}\n", ["count=1"], "evaluation.tasks holds no foo"),
-        (
-            f"{SPACE}metric: {{name: object_counting/accuracy}}\n",
-            ["count=1", "evaluation.tasks=[object_counting]"],
-            "test rows of the run's task are no part of a choice",
-        ),
-        (
-            "method: grid\nmetric: {name: word_sorting/accuracy}\n"
-            "parameters: {task: {values: [object_counting, word_sorting]}}\n",
-            ["evaluation.tasks=[word_sorting]"],
-            "test rows of the run's task are no part of a choice",
-        ),
-        (f"{SPACE}program: main.py\n", ["count=1"], "program must be train.py, not 'main.py'"),
-        (f"{SPACE}methd: grid\n", ["count=1"], "unknown key methd: did you mean method?"),
-        (f"{SPACE}command: ['${{program}}', '${{args_json}}']\n", ["count=1"], "not '${args_json}'"),
-        (f"{SPACE}command: [torchrun, '${{program}}', '${{args}}']\n", ["count=1"], "'torchrun' before"),
-        (f"{SPACE}command: ['${{program}}', '${{args_no_boolean_flags}}']\n", ["count=1"], "${envvar:NAME}"),
-        (f"{SPACE}command: ['${{program}}', '${{args}}', run_dir=x]\n", ["count=1"], "run_dir is set by the"),
-        (f"{SPACE}command: ['${{program}}', --lrr=1, '${{args}}']\n", ["count=1"], "unknown key lrr"),
-        (f"{SPACE}command: ['${{program}}', seed=1]\n", ["count=1"], "no run would get its settings"),
-        ("method: random\n", ["count=1"], "parameters is missing or empty"),
-        ("method: custom\nparameters: {seed: {value: 1}}\n", [], "method must be grid, random or bayes"),
-        ("method: grid\nparameters: {seed: {values: [1, 2]}}\n", ["seed=2"], "a grid draws nothing"),
-        ("method: grid\nparameters: {method.beta: {min: 0.0, max: 1.0}}\n", [], "method.beta: a grid takes"),
-        (with_parameter("method.alhpa: {value: 1}"), ["count=1"], "did you mean method.alpha?"),
-        (with_parameter("seed: {distribution: unifrom, min: 0, max: 1}"), ["count=1"], "mean uniform?"),
-        (with_parameter("seed: {distribution: uniform, min: 0}"), ["count=1"], "max is missing"),
-        (with_parameter("seed: {distribution: normal, min: 0}"), ["count=1"], "normal knows no 'min'"),
-        (with_parameter("seed: {min: 0}"), ["count=1"], "min tell no distribution"),
-        (with_parameter("seed: {min: 3, max: 1}"), ["count=1"], "min 3 must be below max 1"),
-        (with_parameter("training.lr: {min: 1e-4, max: 1.0}"), ["count=1"], "YAML wants 1.0e-4 for 1e-4"),
-        (with_parameter("seed: 3"), ["count=1"], "seed must be a mapping"),
-        (with_parameter("seed: {1: 2}"), ["count=1"], "seed must be a mapping"),
-        (with_parameter("seed: {distribution: [uniform], min: 0, max: 1}"), ["count=1"], "['uniform']"),
-        (with_parameter(f"seed: {{min: 0, max: {10**400}}}"), ["count=1"], "max is too large a number"),
-        (with_parameter(f"seed: {{value: 1{'0' * 5000}}}"), ["count=1"], "cannot be read"),
-        (with_parameter("task.settings: {value: {a: 2024-01-01}}"), ["count=1"], "date is not JSON"),
-        (with_parameter("task.data_dir: {values: [a, 2024-01-01]}"), ["count=1"], "a date wants quotes"),
-        (with_parameter("task.data_dir: {value: 2024-13-01}"), ["count=1"], "month must be in 1..12"),
-        (
-            with_parameter("method.alpha: {value: 1}, method: {parameters: {alpha: {value: 0}}}"),
-            ["count=1"],
-            "method.alpha is given twice",
-        ),
-        (with_parameter("seed: {distribution: log_uniform, min: 800, max: 900}"), ["count=1"], "too large"),
-        (with_parameter("seed: {values: []}"), ["count=1"], "a list with something in it"),
-        (with_parameter("seed: {values: [1, 2], probabilities: [0.5, 0.6]}"), ["count=1"], "must sum to 1"),
-        (with_parameter("seed: {distribution: log_uniform_values, min: 0, max: 1}"), ["count=1"], "above 0"),
-    ],
-)  # fmt: skip
+def test_bayes_goes_where_the_values_are_good_and_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
+    file = write(tmp_path, RANGES.replace("random", "bayes"))
+    low = search(file, tmp_path / "low", 0.1, 14)
+    assert search(file, tmp_path / "parts", 0.1, 3, 12) == low[:12]
+    high = search(file, tmp_path / "high", 0.9, 14)
+    assert high[:10] == low[:10]  # at random until ten have ended
+    assert sum(low[10:]) / 4 < 0.5 < sum(high[10:]) / 4
+
+
+# Mistakes
+
+MISTAKES = [
+    (RANGES.replace("run_cap: 20\n", ""), [], "count=N is missing"),
+    (RANGES, ["count=0"], "count must be at least 1, not 0"),
+    (RANGES, ["jobs=x"], "jobs must be an integer"),
+    (RANGES, ["method.alhpa=1"], "method.alpha"),
+    (RANGES, ["run_dir=x"], "run_dir is set by the sweep: use out="),
+    (RANGES, ["training.lr=-1"], "run 1: training.lr must be"),
+    (f"{RANGES}metric: {{name: val/acuracy}}\n", [], "no run has the metric val/acuracy: use val/accuracy"),
+    (f"{RANGES}metric: {{name: test/accuracy}}\n", [], "test rows have no part in a choice"),
+    (f"{RANGES}metric: {{name: object_counting/accuracy}}\n", [], "test rows have no part in a choice"),
+    (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric.goal: Invalid value 'up'"),
+    (f"{RANGES}metric: {{name: val/gap, target: 1}}\n", [], "metric.target: Key 'target' not in"),
+    (f"{RANGES}early_terminate: {{type: hyperband}}\n", [], "mandatory value: min_iter"),
+    (f"{RANGES}early_terminate: {{type: hyperband, min_iter: 0}}\n", [], "min_iter must be at least 1"),
+    (f"{RANGES}program: main.py\n", [], "program: Invalid value 'main.py'"),
+    (f"{RANGES}methd: grid\n", [], "Did you mean: 'method'?"),
+    (f"{RANGES}command: ['${{program}}', seed=1]\n", [], "command sets seed=1: make it a parameter"),
+    ("method: random\n", [], "must hold program, method, metric and parameters"),
+    ("method: custom\nparameters: {seed: {value: 1}}\n", [], "method: Invalid value 'custom'"),
+    ("{", [], "cannot be read"),
+    (RANGES.replace("random", "grid"), [], "method.alpha: a grid takes"),
+    (with_parameter("method.alhpa: {value: 1}"), ["count=1"], "method.alpha"),
+    (with_parameter("seed: {distribution: normal}"), ["count=1"], "normal is no distribution known here"),
+    (with_parameter("seed: {distribution: uniform, min: 0}"), ["count=1"], "uniform takes min, max, not min"),
+    (with_parameter("seed: {values: [1], probabilities: [1]}"), ["count=1"], "probabilities alone is no"),
+    (with_parameter("seed: {min: 3, max: 1}"), ["count=1"], "low=3, high=1"),
+    (with_parameter("seed: {distribution: log_uniform_values, min: 0, max: 1}"), ["count=1"], "`low > 0`"),
+    (with_parameter("training.lr: {min: 1e-4, max: 1.0}"), ["count=1"], "YAML wants 1.0e-4 for 1e-4"),
+    (with_parameter("training: {parameters: {lr: {value: 1}}}"), ["count=1"], "write dotted keys"),
+    (with_parameter("seed: 3"), ["count=1"], "seed must be like {value: 1}"),
+    (with_parameter("seed: {values: []}"), ["count=1"], "values must be a list with something in it"),
+    (with_parameter("task.data_dir: {value: 2024-01-01}"), ["count=1"], "a date wants quotes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "arguments", "words"), MISTAKES)
 def test_mistakes_exit_2_with_one_line_and_leave_nothing(
     text: str,
     arguments: list[str],
@@ -441,255 +244,180 @@ def test_mistakes_exit_2_with_one_line_and_leave_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([write(tmp_path, text), *arguments]) == 2
+    assert main(["sweep", write(tmp_path, text), *arguments]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1 and words in message
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
-def test_a_file_that_is_none_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["nowhere.yaml", "count=1"]) == 2
-    assert capsys.readouterr().err.startswith("error: nowhere.yaml cannot be read: ")
-
-
-def test_a_run_on_four_gpus_gets_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = [run.cell for run in parse_arguments([str(FOUR_GPUS), "count=2"]).runs]
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(None, cells)] == ["0,2,4,6", "1,3,5,7"]
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    with pytest.raises(UserError, match="jobs=1 x trainer.devices=4 is more than the 2 GPUs there are"):
-        slots(None, cells)
-
-
-def test_what_this_machine_cannot_run_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_optuna_a_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    shared = [str(FOUR_GPUS), "count=2", f"out={tmp_path / 'out'}"]
-    for argument, words in (("trainer.num_nodes=2", "trainer.num_nodes=2"), ("jobs=3", "jobs=3 x")):
-        assert main([*shared, argument]) == 2
-        message = capsys.readouterr().err
-        assert message.startswith(f"error: {words}") and message.count("\n") == 1
-        assert not any(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert main(["sweep", str(QUICKSTART), "count=1"]) == 2
+    assert capsys.readouterr().err == "error: a sweep needs optuna: pip install optuna\n"
 
 
-# Results of made-up runs
+# Runs, by a train.py that trains nothing: its validation accuracy becomes alpha
 
+TRAIN = """\
+import json, sys
+from pathlib import Path
 
-def make_up(run: Run, test: float, losses: list[float]) -> None:
-    """The folder of a finished run with these losses after the base's row, which alone has mine/accuracy."""
-    folder = run.cell.folder
-    folder.mkdir(parents=True)
-    save_config(run.cell.config, folder / "config.yaml")
-    rows = ["iteration,train/loss,mine/accuracy", "0,,0.5", *(f"{i},{x}," for i, x in enumerate(losses, 1))]
-    (folder / "metrics.csv").write_text("\n".join([*rows, ""]))
-    seconds = {"sampling": 2.0, "training": 4.0}
-    summary = {"base": {"accuracy": 0.5}, "test": {"accuracy": test}, "seconds": seconds}
-    summary["iterations"] = run.cell.config.trainer["max_epochs"]
-    (folder / "summary.json").write_text(json.dumps(summary))
+given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+folder, alpha = Path(given["run_dir"]), given["method.alpha"]
+if alpha == "0.5" and not Path(__file__).with_name("mended").exists():
+    sys.exit("error: out of luck")
+folder.mkdir(parents=True)
+(folder / "config.yaml").write_text(f"method: {{alpha: {alpha}}}\\n")
+(folder / "metrics.csv").write_text(f"iteration,val/accuracy\\n0,0.95\\n1,{alpha}\\n")
+seconds = {"sampling": 2.0, "training": 4.0}
+(folder / "summary.json").write_text(json.dumps({"test": {"accuracy": 0.5}, "seconds": seconds}))
+with Path(__file__).with_name("runs").open("a") as file:
+    file.write(f"{folder.name} {alpha}\\n")
+"""
+CHOICES = """\
+method: grid
+parameters: {method.alpha: {values: [0.2, 0.5, 0.8, nan]}, trainer.max_epochs: {value: 1}}
+"""
 
 
 @pytest.fixture
-def made_up(tmp_path: Path) -> tuple[list[str], Sweep]:
-    arguments = [write(tmp_path, GRID), f"out={tmp_path / 'out'}"]
-    sweep = parse_arguments(arguments)
-    for run, losses in zip(sweep.runs, ([0.1, 0.4], [0.9, 0.2], [0.3, math.nan], [0.3, 0.3]), strict=True):
-        make_up(run, 0.5 + run.number / 10, losses)
-    return arguments, sweep
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of that train.py."""
+    (tmp_path / "train.py").write_text(TRAIN)
+    monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
+    monkeypatch.setattr("hir.tools.runs.is_finished", lambda cell: (cell.folder / "summary.json").is_file())
+    return tmp_path
 
 
-def test_runs_are_in_the_order_of_their_last_value(
-    made_up: tuple[list[str], Sweep], capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, sweep = made_up
-    assert main(arguments) == 0
+def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["sweep", write(stub, CHOICES.replace(", nan", "")), f"out={stub / 'out'}", "jobs=1"]
+    assert main(command) == 1
     printed = capsys.readouterr()
-    note = "note: metric has no goal: train/loss is minimised, as by W&B\n"
-    assert printed.out.startswith(f"{note}nothing left to do\n") and printed.err == ""
-    assert "in the order of the last train/loss, to minimize\n" in printed.out
-    table = [line for line in (sweep.out / "results.md").read_text().splitlines() if line.startswith("| ")]
+    failed = f"run 2 failed: error: out of luck ({stub / 'out' / 'run002.log'})"
+    assert printed.out.splitlines()[:3] == ["run 1: val/accuracy 0.2", failed, "run 3: val/accuracy 0.8"]
+    assert printed.err == "error: 1 of 3 runs failed; the same command tries them again\n"
+    results = json.loads((stub / "out/results.json").read_text())
+    assert [run["run"] for run in results["runs"]] == [3, 1] and results["best"] == 3
+    assert results["failed"] == [{"run": 2, "says": failed.removeprefix("run 2 failed: ")}]
+    (stub / "mended").touch()
+    assert main(command) == 0
+    assert (stub / "runs").read_text().splitlines() == ["run001 0.2", "run003 0.8", "run002 0.5"]
+    table = [line for line in (stub / "out/results.md").read_text().splitlines() if line.startswith("|")]
     assert table == [
-        "|  | run | trainer.max_epochs | method.alpha | train/loss | base | test | seconds |",
-        "| ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |",
-        "| 1 | 2 | 2 | 0.5 | 0.200 | 0.500 | 0.700 | 6 |",
-        "| 2 | 4 | 3 | 0.5 | 0.300 | 0.500 | 0.900 | 6 |",
-        "| 3 | 1 | 2 | 0 | 0.400 | 0.500 | 0.600 | 6 |",
-        "| 4 | 3 | 3 | 0 | nan | 0.500 | 0.800 | 6 |",
+        "|  | run | method.alpha | val/accuracy | test | seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| 1 | 3 | 0.8 | 0.8 | 0.5 | 6 |",
+        "| 2 | 2 | 0.5 | 0.5 | 0.5 | 6 |",
+        "| 3 | 1 | 0.2 | 0.2 | 0.5 | 6 |",
     ]
-    results = json.loads((sweep.out / "results.json").read_text())
-    assert results["metric"] == {"name": "train/loss", "goal": "minimize", "value": "last"}
-    assert results["best"] == 2 and [run["run"] for run in results["runs"]] == [2, 4, 1, 3]
-    assert results["runs"][3]["value"] is None
-    best = load_config([f"config={sweep.out / 'best.yaml'}"])
-    assert best == sweep.runs[1].cell.config and best.run_dir is None
-    assert (sweep.out / "sweep.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_another_metric_orders_the_same_runs_anew(
-    made_up: tuple[list[str], Sweep], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, sweep = made_up
-    assert main(arguments) == 0
-    write(tmp_path, GRID.replace("train/loss}", "train/loss, goal: maximize}"))
-    assert main(arguments) == 0
-    assert json.loads((sweep.out / "results.json").read_text())["best"] == 1
-    write(tmp_path, GRID.replace("train/loss}", "mine/accuracy}"))
+    assert (stub / "out/best.yaml").read_text() == "method: {alpha: 0.8}\n"
+    assert (stub / "out/sweep.png").read_bytes().startswith(b"\x89PNG")
+    write(stub, CHOICES.replace(", nan", "") + "name: mine\nrun_cap: 3\n")
+    assert main([*command, "seed=2"]) == 0  # the same grid
     capsys.readouterr()
-    assert main(arguments) == 1
-    assert "no run has a value of mine/accuracy" in capsys.readouterr().err
-    assert not (sweep.out / "best.yaml").exists() and not (sweep.out / "sweep.png").exists()
-
-
-def test_a_changed_sweep_is_refused_and_keeps_its_runs(
-    made_up: tuple[list[str], Sweep], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, sweep = made_up
-    assert main(arguments) == 0
-    before = (sweep.out / "sweep.json").read_bytes()
-    longer = GRID.replace("max: 3", "max: 4")
-    for text, more, what in ((longer, [], "parameters"), (GRID, ["training.lr=1"], "overrides")):
-        write(tmp_path, text)
-        capsys.readouterr()
-        assert main([*arguments, *more]) == 2
-        message = f"error: {sweep.out} holds a sweep with other {what}: choose another out, or delete it\n"
-        assert capsys.readouterr().err == message
-    assert (sweep.out / "sweep.json").read_bytes() == before
-    assert (sweep.runs[0].cell.folder / "summary.json").exists()
-
-
-@pytest.mark.parametrize("text", ["null", "[]", "{", '{"base": {}}', '{"test": {"accuracy": null}}'])
-def test_broken_files_of_a_finished_run_are_named(
-    text: str, made_up: tuple[list[str], Sweep], capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, sweep = made_up
-    folder = sweep.runs[1].cell.folder
-    (folder / "summary.json").write_text(text)
-    assert main(arguments) == 2
-    assert (
-        capsys.readouterr().err == f"error: {folder} holds a broken summary.json or metrics.csv: delete it\n"
+    assert main([*command, "training.lr=1"]) == 2  # another sweep
+    assert capsys.readouterr().err.endswith(
+        "holds the runs of another sweep: choose another out, or delete it\n"
     )
+    assert json.loads((stub / "out/results.json").read_text())["best"] == 3
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "{"])
-def test_a_damaged_claim_is_named(
-    text: str, made_up: tuple[list[str], Sweep], capsys: pytest.CaptureFixture[str]
+def test_interrupted_it_goes_on_where_it_was(
+    stub: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments, sweep = made_up
-    (sweep.out / "sweep.json").write_text(text)
-    assert main(arguments) == 2
-    assert capsys.readouterr().err == f"error: {sweep.out / 'sweep.json'} is damaged: choose another out\n"
+    command = ["sweep", write(stub, RANGES), "count=2", f"out={stub / 'out'}", "jobs=1"]
+    chosen: list[str] = []
+
+    def interrupted(cells: Any, *_: object) -> None:
+        chosen.append(next(iter(cells)).arguments[0])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hir.tools.runs.run_cells", interrupted)
+        assert main(command) == 130
+    assert main(command) == 0
+    first, second = (line.split() for line in (stub / "runs").read_text().splitlines())
+    assert first == ["run001", chosen[0].removeprefix("method.alpha=")] and second[0] == "run002"
 
 
-def test_two_processes_do_not_run_the_same_folder(
-    made_up: tuple[list[str], Sweep], capsys: pytest.CaptureFixture[str]
+def test_a_run_without_a_value_is_last_and_alone_no_best(
+    stub: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments, sweep = made_up
-    with (sweep.out / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert main(arguments) == 2
-    assert capsys.readouterr().err == f"error: another process is running the runs in {sweep.out}\n"
-    assert not (sweep.out / "sweep.json").exists() and main(arguments) == 0
-
-
-# The chart
-
-
-@pytest.mark.parametrize(
-    ("options", "low", "high"),
-    [
-        ({"min": 1, "max": 4}, 1, 4),
-        ({"min": 1.0, "max": 4}, 1, 4),
-        ({"distribution": "q_uniform", "min": 1, "max": 5}, 1, 5),
-        ({"distribution": "log_uniform", "min": 0, "max": 2}, 1, math.e**2),
-        ({"distribution": "inv_log_uniform", "min": 0, "max": 2}, math.e**-2, 1),
-        ({"distribution": "q_log_uniform", "min": 0, "max": 4}, 1, math.e**4),
-        ({"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}, 1e-4, 1e-2),
-        ({"distribution": "inv_log_uniform_values", "min": 0.01, "max": 1}, 0.01, 1),
-        ({"distribution": "q_log_uniform_values", "min": 1, "max": 100}, 1, 100),
-        # without bounds: the range of the values, of which the shares 0.2 and 0.8 are the outer ones
-        ({"distribution": "normal", "mu": 2, "sigma": 3}, 2 - 3 * 0.841621, 2 + 3 * 0.841621),
-        ({"distribution": "q_normal", "sigma": 10}, -8, 8),
-        ({"distribution": "log_normal"}, math.exp(-0.841621), math.exp(0.841621)),
-        ({"distribution": "q_log_normal", "sigma": 2}, round(math.exp(-1.683)) , 5),
-    ],
-    ids=lambda value: value.get("distribution") if isinstance(value, dict) else None,
-)  # fmt: skip
-def test_an_axis_goes_over_the_range_of_its_distribution(
-    options: dict[str, Any], low: float, high: float
-) -> None:
-    (parameter,) = read_parameters({"x": options})
-    values = [parameter.draw(Fixed(share)) for share in (0.5, 0.2, 0.8)]
-    axis = axis_of(parameter, values)
-    assert isinstance(axis, Scale)
-    assert (axis.low, axis.high) == (pytest.approx(low, rel=1e-5), pytest.approx(high, rel=1e-5))
-    assert (axis.place(axis.low), axis.place(axis.high)) == (0, 1)
-    places = [axis.place(value) for value in values]
-    assert 0 <= places[1] < places[0] < places[2] <= 1
-    if parameter.log and low > 0 and not parameter.distribution.startswith("q_"):
-        assert places[0] == pytest.approx(0.5) and axis.place(math.sqrt(low * high)) == pytest.approx(0.5)
-
-
-def test_axes_of_lists_and_of_values_out_of_the_range() -> None:
-    listed, weighted, beta, rounded = read_parameters(
-        {
-            "a": {"values": ["x", None, 3]},
-            "b": {"values": [1, 2], "probabilities": [0.5, 0.5]},
-            "c": {"distribution": "beta"},
-            "d": {"distribution": "q_log_uniform", "min": -2, "max": 2},
-        }
+    file = write(
+        stub, CHOICES.replace("0.2, 0.5, 0.8, nan", "0.2").replace("grid", "grid\nmetric: {name: val/gap}")
     )
-    assert [axis_of(listed, []).place(value) for value in ("x", None, 3)] == [0, 0.5, 1]
-    assert [axis_of(weighted, []).place(value) for value in (1, 2)] == [0, 1]
-    assert [axis_of(beta, [0.2, 0.7]).place(value) for value in (0.2, 0.7)] == [0, 1]
-    assert [axis_of(rounded, [0, 7, 1]).place(value) for value in (0, 7)] == [0, 1]  # 0 has no logarithm
+    assert main(["sweep", file, f"out={stub / 'out'}", "jobs=1"]) == 1
+    assert capsys.readouterr().err == "error: no run has a value of val/gap\n"
+    assert sorted(path.name for path in (stub / "out").iterdir() if path.is_file()) == [
+        ".lock", "journal.log", "results.json", "results.md", "run001.log",
+    ]  # fmt: skip
 
 
-def test_names_with_dollars_are_no_formulas(tmp_path: Path) -> None:
+def test_hyperband_gives_up_a_run_that_falls_behind(tmp_path: Path) -> None:
+    rule = "early_terminate: {type: hyperband, min_iter: 3, eta: 2}\n"
+    metric = "metric: {name: val/accuracy, goal: maximize}\n"
+    text = CHOICES.replace("0.5, 0.8, nan", "0.1, 0.3").replace("value: 1", "value: 3") + rule + metric
+    sweep = sweep_of(write(tmp_path, text), f"out={tmp_path / 'out'}")
+    sweep.out.mkdir()
+    sweep.open()
+
+    def reach(cell: Any, *accuracies: float) -> None:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        rows = ["iteration,val/accuracy", *(f"{i},{accuracy}" for i, accuracy in enumerate(accuracies))]
+        (cell.folder / "metrics.csv").write_text("\n".join([*rows, ""]))
+
+    cells = sweep.cells()
+    one = next(cells)
+    sweep.running.append(one)
+    reach(one, 0.5, 0.6, 0.6, 0.7)
+    (one.folder / "summary.json").write_text(
+        '{"test": {"accuracy": 0}, "seconds": {"sampling": 0, "training": 0}}'
+    )
+    assert sweep.ended(one, True) == "run 1: val/accuracy 0.7"
+    two = next(cells)
+    sweep.running.append(two)
+    reach(two, 0.5, 0.4)
+    assert not sweep.watch(two)
+    reach(two, 0.5, 0.4, 0.4)  # the third value, below run 1's third
+    assert sweep.watch(two)
+    assert sweep.ended(two, False) == "run 2: val/accuracy 0.4, given up at 3"
+    three = next(cells)
+    reach(three, 0.5, 0.4, 0.9)
+    assert not sweep.watch(three)
+    assert [trial.number for trial in sweep.ranked()] == [0, 1]
+
+
+def test_a_chart_of_any_parameters(tmp_path: Path) -> None:
     text = """\
-method: grid
-metric: {name: $x^$/accuracy}
+method: random
+run_cap: 3
 parameters:
-  evaluation.tasks: {value: [$x^$]}
   instructions.wrong: {values: [cost $a^$ now, half $]}
+  training.lr: {distribution: log_uniform_values, min: 1.0e-4, max: 1.0e-2}
+  training.batch_size: {distribution: q_log_uniform_values, min: 4, max: 64, q: 4}
 """
-    path = Path(write(tmp_path, text)).rename(tmp_path / "$a^$.yaml")
-    sweep = parse_arguments([str(path)])
-    assert chart(sweep, [(run, run.number) for run in sweep.runs]).startswith(b"\x89PNG")
+    sweep = sweep_of(write(tmp_path, text))
+    for trial in sweep.study.trials:
+        sweep.study.tell(trial.number, 0.5)  # all alike
+    assert chart(sweep).startswith(b"\x89PNG")
+    sizes = [parameter.value(trial) for trial in sweep.study.trials for parameter in sweep.parameters[2:]]
+    assert all(type(size) is int and size % 4 == 0 for size in sizes)
 
 
-# Real runs
-
-
-@pytest.mark.slow
-def test_a_broken_run_is_reported_and_alone_tried_again(
-    environment: dict[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for name in ("HIR_CACHE", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, environment[name])
+@pytest.mark.slow(seconds=30)
+def test_real_runs_and_more_of_them(environment: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = [str(QUICKSTART), "count=2", f"out={out}", "jobs=1", *SMALL, "trainer.max_epochs=1"]
-    blocked, good = (run.cell for run in parse_arguments(arguments).runs)
-    blocked.folder.mkdir(parents=True)
-    (blocked.folder / "notes.txt").write_text("no run")  # which train.py will not write beside
-    assert main(arguments) == 1
-    printed = capsys.readouterr()
-    lines = printed.out.splitlines()
-    assert lines[0].startswith("note: logger: wandb of the file is left out")
-    assert lines[1].startswith("[1/2] run 1 failed: error: run_dir=")
-    assert lines[2].startswith("[2/2] run 2: val/accuracy 0.") and "method.alpha=" in lines[2]
-    assert printed.err == "error: 1 of 2 runs failed; the same command tries them again\n"
-    assert "**Failed**: run 1: `error: run_dir=" in (out / "results.md").read_text()
-    assert load_config([f"config={out / 'best.yaml'}"]) == good.config
-
-    def run_none(cells: list[Cell], jobs: int, started: Any, ended: Any) -> None:
-        assert cells == [blocked] and jobs == 1
-
-    monkeypatch.setattr("hir.tools.runs.run_cells", run_none)
-    assert main(arguments) == 0
+    arguments = [str(QUICKSTART), f"out={out}", "jobs=1", *SMALL, "trainer.max_epochs=1"]
+    done = run(environment, "sweep", *arguments, "count=1", program="-m hir")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    before = (out / "run001" / "summary.json").stat().st_mtime_ns
+    done = run(environment, "sweep", *arguments, "count=2", program="-m hir")
+    assert done.returncode == 0 and done.stdout.startswith("run 2: val/accuracy "), done.stderr
+    assert (out / "run001" / "summary.json").stat().st_mtime_ns == before
     results = json.loads((out / "results.json").read_text())
-    assert [run["run"] for run in results["runs"]] == [2] and results["failed"] == []
+    best = load_config([f"config={out / 'best.yaml'}"])
+    settings = {run["run"]: run["settings"] for run in results["runs"]}
+    assert len(settings) == 2 and all(math.isfinite(run["value"]) for run in results["runs"])
+    assert best.training.lr == settings[results["best"]]["training.lr"] and best.run_dir is None
