@@ -150,7 +150,8 @@ def setting_axis(name: str, text: str) -> Axis:
     """The values of a key; only one of a list, of trainer.*, and of a text with a blank after its comma."""
     check_key(name)
     key = None if name in CHOICES else lookup(name)
-    several = key is None or key.kind is not list and key.name not in ("trainer", name)
+    mapping = key is not None and key.kind is dict and key.name in ("trainer", name)
+    several = key is None or not (mapping or key.kind is list)
     arguments = [f"{name}={value}" for value in (re.split(r",(?!\s)", text) if several else [text])]
     return [(argument if len(arguments) > 1 else "", [argument]) for argument in arguments]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from hir.__main__ import interrupt_on_signals, main
-from hir.config.load import load_config, save_config
 from hir.errors import UserError
 from hir.tools.arguments import read_options
 from hir.tools.compare import Options, aggregate, build_cells, median_reached, parse_seeds, read_result
 from hir.tools.runs import Cell, log_file
+from hir.training.settings import load_run_config, save_config
 from tests.command_line import SMALL
 
 
@@ -58,7 +58,7 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
     file = tmp_path / "variants.yaml"
     file.write_text("default: {}\nno contrast: {method.alpha: 0, buffer.max_wrong_fraction: null}\n")
     default, bare = cells_of("seeds=1", f"variants={file}", "out=o")
-    assert default.config == load_config(["seed=1"])
+    assert default.config == load_run_config(["seed=1"])
     assert bare.arm == ("object_counting", "hir", "no contrast")
     assert bare.folder == Path("o/object_counting/hir/no_contrast/seed1")
     assert (bare.config.method["alpha"], bare.config.buffer.max_wrong_fraction) == (0, None)
@@ -98,7 +98,7 @@ def test_seeds_are_a_number_or_a_list() -> None:
         (["out=o", "taks=a"], "did you mean tasks?"),
         (["out=o", "method=hir"], "use methods="),
         (["out=o", "task.name=word_sorting"], "use tasks="),
-        (["out=o", "methods=hir,hri"], "unknown method 'hri'"),
+        (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
         (["out=o", "method.alpha=0,x"], "method.alpha must be a number, not 'x'"),
         (["out=o", "jobs=0"], "jobs must be at least 1"),
