@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from hir.__main__ import interrupt_on_signals, main
+from hir.config.load import save_config
 from hir.errors import UserError
 from hir.tools.arguments import read_options
 from hir.tools.compare import Options, aggregate, build_cells, median_reached, parse_seeds, read_result
 from hir.tools.runs import Cell, log_file
-from hir.training.settings import load_run_config, save_config
+from hir.training.settings import load_run_config
 from tests.command_line import SMALL
 
 
