@@ -31,7 +31,6 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 from rich.table import Table
 
-from hir.config.keys import KEYS
 from hir.errors import UserError
 from hir.figures import image, plain
 from hir.files import atomic_write, write_json
@@ -183,8 +182,7 @@ def read_parameter(name: str, entry: Any) -> Parameter:
     if kind is None:
         implied = {"value": "constant", "values": "categorical", "max min": "uniform"}
         kind = implied.get(" ".join(sorted(options)), f"{', '.join(options)} alone")
-        whole = kind == "uniform" and all(type(bound) is int for bound in options.values())
-        if whole and not (name in KEYS and KEYS[name].kind is float):  # of which W&B knows nothing
+        if kind == "uniform" and all(type(bound) is int for bound in options.values()):
             kind = "int_uniform"
     if kind not in DISTRIBUTIONS:
         raise UserError(f"{name}: {kind} is no distribution known here: {', '.join(DISTRIBUTIONS)}")

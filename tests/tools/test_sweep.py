@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from hir.__main__ import main
-from hir.config.load import load_config, to_dict
+from hir.config.load import to_dict
 from hir.tools.arguments import read_options
 from hir.tools.sweep import Options, Sweep, chart, read_parameter
+from hir.training.settings import load_run_config
 from tests.command_line import ROOT, SMALL, run
 
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -75,7 +76,7 @@ def test_agent_gives_each_run_the_configuration_that_it_has_here(
         line = command_line({**values, "logger": "wandb"}, tree["command"], monkeypatch)
         assert line[:3] == ["/usr/bin/env", "python", "train.py"]
         configs.append(sweep.cell(trial).config)
-        assert load_config(line[3:]) == replace(configs[-1], logger="wandb")
+        assert load_run_config(line[3:]) == replace(configs[-1], logger="wandb")
     assert len({str(to_dict(config)) for config in configs}) == 3
 
 
@@ -91,7 +92,7 @@ def test_agent_form_of_any_value_is_understood(
     }
     line = command_line(values, ["${program}", form], monkeypatch)
     assert line[1].startswith("--") == (form == "${args}")
-    config = to_dict(load_config(line[1:]))
+    config = to_dict(load_run_config(line[1:]))
     for name, value in values.items():
         section, key = name.split(".")
         assert config[section][key] == value
@@ -118,11 +119,10 @@ def test_a_range_is_optunas(entry: dict[str, Any], kind: type, low: float, high:
     assert distribution.log is log
 
 
-def test_listed_values_are_choices_and_integers_of_a_key_that_takes_fractions_a_range() -> None:
+def test_listed_values_are_choices() -> None:
     entries = [{"value": [1, 2]}, {"values": [0, 0.5, None, "a"]}, {"values": [{"a": 1}]}]
     choices = [read_parameter("x", entry).distribution.choices for entry in entries]  # type: ignore[attr-defined]
     assert choices == [("[1, 2]",), (0, 0.5, None, "a"), ('{"a": 1}',)]
-    assert type(read_parameter("method.alpha", {"min": 0, "max": 1}).distribution.low) is float  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("q", "drawn", "value"), [(4, 10.5, 12), (2.0, 3.2, 4), (0.1, 0.29, 0.3)])
@@ -155,7 +155,7 @@ def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     assert sweep.file.metric.goal == "minimize"  # W&B's default
     fewer = sweep_of(write(tmp_path, f"{GRID}run_cap: 3\n"), "method.alpha=0.3", "logger=wandb", "out=o")
     config = fewer.cell(fewer.study.trials[1]).config
-    assert fewer.count == 2 and (config.method.alpha, config.logger) == (0.3, "wandb")
+    assert fewer.count == 2 and (config.method["alpha"], config.logger) == (0.3, "wandb")
     assert sweep_of(write(tmp_path, f"{GRID}run_cap: 3\n")).count == 3
 
 
@@ -417,7 +417,7 @@ def test_real_runs_and_more_of_them(environment: dict[str, str], tmp_path: Path)
     assert done.returncode == 0 and done.stdout.startswith("run 2: val/accuracy "), done.stderr
     assert (out / "run001" / "summary.json").stat().st_mtime_ns == before
     results = json.loads((out / "results.json").read_text())
-    best = load_config([f"config={out / 'best.yaml'}"])
+    best = load_run_config([f"config={out / 'best.yaml'}"])
     settings = {run["run"]: run["settings"] for run in results["runs"]}
     assert len(settings) == 2 and all(math.isfinite(run["value"]) for run in results["runs"])
     assert best.training.lr == settings[results["best"]]["training.lr"] and best.run_dir is None
