@@ -98,7 +98,7 @@ def test_seeds_are_a_number_or_a_list() -> None:
         (["out=o", "taks=a"], "did you mean tasks?"),
         (["out=o", "method=hir"], "use methods="),
         (["out=o", "task.name=word_sorting"], "use tasks="),
-        (["out=o", "methods=hir,hri"], "unknown method 'hri'"),
+        (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
         (["out=o", "method.alpha=0,x"], "method.alpha must be a number, not 'x'"),
         (["out=o", "jobs=0"], "jobs must be at least 1"),
