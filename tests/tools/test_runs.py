@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hir.config.load import load_config, save_config
+from hir.config.load import save_config
 from hir.errors import UserError
 from hir.tools.runs import Cell, claimed, last_line, run_cells, slots
+from hir.training.settings import load_run_config
 
 TRAIN = """\
 import os, shutil, signal, sys, time
@@ -37,7 +38,7 @@ if folder.name in ("endless", "deaf"):
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Makes a cell of that name, whose run is TRAIN's."""
-    root, config = tmp_path / "root", load_config([])
+    root, config = tmp_path / "root", load_run_config([])
     root.mkdir()
     (root / "train.py").write_text(TRAIN)
     save_config(config, root / "config.yaml")
@@ -138,7 +139,7 @@ def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
 
 
 def cell_of(*arguments: str) -> list[Cell]:
-    return [Cell(Path("o"), (), load_config([*arguments]))]
+    return [Cell(Path("o"), (), load_run_config([*arguments]))]
 
 
 def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
