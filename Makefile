@@ -12,8 +12,10 @@ INSTALL = install() { \
 		echo "  $$seconds s, $$(du -sm $(VENV) | cut -f 1) MB in $(VENV)"; done) & \
 	trap "kill $$!" EXIT; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-input -r $$1; }; install
-# A file is one worker's, which makes its fixtures once; tests/conftest.py puts long files first.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# A worker more than cores, for runs of several processes wait for each other. A file is one worker's, which
+# makes its fixtures once; tests/conftest.py puts long files first.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-fast test-kernels bench notebooks lint format format-check types clean

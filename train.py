@@ -36,6 +36,9 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         started: time.perf_counter() at the start of the program.
         callbacks: further ones, called before the project's own.
     """
+    from hir.training.settings import complete
+
+    config = complete(config)
     inherited = "HIR_RUN_DIR" in os.environ
     try:
         return _train(config, run_folder(config), started, callbacks)
@@ -97,9 +100,9 @@ def main(argv: list[str]) -> int:
             return 0
 
         say("loading torch and Lightning")
-        from hir.training.settings import load_run_config
+        from hir.config.load import load_config
 
-        train(load_run_config(argv), started)
+        train(load_config(argv), started)
     except UserError as error:
         print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
 
-from hir.training.settings import load_run_config  # noqa: E402
+from hir.config.load import load_config  # noqa: E402
 from train import train  # noqa: E402
 
 
@@ -25,4 +25,4 @@ class Kill(Callback):
 
 
 if __name__ == "__main__":
-    train(load_run_config(sys.argv[2:]), time.perf_counter(), [Kill()])
+    train(load_config(sys.argv[2:]), time.perf_counter(), [Kill()])

@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
 
+from hir.config.load import load_config  # noqa: E402
 from hir.training.datamodule import PlannedRows  # noqa: E402
-from hir.training.settings import load_run_config  # noqa: E402
 from train import train  # noqa: E402
 
 
@@ -54,4 +54,4 @@ class Probe(Callback):
 
 
 if __name__ == "__main__":
-    train(load_run_config(sys.argv[2:]), time.perf_counter(), [Probe(Path(sys.argv[1]))])
+    train(load_config(sys.argv[2:]), time.perf_counter(), [Probe(Path(sys.argv[1]))])
