@@ -116,7 +116,9 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
             # Runs that the page speaks of do not exist here.
             load_config([word for word in words[2:] if not word.startswith(("resume=", "config="))])
         else:
-            build_cells(*read_options(Options, words[4:], takes_settings=True))
+            # One seed: its configurations are those of the others.
+            given = [re.sub(r"^seeds=.*", "seeds=1", word) for word in words[4:]]
+            build_cells(*read_options(Options, given, takes_settings=True))
     return len(commands)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from hir.tools.arguments import read_options
 from hir.tools.compare import Options, aggregate, build_cells, median_reached, parse_seeds, read_result
 from hir.tools.runs import Cell, log_file
 from hir.training.settings import load_run_config
-from tests.command_line import SMALL
+from tests.command_line import ROOT, SMALL
 
 
 def cells_of(*arguments: str) -> list[Cell]:
@@ -266,6 +264,24 @@ def test_a_failed_run_is_named_and_the_others_count(
 # A real run
 
 
+STOPPED = """
+import os, signal, sys, time
+sys.path[0] = {root!r}
+from lightning.pytorch import Callback
+from hir.config.load import load_config
+from train import train
+
+class Stop(Callback):
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == 2 and not module.config.resume:
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(600)
+
+train(load_config(sys.argv[1:]), time.perf_counter(), [Stop()])
+"""
+"""A train.py whose runs, but for resumed ones, end the program that started them after two iterations."""
+
+
 @pytest.mark.slow(seconds=20)
 def test_broken_off_the_same_command_goes_on(
     environment: dict[str, str],
@@ -275,26 +291,17 @@ def test_broken_off_the_same_command_goes_on(
 ) -> None:
     for name in ("HIR_CACHE", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, environment[name])
-    arguments = [*SMALL, "trainer.max_epochs=6", f"out={tmp_path / 'out'}", "seeds=3,", "jobs=1"]
+    (tmp_path / "train.py").write_text(STOPPED.format(root=str(ROOT)))
+    monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
+    monkeypatch.setattr("hir.tools.runs.PATIENCE", 3.0)
+    arguments = [*SMALL, "trainer.max_epochs=3", f"out={tmp_path / 'out'}", "seeds=3,", "jobs=1"]
     (cell,) = cells_of(*arguments)
     checkpoint, summary = cell.folder / "checkpoints" / "last.ckpt", cell.folder / "summary.json"
-    over = threading.Event()
-
-    def terminate() -> None:
-        while not over.wait(0.01):
-            if checkpoint.exists():
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-
     before = signal.getsignal(signal.SIGTERM)
     interrupt_on_signals()
-    scheduler = threading.Thread(target=terminate)
-    scheduler.start()
     try:
         assert main(["compare", *arguments]) == 130
     finally:
-        over.set()
-        scheduler.join()
         signal.signal(signal.SIGTERM, before)
     assert capsys.readouterr().err == "interrupted\n"
     assert checkpoint.exists() and not summary.exists() and not (tmp_path / "out/results.md").exists()
@@ -302,6 +309,5 @@ def test_broken_off_the_same_command_goes_on(
     assert main(["compare", *arguments]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("[1/1] object_counting: hir, seed 3: base 0.") and printed.err == ""
-    assert "resume  after iteration" in log_file(cell).read_text()
-    assert json.loads(summary.read_text())["samples"] == 6 * 32 * 4
-    assert "| hir | 1 | 0." in (tmp_path / "out/results.md").read_text()
+    assert "resume  after iteration 2" in log_file(cell).read_text()
+    assert json.loads(summary.read_text())["samples"] == 3 * 32 * 4
