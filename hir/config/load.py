@@ -80,6 +80,10 @@ def merge_layers(argv: list[str]) -> Config:
     if experiment := command.files.get("experiment"):
         parts.append(_read(_path("experiment", experiment)))
     parts.append(command)
+    if command.lines.get("model.path") and [p.files["model"] for p in parts if "model" in p.files] == [
+        "tiny"
+    ]:
+        command.files["model"] = "hub"  # which conf/config.yaml's choice cannot mean
     last = {group: part for part in parts for group in part.files}
     tree = OmegaConf.structured(Config)
     for part in parts:

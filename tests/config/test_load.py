@@ -204,8 +204,9 @@ def test_a_name_without_a_file_is_a_name() -> None:
 
 
 def test_a_model_of_ones_own_takes_no_setting_of_the_tiny_model() -> None:
-    assert "model=tiny makes its own model, set model=hub" in message("model.path=some/model")
+    assert "model=tiny makes its own model, set model=hub" in message("model=tiny", "model.path=some/model")
     config = load_config(["model=hub", "model.path=some/model"])
+    assert config == load_config(["model.path=some/model"])
     # The tiny model's file is not read: of a group only the last named one is.
     assert (config.training, config.buffer) == (Config().training, Config().buffer)
     assert config.trainer["precision"] == "bf16-mixed"
