@@ -315,11 +315,12 @@ def test_mistakes_are_told_in_one_line(argument: str, expected: str) -> None:
     assert message(argument) == expected
 
 
-def limited(argument: str) -> None:
-    """Put a number into the section of its key, as ``section.key=number``."""
+def limited(argument: str) -> float:
+    """Put a number into the section of its key, as ``section.key=number``; returns what it holds then."""
     key, _, text = argument.partition("=")
     *sections, name = key.split(".")
-    replace(reduce(getattr, sections, Config()), **{name: float(text)})
+    held: float = getattr(replace(reduce(getattr, sections, Config()), **{name: float(text)}), name)
+    return held
 
 
 def test_values_out_of_range_are_refused_by_name() -> None:
@@ -344,7 +345,7 @@ def test_values_at_the_edge_are_taken() -> None:
     buffer.max_wrong_fraction=0 buffer.max_wrong_fraction=1 model.base.accuracy=1 evaluation.samples_every=0
     training.final_lr=0"""
     for argument in arguments.split():
-        limited(argument)
+        assert limited(argument) == float(argument.partition("=")[2]), argument
 
 
 def test_settings_that_do_not_go_together() -> None:
