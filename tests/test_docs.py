@@ -234,7 +234,7 @@ def test_long_commands_are_those_of_plain_fences_and_of_the_text(
         ["python", "train.py", "--help"],
     ]
     assert load_commands(page, ROOT, monkeypatch) == 2
-    with pytest.raises(UserError, match="did you mean"):
+    with pytest.raises(UserError, match="unknown key sedes"):
         load_commands(page.replace("seeds=2", "sedes=2"), ROOT, monkeypatch)
     with pytest.raises(UserError, match="seed"):
         load_commands(page.replace("seed=2", "seeed=2"), ROOT, monkeypatch)

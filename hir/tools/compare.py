@@ -3,8 +3,8 @@
   python -m hir compare tasks=object_counting,word_sorting methods=hir,farl seeds=5 out=DIR [key=value ...]
 
 key=value is any key of train.py (python train.py --help), for every run; method.alpha=0,0.1,1 compares
-values, and several such keys all combinations. A list, a mapping (trainer.*) and a text with a blank after
-its comma are one value.
+values, and several such keys all combinations. A list, with its brackets if it is not the key's type, as in
+trainer.devices=[0,1], and a text with a blank after its comma are one value.
 
 Writes results.md, results.json and accuracy_TASK.png into DIR; a run lies in DIR/TASK/METHOD/[SETTINGS/]seedN
 and its output in seedN.log beside it. Broken off, the same command goes on. A run has cores / jobs threads
@@ -320,6 +320,6 @@ def write_results(
         charts[chart] = draw(task, arms)
         table = [columns(of_arm, reach) for of_arm in found]
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
-        runs.show(task, [dict(islice(row.items(), NUM_SHOWN)) for row in table])
+        print(f"{task}\n{runs.markdown([dict(islice(row.items(), NUM_SHOWN)) for row in table])}")
     blocks.append(NOTES.format(reach=reach))
     return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)

@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.table import Table
 
 import hir
 from hir.config.load import ROOT
@@ -33,7 +31,6 @@ from hir.figures import image
 from hir.files import atomic_write, write_json
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from matplotlib.figure import Figure
 
 LIBRARIES = ("torch", "lightning", "transformers")
@@ -257,7 +254,7 @@ def as_argument(key: str, value: Any) -> str:
     return f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
-def command_line(verb: str, options: DataclassInstance, settings: Sequence[str]) -> str:
+def command_line(verb: str, options: Any, settings: Sequence[str]) -> str:
     """The command of a tool with these options and settings of train.py."""
     default = asdict(type(options)())
     given = [f"{name}={value}" for name, value in asdict(options).items() if value != default[name]]
@@ -266,28 +263,22 @@ def command_line(verb: str, options: DataclassInstance, settings: Sequence[str])
 
 def as_text(value: Any) -> str:
     """A value for a table, a number to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 Rows = Sequence[Mapping[str, str]]
-"""A table: the texts of each row by the heads of their columns."""
+"""A table with at least a row: the texts of each by the heads of their columns."""
 
 
 def markdown(rows: Rows) -> str:
-    """The table in Markdown."""
-    heads = [*rows[0]] if rows else ["no run has ended"]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *(row.values() for row in rows)]
-    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
-
-
-def show(title: str, rows: Rows) -> None:
-    """Print the table; a log's lines are not to be wrapped."""
-    table = Table(*(rows[0] if rows else ()), title=title, title_justify="left", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row.values())
-    console = Console(markup=False, highlight=False)
-    console.print(table, width=None if console.is_terminal else 250)
+    """The table in Markdown, which reads well in a terminal, too."""
+    lines = [
+        [cell.replace("|", "\\|") for cell in line] for line in ([*rows[0]], *(r.values() for r in rows))
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
 def write_results(

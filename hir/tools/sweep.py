@@ -286,10 +286,10 @@ class Sweep:
         return [
             {
                 "run": trial.number + 1,
-                "settings": trial.params,
-                "value": trial.value,
-                "given_up_at": trial.last_step if trial.state.name == "PRUNED" else None,
-                **trial.user_attrs,
+                **{name: trial.params[name] for name in self.varied},
+                self.file.metric.name: trial.value,
+                "given up at": trial.last_step if trial.state.name == "PRUNED" else None,
+                **{name: trial.user_attrs.get(name) for name in ("test", "seconds")},
             }
             for trial in done
         ]
@@ -326,23 +326,15 @@ def run(options: Options, settings: Sequence[str]) -> int:
 
 def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
     """Write the results, and with a best run best.yaml and the charts; returns the exit code."""
-    metric, results = sweep.file.metric, sweep.results()
+    metric, results, charts = sweep.file.metric, sweep.results(), {}
     command = runs.command_line("sweep", sweep.options, sweep.settings)
     title = f"{Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
-    rows = [
-        {
-            "run": str(result["run"]),
-            **{name: runs.as_text(result["settings"][name]) for name in sweep.varied},
-            metric.name: runs.as_text(result["value"]),
-            "given up at": str(result["given_up_at"] or ""),
-            "test": runs.as_text(result.get("test", "")),
-            "seconds": runs.as_text(result.get("seconds", "")),
-        }
-        for result in results
-    ]
-    runs.show(title, rows)
-    blocks, charts = [runs.markdown(rows), NOTES.format(metric=metric.name)], {}
-    best = next((r["run"] for r in results if r["value"] is not None and r["given_up_at"] is None), None)
+    rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
+    table = runs.markdown(rows) if rows else "No run has ended."
+    print(table)
+    blocks = [table, NOTES.format(metric=metric.name)]
+    good = [r for r in results if r[metric.name] is not None and r["given up at"] is None]
+    best = good[0]["run"] if good else None
     if best:
         where = sweep.out / "best.yaml"
         atomic_write(where, (sweep.out / f"run{best:03}" / "config.yaml").read_bytes())

@@ -282,11 +282,11 @@ def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.
     table = [line for line in (stub / "out/results.md").read_text().splitlines() if line.startswith("|")]
     assert table == [
         "| run | method.alpha | val/accuracy | given up at | test | seconds |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-        "| 3 | 0.8 | 0.8 |  | 0.5 | 6 |",
-        "| 2 | 0.5 | 0.5 |  | 0.5 | 6 |",
-        "| 1 | 0.2 | 0.2 |  | 0.5 | 6 |",
-        "| 4 | 0.9 | None |  | 0.5 | 6 |",
+        "| --- | ------------ | ------------ | ----------- | ---- | ------- |",
+        "| 3   | 0.8          | 0.8          | –           | 0.5  | 6       |",
+        "| 2   | 0.5          | 0.5          | –           | 0.5  | 6       |",
+        "| 1   | 0.2          | 0.2          | –           | 0.5  | 6       |",
+        "| 4   | 0.9          | –            | –           | 0.5  | 6       |",
     ]
     assert (stub / "out/best.yaml").read_text() == "method: {alpha: 0.8}\n"
     for name in ("importances.png", "parallel.png"):
@@ -340,7 +340,7 @@ def test_hyperband_gives_up_a_run_that_falls_behind(tmp_path: Path) -> None:
     assert sweep.ended(two) == "val/accuracy 0.4, given up at 3"
     reach(three, 0.5, 0.4, 0.9)
     assert not sweep.watch(three)
-    assert [(run["run"], run["given_up_at"]) for run in sweep.results()] == [(1, None), (2, 3)]
+    assert [(run["run"], run["given up at"]) for run in sweep.results()] == [(1, None), (2, 3)]
 
 
 @pytest.mark.slow(seconds=15)
@@ -352,4 +352,4 @@ def test_a_real_run(environment: dict[str, str], tmp_path: Path) -> None:
     assert done.stdout.startswith("run 1: val/accuracy 0.")
     (result,) = json.loads((out / "results.json").read_text())["runs"]
     best = load_run_config([f"config={out / 'best.yaml'}"])
-    assert best.training.lr == result["settings"]["training.lr"] and best.run_dir is None
+    assert best.training.lr == result["training.lr"] and best.run_dir is None
