@@ -3,14 +3,11 @@
   python -m hir compare tasks=object_counting,word_sorting methods=hir,farl seeds=5 out=DIR [key=value ...]
 
 key=value is any key of train.py (python train.py --help), for every run; method.alpha=0,0.1,1 compares
-values, and several such keys all combinations. A list, with its brackets if it is not the key's type, as in
-trainer.devices=[0,1], and a text with a blank after its comma are one value.
+values, and several such keys all combinations.
 
-Writes results.md, results.json and accuracy_TASK.png into DIR; a run lies in DIR/TASK/METHOD/[SETTINGS/]seedN
-and its output in seedN.log beside it. Broken off, the same command goes on. A run has cores / jobs threads
-(OMP_NUM_THREADS, unless it is set): its numbers depend on jobs through floating-point sums over threads
-alone, its seconds also through what else runs. Exit code: 0; 1 if a run failed, 2 for a mistake in the
-arguments, 130 if interrupted.
+Writes results.md, results.json and accuracy_TASK.png into DIR, which docs/compare.md explains; a run lies in
+DIR/TASK/METHOD/[SETTINGS/]seedN and its output in seedN.log beside it. Broken off, the same command goes on.
+Exit code: 0; 1 if a run failed, 2 for a mistake in the arguments, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -52,26 +49,6 @@ NUM_SHOWN = 6
 """Columns of the table that a terminal shows."""
 
 Row = Mapping[str, Any]
-
-NOTES = """\
-## How to read this
-
-Accuracies are greedy, under the correct instruction, on rows never trained on, 0 to 1; means are over seeds.
-
-- base: test accuracy before training, the head start that every method has and that is no method's doing.
-- ±: half the width of the mean's 95 % interval by Student's t. It says how far the mean of so many seeds may
-  lie from that of all seeds, which draw the rows as well; nothing of other tasks or settings.
-- less the first: test accuracy less that of the first line, seed by seed. Rows and base are the same then, so
-  that it may tell apart what the column before does not; not so where task.*, model.* or instructions.* is
-  compared, which changes them. An interval that holds 0 tells nothing apart.
-- to {reach:g}: what was used at the first evaluation with at least that validation accuracy: the median over
-  seeds, of which one that did not get there counts as later than all others. (k of n) says how many did.
-- area: mean validation accuracy over the samples drawn, by the trapezoid rule.
-- under p_wrong: last validation accuracy under the wrong instruction.
-- samples, updates, seconds: of the whole run. Where the first two differ, so do the budgets, and the
-  comparison is none of methods alone. Seconds are of sampling and training, on a machine that runs shared.
-- A run that failed is in no number here, though failing may be the method's doing: seeds says how many are.
-"""
 
 
 @dataclass
@@ -321,5 +298,5 @@ def write_results(
         table = [columns(of_arm, reach) for of_arm in found]
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
         print(f"{task}\n{runs.markdown([dict(islice(row.items(), NUM_SHOWN)) for row in table])}")
-    blocks.append(NOTES.format(reach=reach))
+    blocks.append("docs/compare.md says how to read this.")
     return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)

@@ -175,13 +175,11 @@ class Sweep:
         from optuna import pruners
 
         self.options, self.settings, self.file = options, settings, read_file(Path(options.file))
-        given = {setting.removeprefix("--").partition("=")[0] for setting in settings}
-        if taken := {"run_dir", "resume"} & {*given, *self.file.parameters}:
+        given = {setting.removeprefix("--").partition("=")[0] for setting in settings} | {"logger"}
+        if taken := {"run_dir", "resume"} & (given | self.file.parameters.keys()):
             raise UserError(f"{min(taken)} is set by the sweep: use out=")
-        drawn = self.file.parameters.keys() - given - {"logger"}
-        self.distributions = {
-            name: read_parameter(name, entry) for name, entry in self.file.parameters.items() if name in drawn
-        }
+        drawn = {name: entry for name, entry in self.file.parameters.items() if name not in given}
+        self.distributions = {name: read_parameter(name, entry) for name, entry in drawn.items()}
         self.varied = [name for name, values in self.distributions.items() if not values.single()]
         self.grid = grid_of(self.distributions) if self.file.method == "grid" else []
         limits = [options.count, self.file.run_cap, len(self.grid) or None]
@@ -295,14 +293,6 @@ class Sweep:
         ]
 
 
-NOTES = """\
-- {metric}: the run's last value, and how many it had where it was given up, the base's among them.
-- test: the final model's accuracy on test rows, which has no part in the order.
-- The first of many runs is first partly by luck: `python -m hir compare` tells how its settings do on other
-  seeds.
-"""
-
-
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code.
 
@@ -332,7 +322,7 @@ def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
     rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
     table = runs.markdown(rows) if rows else "No run has ended."
     print(table)
-    blocks = [table, NOTES.format(metric=metric.name)]
+    blocks = [table, "docs/sweeps.md says how to read this."]
     good = [r for r in results if r[metric.name] is not None and r["given up at"] is None]
     best = good[0]["run"] if good else None
     if best:

@@ -16,6 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from hir.__main__ import main
 from hir.config.load import to_dict
 from hir.tools.arguments import read_options
+from hir.tools.runs import as_argument
 from hir.tools.sweep import Options, Sweep, read_parameter
 from hir.training.settings import load_run_config
 from tests.command_line import ROOT, SMALL, run
@@ -65,38 +66,30 @@ def command_line(arguments: dict[str, Any], command: list[str], patch: pytest.Mo
     return started[0]
 
 
+ODD = {
+    "sampling.max_queries": None,
+    "buffer.group": False,
+    "evaluation.tasks": ["word_sorting", "it's"],
+    "instructions.wrong": "Solve it: = and #, wrongly.",
+}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_agent_gives_each_run_the_configuration_that_it_has_here(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    tree = yaml.safe_load(path.read_text())
-    sweep = sweep_of(str(path), "count=3")
-    configs = []
-    for trial in sweep.study.trials:
-        line = command_line({**trial.params, "logger": "wandb"}, tree["command"], monkeypatch)
-        assert line[:3] == ["/usr/bin/env", "python", "train.py"]
-        configs.append(sweep.cell(trial).config)
-        assert load_run_config(line[3:]) == replace(configs[-1], logger="wandb")
+    *command, form = yaml.safe_load(path.read_text())["command"]
+    assert form == "${args_no_hyphens}"
+    sweep = sweep_of(str(path), "count=3", *(as_argument(*pair) for pair in ODD.items()))
+    configs = [sweep.cell(trial).config for trial in sweep.study.trials]
     assert len({str(to_dict(config)) for config in configs}) == 3
-
-
-@pytest.mark.parametrize("form", ["${args}", "${args_no_hyphens}"])
-def test_agent_form_of_any_value_is_understood(
-    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    values = {"training.lr": 1e-05, "sampling.max_queries": None, "buffer.group": False}
-    values |= {
-        "evaluation.tasks": ["word_sorting", "it's"],
-        "instructions.wrong": "Solve it: = and #, wrongly.",
-    }
-    line = command_line(values, ["${program}", form], monkeypatch)
-    assert line[1].startswith("--") == (form == "${args}")
-    config = to_dict(load_run_config(line[1:]))
-    for name, value in values.items():
-        section, key = name.split(".")
-        assert config[section][key] == value
+    for trial, config, shape in zip(sweep.study.trials, configs, (form, form, "${args}"), strict=True):
+        given = {**trial.params, **ODD, "logger": "wandb"}
+        line = command_line(given, [*command, shape], monkeypatch)
+        assert line[:3] == ["/usr/bin/env", "python", "train.py"]
+        assert line[3].startswith("--") == (shape == "${args}")
+        assert load_run_config(line[3:]) == replace(config, logger="wandb")
 
 
 # What is drawn from
