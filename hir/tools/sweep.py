@@ -193,10 +193,9 @@ class Sweep:
         cells = [self.cell(self.ask()) for _ in range(self.count)]
         self.environments = runs.slots(options.jobs, cells)
         if rule := self.file.early_terminate:
-            most = (
-                max(cell.config.trainer["max_epochs"] for cell in cells) + 1
-            )  # values, the base's among them
-            self.pruner = pruners.HyperbandPruner(rule.min_iter, most, rule.eta)
+            # Values of the metric that a run has at most, the base's among them.
+            longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
+            self.pruner = pruners.HyperbandPruner(rule.min_iter, longest, rule.eta)
 
     def open(self, storage: BaseStorage | None = None) -> None:
         """Begin the study, in memory or where it lasts, or go on; UserError if that holds another sweep's."""
