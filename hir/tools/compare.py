@@ -246,24 +246,19 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
     """Mean validation accuracy on a task and its interval against samples, by the arms' labels."""
     curves = []
     for label, rows in arms.items():
-        evaluations = [
-            *zip(*(row["curve"] for row in rows), strict=False)
-        ]  # to the end of the shortest curve
-        points = [(fmean(x for x, _ in at), fmean(y for _, y in at)) for at in evaluations]
-        curves.append(Curve(label, points, [interval([y for _, y in at]) or 0.0 for at in evaluations]))
+        points, halves = [], []
+        for at in zip(*(row["curve"] for row in rows), strict=False):  # to the end of the shortest curve
+            samples, accuracies = zip(*at, strict=True)
+            points.append((fmean(samples), fmean(accuracies)))
+            halves.append(interval(accuracies) or 0.0)
+        curves.append(Curve(label, points, halves))
     base = fmean(row["curve"][0][1] for rows in arms.values() for row in rows)
-    return curve_figure(
-        curves, f"{task}: mean over seeds and its 95 % interval", "validation accuracy", base=base
-    )
+    title = f"{task}: mean over seeds and its 95 % interval"
+    return curve_figure(curves, title, "validation accuracy", base=base)
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
-    """Run what is unfinished and write the results; returns the exit code.
-
-    Raises:
-        UserError: an argument is wrong, a run's folder holds another run, this machine cannot run the cells,
-            another process does, or the folder cannot be written.
-    """
+    """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     cells, numbers = build_cells(options, settings), count(1)
     environments = runs.slots(options.jobs, cells)
 

@@ -266,15 +266,10 @@ def as_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
-Rows = Sequence[Mapping[str, str]]
-"""A table with at least a row: the texts of each by the heads of their columns."""
-
-
-def markdown(rows: Rows) -> str:
-    """The table in Markdown, which reads well in a terminal, too."""
-    lines = [
-        [cell.replace("|", "\\|") for cell in line] for line in ([*rows[0]], *(r.values() for r in rows))
-    ]
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table with at least a row, the texts of each by their heads; it reads well in a terminal, too."""
+    lines = [[*rows[0]], *([*row.values()] for row in rows)]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)

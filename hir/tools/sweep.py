@@ -293,12 +293,7 @@ class Sweep:
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
-    """Run what is unfinished and write the results; returns the exit code.
-
-    Raises:
-        UserError: a mistake in the arguments or the file, the folder holds or another process runs other
-            runs, or this machine cannot run these.
-    """
+    """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     try:
         import optuna
         from optuna.storages.journal import JournalFileBackend
