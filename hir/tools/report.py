@@ -147,7 +147,7 @@ def facts_of(run: SavedRun) -> dict[str, str]:
         "under p_wrong": number(last(history, "val/accuracy_p_wrong")),
         "test": number(test),
         "95 % interval": interval,
-        f"answers to {REACH:g}": f"{reached.samples:,.0f}" if reached else "–",
+        f"answers to {REACH:g}": f"{reached['samples']:,.0f}" if reached else "–",
         "area": number(area(points(run, "val/accuracy"))),
         "answers sampled": f"{history[-1]['samples']:,.0f}",
         "updates": f"{history[-1]['updates']:,.0f}",
