@@ -16,7 +16,6 @@ from hir.records import Example, Verdict
 Verifier = Callable[[Example, str], bool]
 """Whether an output is a right answer to a row."""
 
-MAX_OPTIONS = 26 + 26 * 26
 _LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
     r"(?:[(\[] ?([a-z]{1,2}) ?[)\]][.:]?|[(\[]?([a-z]{1,2})[)\].:]) ?(.+)", re.IGNORECASE
@@ -28,8 +27,8 @@ def exact_match(example: Example, output: str) -> bool:
 
     The prompt's own cue, "A:", may stand before it.
     """
-    targets = {normalise_answer(target) for target in example.targets} - {""}
-    return normalise_answer(output) in targets or normalise_answer(without_prompt_cue(output)) in targets
+    answers = {normalise_answer(output), normalise_answer(without_prompt_cue(output))} - {""}
+    return not answers.isdisjoint(map(normalise_answer, example.targets))
 
 
 def option_letter(index: int) -> str:
@@ -92,16 +91,10 @@ class Match:
         return [Verdict(correct, float(correct)) for correct in verdicts]
 
     def about(self, rows: Sequence[Example]) -> str:
-        """How the rows are judged: "choice of 2 to 5 options", "number", "exact match".
-
-        "by text" is added where no letters name the options; a judge of a task's own goes by its name.
-        """
+        """How the rows are judged: "choice of 2 to 5 options", "number", "exact match", or a judge's name."""
         if self.verify not in (exact_match, multiple_choice):
             return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
-        sizes = sorted({len(row.options) for row in rows if row.options})
-        if not sizes:
-            numbers = rows and all(any(map(is_number, row.targets)) for row in rows)
-            return "number" if numbers else "exact match"
-        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        by = "" if any(row.lettered for row in rows if row.options) else " by text"
-        return f"choice of {span} options{by}{'' if all(row.options for row in rows) else ' or exact match'}"
+        if sizes := {len(row.options) for row in rows if row.options}:
+            return f"choice of {' to '.join(map(str, sorted({min(sizes), max(sizes)})))} options"
+        numbers = all(any(map(is_number, row.targets)) for row in rows)
+        return "number" if numbers else "exact match"

@@ -14,7 +14,6 @@ import pytest
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
 from hir.files import atomic_write, cache_dir
-from hir.tasks import download as downloads
 from hir.tasks.base import load_task
 from hir.tasks.download import SOURCES, download
 
@@ -86,12 +85,8 @@ def test_a_file_is_fetched_once_and_again_where_it_is_broken(
     [
         ("missing", "HTTP Error 404"),
         ("slow", "timed out"),
-        ("cut", f"100 bytes came with sha256 {hashlib.sha256(GOOD[:100]).hexdigest()[:12]}..., not "),
-        (
-            "other",
-            f"{len(GOOD)} bytes came with sha256 {hashlib.sha256(GOOD).hexdigest()[:12]}..., not 0000...",
-        ),
-        ("long", "1000 bytes came"),
+        ("cut", "IncompleteRead"),
+        ("other", f"{len(GOOD)} bytes came with another sha256 than 0000..."),
         ("none", "Connection refused"),
         ("cache", "Not a directory"),
     ],
@@ -108,13 +103,13 @@ def test_a_failure_is_one_line_and_leaves_nothing(
             monkeypatch.setitem(SOURCES["bbh"], NAME, (url, ""))
         elif mode == "other":
             monkeypatch.setitem(SOURCES["bbh"], NAME, (url, "0000"))
-        elif mode == "long":
-            monkeypatch.setattr(downloads, "MAX_BYTES", 1000)
         elif mode == "cache":
             (tmp_path / "file").write_text("")
             monkeypatch.setenv("HIR_CACHE", str(tmp_path / "file"))
         with pytest.raises(UserError) as error:
             download("bbh", NAME, timeout=0.2)
+    if mode == "missing":
+        error.value.__cause__.close()  # type: ignore[union-attr]  # it is an open response
     assert str(error.value).startswith(f"could not download {url}: ") and message in str(error.value)
     assert str(error.value).endswith("; task.data_dir=DIR reads local files instead")
     assert "\n" not in str(error.value) and files() == []
@@ -130,12 +125,12 @@ def test_load_task_downloads_from_either_source(server: Server) -> None:
 def test_the_papers_tasks_are_pinned_in_both_formats_and_come_over_https() -> None:
     bbh, bigbench = SOURCES["bbh"], SOURCES["bigbench"]
     assert set(bbh) == set(bigbench) and len(bbh) == 12
-    for url, sha256 in (*bbh.values(), *bigbench.values()):
-        assert url.startswith("https://raw.githubusercontent.com/") and len(sha256) == 64
+    pinned = [*bbh.values(), *bigbench.values()]
+    assert all(url.startswith("https://raw.githubusercontent.com/") for url, _ in pinned)
+    assert len({sha256 for _, sha256 in pinned if len(sha256) == 64}) == 24
     name = "logical_deduction_five_objects"
     assert bbh[name][0].endswith(f"/9ee07bd481feebf959a6b59d61ea57bdcf30964d/bbh/{name}.json")
     assert bigbench[name][0].endswith("/benchmark_tasks/logical_deduction/five_objects/task.json")
-    assert len({sha256 for _, sha256 in (*bbh.values(), *bigbench.values())}) == 24
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
@@ -145,10 +140,3 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
         atomic_write(path, "text")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
-
-
-def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HIR_CACHE", "/somewhere")
-    assert cache_dir() == Path("/somewhere")
-    monkeypatch.delenv("HIR_CACHE")
-    assert cache_dir() == Path.home() / ".cache" / "hir"

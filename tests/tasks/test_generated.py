@@ -3,7 +3,6 @@
 import random
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,21 +16,16 @@ NAMES = GENERATORS.names()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_are_a_function_of_seed_and_index(name: str) -> None:
+def test_rows_are_a_function_of_seed_and_index_and_right_by_the_tasks_own_judge(name: str) -> None:
     one, other = generated_task(name, {}), generated_task(name, {})
     random.seed(1)
-    rows = [one.row(3, i) for i in range(20)]
+    rows = [one.row(3, i) for i in range(200)]
     random.seed(2)
-    assert [other.row(3, i) for i in reversed(range(20))] == rows[::-1]
+    assert [other.row(3, i) for i in reversed(range(200))] == rows[::-1]
     assert one.row(4, 0) != rows[0]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_targets_are_right_by_the_tasks_own_judge(name: str) -> None:
-    task = generated_task(name, {})
-    for row in (task.row(0, i) for i in range(200)):
+    for row in rows:
         assert row.query == row.query.strip()
-        assert task.verify(row, row.targets[0]) and not task.verify(row, "")
+        assert one.verify(row, row.targets[0]) and not one.verify(row, "")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,23 +68,20 @@ def test_more_queries_than_there_are_is_refused() -> None:
     assert len(queries) == 72
     wanted = sum(not is_pretraining(query) for query in queries)
     assert len(generator.splits(0, wanted - 4, 2, 2).train) == wanted - 4
-    with pytest.raises(
-        UserError,
-        match=rf"than it has: num_train=500 \+ num_validation=2 \+ num_test=3.* about {wanted}$",
-    ):
+    with pytest.raises(UserError, match=f"only about {wanted} queries in all splits, and 505 are asked for"):
         generator.splits(0, 500, 2, 3)
-    with pytest.raises(UserError, match="more queries asked than it has: 73 for pre-training"):
+    with pytest.raises(
+        UserError, match=f"about {72 - wanted} queries for pre-training, and 73 are asked for"
+    ):
         generator.pretraining_rows(0, 73)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_item": 3}, "task.settings.max_item is not a setting .*: did you mean max_items"),
-        ({"zzz": 3}, "known are min_items, max_items"),
-        ({"max_items": "4"}, "task.settings.max_items must be of type int, not '4'"),
-        ({"max_items": True}, "must be of type int, not True"),
-        ({"max_items": 3.5}, "must be of type int, not 3.5"),
+        ({"max_item": 3}, "task.settings.max_item: .*Did you mean one of: 'max_items'"),
+        ({"max_items": "few"}, "task.settings.max_items: .*'few'.* could not be converted to Integer$"),
+        ({"max_items": 3.5}, "task.settings.max_items: .*3.5.* could not be converted to Integer$"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
@@ -109,30 +100,3 @@ def test_names_are_known_without_a_look_into_the_files() -> None:
     program += "print([name for name in sys.modules if name.startswith('hir.tasks.generated.')])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
-
-
-def test_a_task_may_lie_outside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_tasks").mkdir()
-    (tmp_path / "my_tasks" / "doubling.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from hir.records import Example\n"
-        "from hir.tasks.base import GeneratedTask, register\n"
-        "@dataclass(frozen=True)\n"
-        "class Settings:\n"
-        "    scale: float = 1.0\n"
-        "@register('doubling')\n"
-        "class Doubling(GeneratedTask[Settings]):\n"
-        "    Settings = Settings\n"
-        "    def example(self, rng):\n"
-        "        n = rng.randrange(1000)\n"
-        "        return Example(f'2 x {n}', (str(2 * n * self.settings.scale),))\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    config = TaskConfig(
-        name="my_tasks.doubling", num_train=9, num_validation=2, num_test=3, settings={"scale": 3}
-    )
-    task = load_task(config, seed=0)
-    assert task.name == "doubling" and len(task.train) == 9
-    assert all(float(row.targets[0]) == 6 * int(row.query[4:]) for row in task.rows)
-    with pytest.raises(UserError, match="task.name=my_tasks.halving: .*no module is my_tasks.halving"):
-        load_task(TaskConfig(name="my_tasks.halving", source="generated"), seed=0)
