@@ -99,7 +99,7 @@ class Every(Method):
         return self.phi.instruction(rollout)
 
     def relabel(self, rollouts, rng):
-        return [TrainingExample.of(r, self.instruction(r)) for r in rollouts if r.output_ids]
+        return [TrainingExample.of(r, self.instruction(r)) for r in rollouts]
 
     def loss(self, policy, batch):
         return supervised_loss(policy, batch, self.config.epsilon)
