@@ -19,8 +19,8 @@ START = [1 / 2, 1 / 4, 1 / 4]
 """The start weights give every token these probabilities."""
 LN2 = log(2)
 FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
-"""One of three words likelier than the others: -log p is ln 2 for it and 2 ln 2 for the others, 5/3 ln 2 in the
-mean, and the entropy is 3/2 ln 2."""
+"""One of three words likelier than the others: -log p is ln 2 for it and 2 ln 2 for the others, 5/3 ln 2 in
+the mean, and the entropy is 3/2 ln 2."""
 
 
 def instructions(*others: str) -> Correctness:
