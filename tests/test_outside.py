@@ -43,7 +43,7 @@ class Lenient:
 
     def __call__(self, rows, outputs):
         short = [len(output) <= self.settings.longest for output in outputs]
-        return [Verdict(right, float(right), note="lenient") for right in short]
+        return [Verdict(right, float(right)) for right in short]
 """,
     "polite": """
 from dataclasses import dataclass

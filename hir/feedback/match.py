@@ -49,10 +49,7 @@ def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int
     letters = [option_letter(i) for i in range(len(options))] if lettered else []
     if (match := _LETTER.fullmatch(answer)) and match[1].upper() in letters:
         return letters.index(match[1].upper())
-    for said, texts in (
-        (text, list(options)),
-        (normalise_answer(text), [normalise_answer(option) for option in options]),
-    ):
+    for said, *texts in ([text, *options], [normalise_answer(t) for t in (text, *options)]):
         if said and said in texts:
             return texts.index(said) if texts.count(said) == 1 else None
     match = _LETTER_AND_TEXT.fullmatch(answer)
@@ -67,8 +64,7 @@ def multiple_choice(example: Example, output: str) -> bool:
     """Whether the output names a right option, by letter or by text as :func:`read_choice` reads it.
 
     Targets are letters ("(A)" or "A") or texts of options; one that names no option is compared as a text.
-    A row without options is judged by :func:`exact_match`. Nothing is credited for an answer inside a longer
-    output.
+    A row without options is judged by :func:`exact_match`.
     """
     if not example.options:
         return exact_match(example, output)

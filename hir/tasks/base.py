@@ -102,15 +102,12 @@ class GeneratedTask(Generic[S]):
         of the others.
         """
         held_out = num_test + num_validation
-        rows = self._rows(seed, held_out + num_train, pretraining=False)
+        rows = self.unique_rows(seed, held_out + num_train)
         judge = Match(type(self).verify)
         return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], judge)
 
-    def pretraining_rows(self, seed: int, n: int) -> tuple[Example, ...]:
-        """The first n different rows of file ``seed`` that are pre-training rows (:func:`is_pretraining`)."""
-        return self._rows(seed, n, pretraining=True)
-
-    def _rows(self, seed: int, n: int, pretraining: bool) -> tuple[Example, ...]:
+    def unique_rows(self, seed: int, n: int, pretraining: bool = False) -> tuple[Example, ...]:
+        """The first n different rows of file ``seed`` that are, or are not, pre-training rows."""
         rows: dict[str, Example] = {}
         index = misses = 0
         while len(rows) < n:
@@ -155,7 +152,7 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     seed = seed if config.seed is None else config.seed
     name, source = config.name, config.source
     if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
-        num_train = NUM_TRAIN if config.num_train is None else config.num_train
+        num_train = config.num_train or NUM_TRAIN
         generator = generated_task(name, config.settings)
         return generator.splits(seed, num_train, config.num_validation, config.num_test)
     if config.data_dir is not None:
