@@ -2,14 +2,8 @@ import time
 
 import pytest
 
-from hir.feedback.match import (
-    exact_match,
-    is_number,
-    multiple_choice,
-    normalise_answer,
-    option_letter,
-    read_choice,
-)
+from hir.feedback.match import Match, exact_match, multiple_choice, option_letter, read_choice
+from hir.feedback.normalise import is_number, normalise_answer
 from hir.records import Example
 
 Judged = tuple[str | tuple[str, ...], list[str], list[str]]
@@ -167,8 +161,7 @@ def test_an_answer_that_could_be_two_options_names_neither() -> None:
 def test_normal_forms() -> None:
     assert normalise_answer(" The Answer. is\n3.5. ") == "the answer. is 3.5"
     assert normalise_answer("+$1,234.50") == "1234.5 $"
-    assert all(map(is_number, ("3", "-1,234.50", "1e+3", ".5")))
-    assert not any(map(is_number, ("05", "5 kg", "three", "")))
+    assert [*map(is_number, ("-1,234.50", "1e+3", ".5", "05", "three", ""))] == [True] * 3 + [False] * 3
 
 
 def test_an_answer_that_is_empty_once_normalised_is_never_right() -> None:
@@ -193,3 +186,15 @@ def test_letters_go_on_after_z() -> None:
     options = tuple(f"option number {i}" for i in range(30))
     assert read_choice("(AC)", options) == 28
     assert read_choice("(AE)", options) is None
+
+
+def test_it_says_how_rows_are_judged() -> None:
+    def same_numbers(example: Example, output: str) -> bool:
+        return True
+
+    about, three = Match(multiple_choice).about, Example("q", ("(A)",), ("x", "y", "z"))
+    assert about([three]) == "choice of 3 options"
+    assert about([three, Example("q", ("(A)",), ("x", "y"))]) == "choice of 2 to 3 options"
+    assert about([Example("q", ("two", "2")), Example("q", ("-1.5",))]) == "number"
+    assert about([Example("q", ("5 kg",)), Example("q", ("2",))]) == "exact match"
+    assert Match(same_numbers).about([]) == "same numbers"

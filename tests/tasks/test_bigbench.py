@@ -67,16 +67,6 @@ def test_prefixes_that_say_something_stay_in_bigbenchs_order() -> None:
     assert row.query == "Sort.\nList: b a"
 
 
-def test_target_without_appended_choices_is_a_free_answer() -> None:
-    row = {"input": "1. e4", "target": "Qh5#", "target_scores": {"Ke2": 0, "Qh5#": 1}}
-    [free] = parse(row, append_choices_to_input=False)
-    assert (free.query, free.targets, free.options) == ("1. e4", ("Qh5#",), ())
-    [choice] = parse(row)
-    assert choice.targets == ("(B)",)
-    [only_scores] = parse({"input": "x", "target_scores": {"y": 1, "z": 0}}, append_choices_to_input=False)
-    assert only_scores.query == "x\nOptions:\n(A) y\n(B) z"
-
-
 EXPLAINED = {"input": "Is 1 even?", "target": "No. It is odd.", "target_scores": {"Yes": 0, "No": 1}}
 
 
@@ -85,10 +75,7 @@ EXPLAINED = {"input": "Is 1 even?", "target": "No. It is odd.", "target_scores":
     [
         ({"preferred_score": "multiple_choice_grade", "metrics": ["multiple_choice_grade", "rouge"]}, True),
         ({"metrics": ["multiple_choice_grade"]}, True),
-        (
-            {"preferred_score": "exact_str_match", "metrics": ["exact_str_match", "multiple_choice_grade"]},
-            False,
-        ),
+        ({"preferred_score": "exact_str_match", "metrics": ["multiple_choice_grade"]}, False),
         ({"metrics": ["rouge", "multiple_choice_grade"]}, False),
         ({}, False),
     ],
@@ -106,6 +93,9 @@ def test_an_explanation_beside_listed_options_is_right_as_it_stands() -> None:
     assert row.targets == ("(B)", "No. It is odd.") and row.query == "Is 1 even?\nOptions:\n(A) Yes\n(B) No"
     [row] = parse({**EXPLAINED, "target": ["Yes", 3, ""]})  # what the scores call wrong stays wrong
     assert row.targets == ("(B)", "3")
+    only_scores = {"input": "x", "target_scores": {"y": 1, "z": 0}}
+    [row] = parse(only_scores, append_choices_to_input=False)  # no target to be judged by
+    assert row.query == "x\nOptions:\n(A) y\n(B) z"
 
 
 FORMS = ["({})", "{})", "[{}]", "{}.", "{}:"]
@@ -115,8 +105,7 @@ LISTS += ["a) 1\nb) 8", "(A) 1\n\n(B) 8"]
 
 @pytest.mark.parametrize("options", LISTS)
 @pytest.mark.parametrize(
-    "tail",
-    ["", "\nAnswer:", "\n\nA:", "\nThe answer is", "\nQ: Which?\nA:", "\n\nThink.", "\n### Response:"],
+    "tail", ["", "\nAnswer:", "\n\nA:", "\nThe answer is", "\nQ: Which?\nA:", "\n### Response:"]
 )
 @pytest.mark.parametrize("header", ["Options:", "Answer choices:"])
 def test_a_cue_ends_the_list_of_options(header: str, options: str, tail: str) -> None:
@@ -187,7 +176,6 @@ GOOD = {"input": "q", "target": "t"}
     ("row", "message"),
     [
         ("text", "it is not an object"),
-        ({"target": "t"}, "no input"),
         ({"input": " \n", "target": "t"}, "empty input"),
         ({"input": 3, "target": "t"}, "input is not a text but 3"),
         ({"input": "q"}, "no target"),
@@ -196,7 +184,6 @@ GOOD = {"input": "q", "target": "t"}
         ({"input": LISTED.replace("two", "one"), "target": "(A)"}, "duplicate options (one)"),
         ({"input": LISTED, "target_scores": {"three": 1}}, "the right answer 'three' is not among"),
         ({"input": "q", "target_scores": {"a": 0, "b": 0}}, "no correct option"),
-        ({"input": "q", "target_scores": {}}, "no correct option"),
         ({"input": "q", "target_scores": ["a"]}, "target_scores is not an object of numbers"),
         ({"input": "q", "target_scores": {"a": "1"}}, "target_scores is not an object of numbers"),
         ({"input": "q", "target_scores": {"": 1}}, "empty option"),

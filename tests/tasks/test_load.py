@@ -8,13 +8,8 @@ import pytest
 
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.feedback.match import Match
-from hir.records import Example
 from hir.tasks.base import Task, load_task
 from hir.tasks.files import find_file
-
-PEOPLE = ["Alice", "Bob", "Claire"]
-BALLS = ["red ball", "blue ball", "green ball"]
 
 
 def write(path: Path, rows: list[dict[str, Any]], **keys: Any) -> Path:
@@ -25,17 +20,12 @@ def write(path: Path, rows: list[dict[str, Any]], **keys: Any) -> Path:
 
 def tracking_rows(num_stories: int) -> list[dict[str, Any]]:
     """Rows like BIG-Bench Hard's tracking_shuffled_objects: each story asks after all three people."""
-    options = "\n".join(f"({letter}) {ball}" for letter, ball in zip("ABC", BALLS, strict=True))
-    story = (
-        "Alice, Bob, and Claire are playing game {}. Alice has a red ball.\nFirst, Bob and Claire swap balls."
-    )
+    options = "Options:\n(A) red ball\n(B) blue ball\n(C) green ball"
+    story = "Alice, Bob, and Claire are playing. Alice has a red ball.\nFirst, Bob and Claire swap {} times."
     return [
-        {
-            "input": f"{story.format(i)} At the end of the game, {who} has the\nOptions:\n{options}",
-            "target": target,
-        }
+        {"input": f"{story.format(i)} At the end of the game, {who} has the\n{options}", "target": target}
         for i in range(num_stories)
-        for who, target in zip(PEOPLE, ["(A)", "(C)", "(B)"], strict=True)
+        for who, target in (("Alice", "(A)"), ("Bob", "(C)"), ("Claire", "(B)"))
     ]
 
 
@@ -61,10 +51,7 @@ def test_files_are_found_in_every_layout(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "riddle",
-            r"holds no riddle\.json, riddle/task\.json or nested folders: did you mean riddles\?",
-        ),
+        ("riddle", r"holds no riddle\.json, riddle/task\.json or nested folders: did you mean riddles\?"),
         ("logical_deduction_fife_objects", "did you mean logical_deduction_five_objects"),
         ("zzz", "known: logical_deduction_five_objects, riddles"),
         ("../data/riddles", r"holds no \.\./data/riddles\.json"),  # a name cannot leave the folder
@@ -75,9 +62,6 @@ def test_a_missing_file_gets_a_hint(tmp_path: Path, name: str, message: str) -> 
     write(tmp_path / "data/riddles.json", [])
     with pytest.raises(UserError, match=message):
         find_file(str(tmp_path / "data"), name)
-
-
-def test_a_data_dir_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="task.data_dir=.*none is not a folder"):
         find_file(str(tmp_path / "none"), "riddles")
 
@@ -97,10 +81,7 @@ def test_a_file_goes_before_a_generator_where_data_dir_is_given(tmp_path: Path) 
     rows = [{"input": f"I have {i} cats. How many animals do I have?", "target": str(i)} for i in range(20)]
     write(tmp_path / "object_counting.json", rows)
     assert len(load(tmp_path, "object_counting").train) == 14
-    generated = load(
-        tmp_path, "object_counting", source="generated", num_train=5, num_validation=2, num_test=3
-    )
-    assert len(generated.train) == 5
+    assert len(load(tmp_path, "object_counting", source="generated", num_train=15).train) == 15
 
 
 def test_grouped_split_keeps_a_story_on_one_side(tmp_path: Path) -> None:
@@ -129,27 +110,3 @@ def test_any_file_is_a_task_with_so_many_training_queries_and_no_more(tmp_path: 
     assert (few.train, few.test) == (task.train[:30], task.test)
     with pytest.raises(UserError, match="task.num_train must be at most 70, the training rows of plus"):
         load(tmp_path, "plus", num_train=71)
-
-
-@pytest.mark.parametrize(
-    ("rows", "judging"),
-    [
-        ([{"target": "two"}, {"target": "2"}], "exact match"),
-        ([{"target": ["two", "2"]}, {"target": -1.5}], "number"),
-        ([{"target": "5 kg"}, {"target": "2 kg"}], "exact match"),
-        ([{"target_scores": {"x": 1, "y": 0, "z": 0}}], "choice of 3 options"),
-        ([{"target_scores": {"x": 1, "y": 0, "z": 0}}, {"target_scores": {"x": 1, "y": 0}}],
-         "choice of 2 to 3 options"),
-    ],
-)  # fmt: skip
-def test_a_task_says_how_it_is_judged(tmp_path: Path, rows: list[dict[str, Any]], judging: str) -> None:
-    write(tmp_path / "t.json", [{"input": f"Which is {i}?", **rows[i % len(rows)]} for i in range(20)])
-    task = load(tmp_path, "t")
-    assert task.feedback.about(task.rows) == judging
-
-
-def test_a_judge_of_its_own_goes_by_its_name() -> None:
-    def same_numbers(example: Example, output: str) -> bool:
-        return True
-
-    assert Match(same_numbers).about([]) == "same numbers"
