@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hir.feedback.normalise import clean, is_number, normalise_answer, without_prompt_cue
+from hir.feedback.normalise import clean, normalise_answer, without_prompt_cue
 from hir.records import Example, Verdict
 
 Verifier = Callable[[Example, str], bool]
@@ -87,10 +87,9 @@ class Match:
         return [Verdict(correct, float(correct)) for correct in verdicts]
 
     def about(self, rows: Sequence[Example]) -> str:
-        """How the rows are judged: "choice of 2 to 5 options", "number", "exact match", or a judge's name."""
+        """How the rows are judged: "choice of 2 to 5 options", "exact match", or a judge's own name."""
         if self.verify not in (exact_match, multiple_choice):
             return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
         if sizes := {len(row.options) for row in rows if row.options}:
             return f"choice of {' to '.join(map(str, sorted({min(sizes), max(sizes)})))} options"
-        numbers = all(any(map(is_number, row.targets)) for row in rows)
-        return "number" if numbers else "exact match"
+        return "exact match"

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from hir.feedback.match import Match, exact_match, multiple_choice, option_letter, read_choice
-from hir.feedback.normalise import is_number, normalise_answer
+from hir.feedback.normalise import normalise_answer
 from hir.records import Example
 
 Judged = tuple[str | tuple[str, ...], str, str]
@@ -145,7 +145,6 @@ def test_an_answer_that_could_be_two_options_names_neither() -> None:
 def test_normal_forms() -> None:
     assert normalise_answer(" The Answer. is\n3.5. ") == "the answer. is 3.5"
     assert normalise_answer("+$1,234.50") == "1234.5 $"
-    assert [*map(is_number, ("-1,234.50", "1e+3", ".5", "05", "three", ""))] == [True] * 3 + [False] * 3
 
 
 def test_an_answer_that_is_empty_once_normalised_is_never_right() -> None:
@@ -179,6 +178,5 @@ def test_it_says_how_rows_are_judged() -> None:
     about, three = Match(multiple_choice).about, Example("q", ("(A)",), ("x", "y", "z"))
     assert about([three]) == "choice of 3 options"
     assert about([three, Example("q", ("(A)",), ("x", "y"))]) == "choice of 2 to 3 options"
-    assert about([Example("q", ("two", "2")), Example("q", ("-1.5",))]) == "number"
-    assert about([Example("q", ("5 kg",)), Example("q", ("2",))]) == "exact match"
+    assert about([Example("q", ("two", "2"))]) == "exact match"
     assert Match(same_numbers).about([]) == "same numbers"
