@@ -117,8 +117,9 @@ class GeneratedTask(Generic[S]):
                 rows[row.query], misses = row, 0
             elif misses == MAX_MISSES:
                 raise UserError(
-                    f"task {self.name}: these task.settings give only about {len(rows)} queries "
-                    f"{'for pre-training' if pretraining else 'in all splits'}, and {n} are asked for"
+                    f"task {self.name}: more queries asked than it has: {n} "
+                    f"{'for pre-training' if pretraining else 'in all splits'}, "
+                    f"but these task.settings give about {len(rows)}"
                 )
         return tuple(rows.values())
 
