@@ -102,12 +102,15 @@ class GeneratedTask(Generic[S]):
         of the others.
         """
         held_out = num_test + num_validation
-        rows = self.unique_rows(seed, held_out + num_train)
+        rows = self._unique_rows(seed, held_out + num_train, pretraining=False)
         judge = Match(type(self).verify)
         return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], judge)
 
-    def unique_rows(self, seed: int, n: int, pretraining: bool = False) -> tuple[Example, ...]:
-        """The first n different rows of file ``seed`` that are, or are not, pre-training rows."""
+    def pretraining_rows(self, seed: int, n: int) -> tuple[Example, ...]:
+        """The first n different rows of file ``seed`` that are pre-training rows (:func:`is_pretraining`)."""
+        return self._unique_rows(seed, n, pretraining=True)
+
+    def _unique_rows(self, seed: int, n: int, pretraining: bool) -> tuple[Example, ...]:
         rows: dict[str, Example] = {}
         index = misses = 0
         while len(rows) < n:

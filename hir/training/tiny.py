@@ -147,7 +147,7 @@ def make_base(
 
 def _labelled_rows(sources: Sequence[GeneratedTask[Any]], seed: int) -> list[Example]:
     """Pre-training rows of the tasks in turn, NUM_ROWS in all."""
-    share = [source.unique_rows(seed, NUM_ROWS // len(sources), pretraining=True) for source in sources]
+    share = [source.pretraining_rows(seed, NUM_ROWS // len(sources)) for source in sources]
     return [row for turn in zip(*share, strict=True) for row in turn]
 
 

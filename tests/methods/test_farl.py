@@ -2,7 +2,7 @@
 
 import random
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, build, rollout
 
@@ -18,6 +18,6 @@ def test_right_answers_alone_become_rows() -> None:
 
 
 def test_it_shares_hirs_window_and_smoothing() -> None:
-    farl, hir = merge_layers(["method=farl"]), merge_layers([])
+    farl, hir = load_config(["method=farl"]), load_config([])
     assert (farl.buffer, farl.sampling, farl.training) == (hir.buffer, hir.sampling, hir.training)
     assert farl.method["epsilon"] == hir.method["epsilon"]

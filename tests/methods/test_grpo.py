@@ -5,7 +5,7 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.errors import UserError
 from hir.methods.grpo import group_advantages
 from hir.records import TrainingExample
@@ -64,7 +64,7 @@ def test_when_all_is_right_one_row_goes_on_and_when_all_is_wrong_there_is_nothin
 
 
 def test_single_answers_are_refused() -> None:
-    config = merge_layers(["method=grpo", "sampling.num_samples=1"])
+    config = load_config(["method=grpo", "sampling.num_samples=1"])
     with pytest.raises(UserError, match="set sampling.num_samples to at least 2$"):
         check_on_policy(config)
     check_on_policy(replace(config, sampling=replace(config.sampling, num_samples=2)))
@@ -115,7 +115,7 @@ def test_loss_with_kl_by_hand() -> None:
 
 @pytest.mark.parametrize("name", ["grpo", "ppo"])
 def test_its_file_keeps_the_buffer_on_policy(name: str) -> None:
-    config = merge_layers([f"method={name}"])
+    config = load_config([f"method={name}"])
     buffer, sampling = config.buffer, config.sampling
     assert (buffer.window, buffer.max_wrong_fraction, buffer.deduplicate) == (1, None, False)
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1, 0, 1)

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.records import TrainingExample
 from tests.methods.fake import FIRST, LN2, RIGHT, FakePolicy, build, rollout
 
@@ -28,5 +28,5 @@ def test_loss_by_hand(name: str) -> None:
 
 
 def test_its_file_smooths_no_labels() -> None:
-    config = merge_layers(["method=sft", "model=flan_t5_small"])
+    config = load_config(["method=sft", "model=flan_t5_small"])
     assert config.method == {"name": "sft", "epsilon": 0}

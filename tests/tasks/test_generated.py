@@ -42,10 +42,10 @@ def test_splits_are_sized_disjoint_and_deterministic(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_pretraining_rows_never_meet_task_rows(name: str) -> None:
     generator = generated_task(name, {})
-    pretraining = generator.unique_rows(0, 400, pretraining=True)
+    pretraining = generator.pretraining_rows(0, 400)
     assert len({row.query for row in pretraining}) == 400
     assert all(is_pretraining(row.query) for row in pretraining)
-    assert generator.unique_rows(0, 100, pretraining=True) == pretraining[:100]
+    assert generator.pretraining_rows(0, 100) == pretraining[:100]
     for seed in range(3):
         assert not any(is_pretraining(row.query) for row in generator.splits(seed, 400, 10, 10).rows)
 
@@ -67,7 +67,7 @@ def test_more_queries_than_there_are_is_refused() -> None:
     with pytest.raises(
         UserError, match=f"than it has: 73 for pre-training, but .* give about {72 - wanted}$"
     ):
-        generator.unique_rows(0, 73, pretraining=True)
+        generator.pretraining_rows(0, 73)
 
 
 @pytest.mark.parametrize(

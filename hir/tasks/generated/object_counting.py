@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from hir.config.schema import check_range
 from hir.errors import UserError
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
@@ -47,10 +46,10 @@ class Settings:
     """Most things listed besides, of other categories; at most 8."""
 
     def __post_init__(self) -> None:
-        check_range("task.settings", self, "[1, 9]", "max_count")
-        check_range("task.settings", self, "[0, 8]", "max_distractors")
         if not 1 <= self.min_items <= self.max_items <= 8:
             raise UserError("task.settings: 1 <= min_items <= max_items <= 8 must hold")
+        if not 1 <= self.max_count <= 9 or not 0 <= self.max_distractors <= 8:
+            raise UserError("task.settings: max_count must be 1 to 9 and max_distractors 0 to 8")
         if not self.min_items <= self.max_answer <= self.max_items * self.max_count:
             raise UserError("task.settings: min_items <= max_answer <= max_items x max_count must hold")
 
