@@ -52,10 +52,6 @@ class GRPO(Method):
         self.outputs = policy.outputs
         self.reference = policy.frozen() if config.kl else None
 
-    def instruction(self, rollout: Rollout) -> str | None:
-        """The one it was sampled under; an empty answer teaches nothing."""
-        return rollout.instruction if rollout.output_ids else None
-
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row an answer with its advantage."""
         groups: dict[str, list[Rollout]] = {}
@@ -69,10 +65,7 @@ class GRPO(Method):
                 advantages=(advantage,) * len(rollout.output_ids),
             )
             for group in groups.values()
-            for rollout, advantage in zip(
-                group, group_advantages([float(rollout.correct) for rollout in group]), strict=True
-            )
-            if rollout.output_ids
+            for rollout, advantage in zip(group, group_advantages([r.correct for r in group]), strict=True)
         ]
         if self.reference:
             log_probs = label_log_probs(self.outputs(rows, self.reference))
@@ -105,5 +98,5 @@ def group_advantages(rewards: Sequence[float]) -> list[float]:
 
     Nothing is added to the deviation: of right and wrong answers it is 0 or far from it.
     """
-    mean, deviation = fmean(rewards), pstdev(rewards)
+    mean, deviation = fmean(rewards), pstdev(map(float, rewards))
     return [(reward - mean) / deviation if deviation else 0.0 for reward in rewards]

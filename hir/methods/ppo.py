@@ -66,28 +66,16 @@ class PPO(nn.Module, Method):
         self.outputs = policy.outputs  # not the policy itself, which would become a submodule
         self.reference = policy.frozen() if config.kl else None
 
-    def instruction(self, rollout: Rollout) -> str | None:
-        """The one it was sampled under; an empty answer teaches nothing."""
-        return rollout.instruction if rollout.output_ids else None
-
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row an answer, with advantages and returns by the values of now."""
-        rows = [
-            TrainingExample.of(rollout, rollout.instruction, log_probs=rollout.log_probs)
-            for rollout in rollouts
-            if rollout.output_ids
-        ]
-        values = [
-            row_values
-            for batch, output in self.outputs(rows)
-            for row_values in by_row(self.values(output.hidden[0]), batch["rows"])
-        ]
+        rows = [TrainingExample.of(r, r.instruction, log_probs=r.log_probs) for r in rollouts]
+        values: list[tuple[float, ...]] = []
+        for batch, output in self.outputs(rows):
+            values += by_row(self.values(output.hidden[0]), batch["rows"])
         reference = [row.log_probs for row in rows]
         if self.reference:
             reference = label_log_probs(self.outputs(rows, self.reference))
-        return [
-            self._with_advantages(row, *of_row) for row, *of_row in zip(rows, values, reference, strict=True)
-        ]
+        return list(map(self._with_advantages, rows, values, reference))
 
     def _with_advantages(
         self, row: TrainingExample, values: Sequence[float], reference: Sequence[float]

@@ -33,10 +33,6 @@ class SFT(Method):
         def __post_init__(self) -> None:
             check_range("method", self, "[0, 1)", "epsilon")
 
-    def instruction(self, rollout: Rollout) -> str:
-        """The goal: every answer is a target."""
-        return rollout.instruction
-
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a query, however often it was asked."""
         once = {rollout.query: rollout for rollout in rollouts}
