@@ -32,6 +32,8 @@ class Verdict:
     """How good the answer is, 0 to 1."""
     met: tuple[bool, ...] = ()
     """Which parts of the instruction are met, in their order; empty where it has none."""
+    note: str = ""
+    """Anything for the log."""
 
 
 @dataclass(frozen=True)
