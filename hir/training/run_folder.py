@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.errors import UserError
 
@@ -50,7 +50,7 @@ def read_run(folder: str | Path) -> SavedRun:
     path = Path(folder)
     if not (path / "config.yaml").is_file() or not (path / "metrics.csv").is_file():
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")
-    config = merge_layers([f"config={path / 'config.yaml'}"])
+    config = load_config([f"config={path / 'config.yaml'}"])
     history, samples, answers, summaries = (_read(path / name) for name in FIELDS)
     # Those of a run that had ended and goes on are not of these weights.
     ended = bool(summaries) and summaries[0]["iterations"] == history[-1]["iteration"]

@@ -4,7 +4,7 @@ from math import log
 import pytest
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.methods.base import build_method
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
@@ -37,6 +37,6 @@ def test_loss_by_hand() -> None:
 
 
 def test_it_shares_hirs_window_and_smoothing() -> None:
-    farl, hir = merge_layers(["method=farl"]), merge_layers([])
+    farl, hir = load_config(["method=farl"]), load_config([])
     assert (farl.buffer, farl.sampling, farl.training) == (hir.buffer, hir.sampling, hir.training)
     assert farl.method["epsilon"] == hir.method["epsilon"]

@@ -5,7 +5,7 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.errors import UserError
 from hir.methods.base import build_method
 from hir.methods.grpo import group_advantages
@@ -87,7 +87,7 @@ def test_when_all_is_wrong_there_is_nothing() -> None:
 
 
 def test_single_answers_are_refused() -> None:
-    config = merge_layers(["method=grpo", "sampling.num_samples=1"])
+    config = load_config(["method=grpo", "sampling.num_samples=1"])
     with pytest.raises(UserError, match="set sampling.num_samples to at least 2$"):
         check_on_policy(config)
     check_on_policy(replace(config, sampling=replace(config.sampling, num_samples=2)))
@@ -140,7 +140,7 @@ def test_loss_with_kl_by_hand() -> None:
 
 
 def test_its_file_keeps_the_buffer_on_policy() -> None:
-    config = merge_layers(["method=grpo"])
+    config = load_config(["method=grpo"])
     buffer, sampling = config.buffer, config.sampling
     assert (buffer.window, buffer.max_wrong_fraction, buffer.deduplicate) == (1, None, False)
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1, 0, 1)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.methods.base import build_method
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
@@ -36,6 +36,6 @@ def test_a_row_an_answer() -> None:
 
 
 def test_its_file_makes_one_update_of_any_answers() -> None:
-    config = merge_layers(["method=none"])
+    config = load_config(["method=none"])
     assert (config.training.num_updates, config.training.weight_decay) == (1, 0)
     assert config.buffer.max_wrong_fraction is None

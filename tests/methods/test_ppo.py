@@ -5,7 +5,7 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.config.schema import ConfigError
 from hir.methods.base import build_method
 from hir.methods.ppo import generalized_advantages
@@ -173,7 +173,7 @@ def test_bad_settings_are_refused(key: str, value: float) -> None:
 
 
 def test_its_file_keeps_the_buffer_on_policy() -> None:
-    config = merge_layers(["method=ppo"])
+    config = load_config(["method=ppo"])
     buffer, sampling = config.buffer, config.sampling
     assert (buffer.window, buffer.max_wrong_fraction, buffer.deduplicate) == (1, None, False)
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1, 0, 1)

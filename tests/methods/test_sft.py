@@ -4,7 +4,7 @@ from math import log
 import pytest
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.methods.base import build_method
 from hir.records import TrainingExample
 from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
@@ -44,5 +44,5 @@ def test_loss_by_hand() -> None:
 
 
 def test_its_file_smooths_no_labels() -> None:
-    config = merge_layers(["method=sft", "model=flan_t5_small"])
+    config = load_config(["method=sft", "model=flan_t5_small"])
     assert config.method == {"name": "sft", "epsilon": 0}

@@ -57,13 +57,13 @@ def test_what_a_run_left_before_it_went_on_is_not_read(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_deletes_what_it_had_ended_with(tmp_path: Path) -> None:
     from hir.callbacks.recorder import ENDED, RunRecorder
-    from hir.config.load import merge_layers
+    from hir.config.load import load_config
     from hir.training.module import HIRModule
 
     write_run(tmp_path, iterations=1)
     (tmp_path / "learning_curve.png").touch()
     evaluation = Mock(results={"val/accuracy": 0.5}, latest_seconds=0.0)
-    recorder = RunRecorder(merge_layers([]), tmp_path, evaluation, 0.0)
+    recorder = RunRecorder(load_config([]), tmp_path, evaluation, 0.0)
     history = [*read_run(tmp_path).history]
     recorder.load_state_dict({"history": history, "samples": [], "seconds": SECONDS})
     report = Mock(fraction_correct=0.5, fraction_unique=0.5, num_samples=64, seconds=1.0, logged=[])
