@@ -39,20 +39,6 @@ def process_rank(environment: Mapping[str, str] = os.environ) -> int:
     return max(int(environment.get(name, 0)) for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
-def check_run_dir(run_dir: str | None) -> None:
-    """Processes started side by side must name the same folder.
-
-    Raises:
-        UserError: each would make up a name of its own.
-    """
-    launcher = find_launcher()
-    if launcher and launcher.num_processes > 1 and run_dir is None:
-        raise UserError(
-            f"run_dir is null, and {launcher.name} has started {launcher.num_processes} processes that must "
-            "name one folder: set run_dir"
-        )
-
-
 def check_launch(num_nodes: object, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse what Lightning would trip over or wait for because no launcher has started this process.
 
@@ -66,8 +52,7 @@ def check_launch(num_nodes: object, environment: Mapping[str, str] = os.environ)
             "this is a SLURM job, and srun has not started this process: put srun before the command, or set "
             "SLURM_JOB_NAME=interactive to have Lightning start the processes of this machine"
         )
-    by_hand = "MASTER_ADDR" in environment and "NODE_RANK" in environment
-    if isinstance(num_nodes, int) and num_nodes > 1 and not by_hand:
+    if num_nodes != 1 and not {"MASTER_ADDR", "NODE_RANK"} <= environment.keys():  # started by hand
         raise UserError(
             f"trainer.num_nodes={num_nodes}, and nothing starts the processes of the other machines: start "
             "the run with torchrun or srun, as docs/hardware.md shows"
