@@ -23,13 +23,16 @@ first reads the files it names, then its own lines; the last word wins; of a gro
 named file is read. The order of arguments does not matter. None and null mean null; a list is [a,b]
 or a,b.
 
-Files:"""
+Files:
+  task=NAME  {task}, or any BIG-bench task
+  model=NAME  {model}
+  method=NAME  {method}, or a module of yours
+  sampling=NAME  t5 (the T5 family), generate (any model), or a module of yours
+  experiment=NAME  {experiment}
+  config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list
 
-NOTES = {
-    "task": ", or any BIG-bench task",
-    "method": ", or a module of yours",
-    "sampling": "t5 (the T5 family), generate (any model), or a module of yours",
-}
+Keys:
+"""
 
 ROOMS = {
     "task.settings": "tasks/generated",
@@ -54,11 +57,7 @@ Examples:
 def help_text() -> str:
     """Usage, groups, and every key with its type, limits, default and meaning."""
     config, section = load_config([]), ""
-    lines = [HEAD]
-    for group in (*GROUPS, "experiment"):
-        lines.append(_wrap(f"{group}=NAME  {', '.join(group_files(group))}{NOTES.get(group, '')}", 2))
-    lines += ["  config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list"]
-    lines += ["", "Keys:", ""]
+    lines = [HEAD.format(**{group: ", ".join(group_files(group)) for group in (*GROUPS, "experiment")})]
     for key in KEYS.values():
         if (parent := key.name.rpartition(".")[0]) != section:
             section = parent

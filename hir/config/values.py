@@ -47,12 +47,10 @@ def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
         value = as_integer(value)
     elif key.kind is list and isinstance(value, str):
         value = [value]
-    if key.kind in (str, list):
-        # OmegaConf would make "True" of yes, and let a: b be in a list.
-        if any(
-            isinstance(text, bool | dict | list) for text in (value if key.kind is list else [value]) or ()
-        ):
-            raise refused
+    # OmegaConf would make "True" of yes, and let a: b be in a list.
+    texts = (value if isinstance(value, list) else [value]) if key.kind in (str, list) else []
+    if any(isinstance(text, bool | dict) for text in texts):
+        raise refused
     try:
         OmegaConf.update(tree, name, value, merge=value != {})
         number = OmegaConf.select(tree, name)
