@@ -6,23 +6,16 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hir.config.load import load_config
+from hir.config.schema import Config
 from hir.errors import UserError
-from hir.training.launch import check_launch, check_num_processes, process_rank
+from hir.training.launch import check_launch, check_num_processes
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
-
-    from hir.config.schema import Config
-
-RANK = process_rank()
-
-
-def say(line: str) -> None:
-    """Print a line at once, on rank 0."""
-    if RANK == 0:
-        print(line, flush=True)
 
 
 def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
@@ -33,10 +26,12 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         started: time.perf_counter() at the start of the program.
         callbacks: further ones, called before the project's own.
     """
-    say("loading transformers")
     # Imported late: --help and mistakes in the configuration need not wait for torch.
+    from lightning.pytorch.utilities import rank_zero_only
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+    say = rank_zero_only(partial(print, flush=True))
+    say("loading transformers")
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
     from hir.callbacks.recorder import RunRecorder
@@ -84,14 +79,10 @@ def main(argv: list[str]) -> int:
             from hir.config.help import help_text
 
             print(help_text())
-            return 0
-
-        say("loading torch and Lightning")
-        from hir.config.load import load_config
-
-        train(load_config(argv), started)
+        else:
+            train(load_config(argv), started)
     except UserError as error:
-        print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
