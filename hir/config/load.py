@@ -10,7 +10,7 @@ place are read in the order of GROUPS. resume=RUN implies the run's own config.y
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,15 @@ def to_dict(config: Config) -> dict[str, Any]:
     return asdict(config)
 
 
+def flat(tree: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
+    """The leaves of a tree under dotted names, or others; an empty branch has none."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        leaves |= flat(value, separator, f"{key}{separator}") if isinstance(value, dict) else {key: value}
+    return leaves
+
+
 def save_config(config: Config, path: str | Path) -> None:
     """Write a YAML file that config=FILE reads back.
 
@@ -143,27 +152,19 @@ def _read_named(group: str, name: str) -> Part:
 def _read(path: Path) -> Part:
     """Read a file of conf/ or config=FILE."""
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # ${oc.env:HOME}, say
+        tree: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # ${oc.env:HOME}, say
         if not isinstance(tree, dict):
             raise ConfigError("it must hold keys with values")
         files = tree.pop("files", {})
         if not isinstance(files, dict) or not set(files) <= set(GROUPS):
             raise ConfigError(f"files must name one for {', '.join(GROUPS)}, not {files!r}")
-        return Part(files, dict(_flatten(tree)))
+        lines = {key: value for key, value in flat(tree).items() if key not in SECTIONS or value is not None}
+        for key in lines:
+            lookup(key)
+        return Part(files, lines)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, ConfigError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} cannot be read: {reason}") from error
-
-
-def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield dotted keys and values; an empty section sets nothing."""
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        if key in SECTIONS and isinstance(value, dict | None):
-            yield from _flatten(value or {}, f"{key}.")
-        else:
-            lookup(key)
-            yield key, value
 
 
 def _read_arguments(argv: list[str]) -> Part:
