@@ -80,10 +80,10 @@ def _settings(path: Path, section: str) -> Iterator[str]:
             for field in definition.body:
                 if isinstance(field, ast.AnnAssign) and field.value:
                     name, kind, default = map(ast.unparse, (field.target, field.annotation, field.value))
-                    if isinstance(field.value, ast.Call):  # limited(0.2, "[0, 1)")
+                    if isinstance(field.value, ast.Call) and default.startswith("limited("):
                         default, interval = map(ast.unparse, field.value.args)
                         kind += f" in {ast.literal_eval(interval)}"
-                    yield from _entry(f"{section}.{name}", kind, default, texts[name])
+                    yield from _entry(f"{section}.{name}", kind, default, texts.get(name, ""))
 
 
 def _entry(name: str, kind: str, default: str, meaning: str) -> list[str]:

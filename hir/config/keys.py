@@ -87,11 +87,10 @@ def lookup(name: str) -> Key:
         if name == key.name or (key.kind is dict and name.startswith(f"{key.name}.")):
             return key
     # training is a section, and lr stands for training.lr.
-    near = [key for key in KEYS if key.startswith(f"{name}.") or key.endswith(f".{name}")]
-    hint = (
-        f": did you mean {' or '.join(near[:2])}?" if near else suggest(name, [*CHOICES, *KEYS], cutoff=0.7)
-    )
-    raise ConfigError(f"unknown key {name}{hint or ' (--help lists the keys)'}")
+    near = [key for key in KEYS if key.startswith(f"{name}.") or key.endswith(f".{name}")][:2]
+    near = near or get_close_matches(name, [*CHOICES, *KEYS], n=1, cutoff=0.7)
+    hint = f": did you mean {' or '.join(near)}?" if near else " (--help lists the keys)"
+    raise ConfigError(f"unknown key {name}{hint}")
 
 
 def suggest(word: str, options: Iterable[str], prefix: str = "", cutoff: float = 0.6) -> str:
