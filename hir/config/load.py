@@ -1,4 +1,4 @@
-"""From conf/ and the arguments of a command line to one typed Config.
+r"""From conf/ and the arguments of a command line to one typed Config.
 
 conf/config.yaml (or config=FILE), then the experiment, then the command line: each first reads the files it
 names, then its own lines, and the last word wins. Of a group only the last named file is read.
@@ -6,6 +6,7 @@ names, then its own lines, and the last word wins. Of a group only the last name
 A file is whole sections, and may name files of groups: ``files: {model: tiny}``. On the command line
 ``model=tiny`` names a file and ``training.lr=1e-4`` is a line; their order does not matter. Files of one
 place are read in the order of GROUPS. resume=RUN implies the run's own config.yaml and run_dir.
+Interpolations such as ${oc.env:HOME} are OmegaConf's; \${ is plain text.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ def load_config(argv: list[str]) -> Config:
                 lines += [(f"{group}.name", name), *_read_named(group, name).lines.items()]
         for key, value in [*lines, *part.lines.items()]:
             set_value(tree, lookup(key), key, value)
-    config = OmegaConf.to_object(tree)
+    try:
+        config = OmegaConf.to_object(tree)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(config, Config)
     _check_trainer(config.trainer)
     return config
@@ -116,7 +120,8 @@ def save_config(config: Config, path: str | Path) -> None:
     run_dir and resume are written as null: repeating a run must neither overwrite nor continue it.
     """
     tree = to_dict(replace(config, run_dir=None, resume=None))
-    OmegaConf.save(OmegaConf.create(tree), path)
+    text = OmegaConf.to_yaml(OmegaConf.create(tree)).replace("${", r"\${")
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
@@ -152,7 +157,7 @@ def _read_named(group: str, name: str) -> Part:
 def _read(path: Path) -> Part:
     """Read a file of conf/ or config=FILE."""
     try:
-        tree: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # ${oc.env:HOME}, say
+        tree: Any = OmegaConf.to_container(OmegaConf.load(path))
         if not isinstance(tree, dict):
             raise ConfigError("it must hold keys with values")
         files = tree.pop("files", {})

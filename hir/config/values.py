@@ -42,7 +42,8 @@ def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
     Raises:
         ConfigError: it is of another type, or beyond its limits.
     """
-    refused = ConfigError(f"{name} must be {key.type_name}, not {value!r}")
+    hint = r": write \${ for a plain ${" if "${" in str(value) else ""
+    refused = ConfigError(f"{name} must be {key.type_name}, not {value!r}{hint}")
     if key.kind is int:
         value = as_integer(value)
     elif key.kind is list and isinstance(value, str):

@@ -296,7 +296,8 @@ def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken
         ("files: {modle: tiny}", "files must name one for task, model, method, sampling, not {"),
         ("files: {model: tiney}", "unknown model 'tiney': did you mean tiny?"),
         ("seed: [1", "mine.yaml cannot be read: while parsing"),
-        ("instructions: {correct: 'Pay ${amount}'}", "Interpolation key 'amount' not found"),
+        ("instructions: {correct: 'Pay ${amount}'}", r"text, not 'Pay ${amount}': write \${ for a plain ${"),
+        ("instructions: {others: ['${amount}']}", "Interpolation key 'amount' not found"),
         ("- a", "mine.yaml cannot be read: it must hold keys with values"),
         (b"\xff\xfe\x00\x01\x80", "mine.yaml cannot be read: "),
     ],
@@ -314,17 +315,18 @@ def test_files_may_interpolate_and_leave_sections_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIR_TEST_DATA", "/data")
-    text = "task: {data_dir: '${oc.env:HIR_TEST_DATA}/x'}\ntraining:\n"
+    text = "task: {data_dir: '${oc.env:HIR_TEST_DATA}/x', seed: '${seed}'}\ntraining:\n"
     (tmp_path / "mine.yaml").write_text(text + "model: {lora: {target_modules: all-linear}}\n")
-    config = load_config([f"config={tmp_path / 'mine.yaml'}"])
-    assert config.task.data_dir == "/data/x" and config.model.lora.target_modules == ["all-linear"]
+    config = load_config([f"config={tmp_path / 'mine.yaml'}", "seed=7"])
+    assert (config.task.data_dir, config.task.seed) == ("/data/x", 7)
+    assert config.model.lora.target_modules == ["all-linear"]
     assert config.training == Config().training
 
 
 def test_a_saved_config_repeats_the_run_in_a_new_folder(tmp_path: Path) -> None:
     arguments = [
         "experiment=paper", "task=penguins_in_a_table", "method=ppo", "task.settings.list=[1, null, 1e-3]",
-        "instructions.correct=null: \\x '1e-4' é", "instructions.wrong=1e-4", "task.name=true",
+        r"instructions.correct=null: \${x} \x '1e-4' é", "instructions.wrong=1e-4", "task.name=true",
         "instructions.others=['None', 'a, b']", "trainer.devices=[0,1]", "training.lr=3e-5",
         "buffer.window=7",
     ]  # fmt: skip
