@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hir.config.schema import check_range
+from hir.config.schema import limited
 from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
@@ -25,11 +25,8 @@ class FARL(Method):
 
     @dataclass
     class Settings:
-        epsilon: float = 0.2
+        epsilon: float = limited(0.2, "[0, 1)")
         """Label smoothing."""
-
-        def __post_init__(self) -> None:
-            check_range("method", self, "[0, 1)", "epsilon")
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The goal for a right answer, None for any other."""

@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from torch import Tensor
 
 from hir.baseline_losses import clipped_policy_loss, fraction_clipped, kl_estimate
-from hir.config.schema import check_range
+from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
 from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
@@ -34,15 +34,11 @@ class GRPO(Method):
 
     @dataclass
     class Settings:
-        clip: float = 0.2
+        clip: float = limited(0.2, "(0, 1)")
         """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip."""
-        kl: float = 0.0
+        kl: float = limited(0.0, "[0, inf)")
         """Weight of the KL divergence from the start weights; 0 keeps no copy. DeepSeekMath: 0.04, against a
         reward model that can be fooled."""
-
-        def __post_init__(self) -> None:
-            check_range("method", self, "[0, inf)", "kl")
-            check_range("method", self, "(0, 1)", "clip")
 
     on_policy = True
     min_samples = 2

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from hir.config.schema import check, check_range
+from hir.config.schema import check, limited
 from hir.losses import (
     chosen_log_probs,
     contrastive_instruction_loss,
@@ -38,25 +38,23 @@ class HIR(Method):
 
     @dataclass
     class Settings:
-        alpha: float = 1.0
+        alpha: float = limited(1.0, "[0, inf)")
         """Weight of the contrastive instruction loss."""
-        beta: float = 0.001
+        beta: float = limited(0.001, "[0, inf)")
         """Weight of the entropy term."""
-        epsilon: float = 0.2
+        epsilon: float = limited(0.2, "[0, 1)")
         """Label smoothing of the supervised loss and of the contrast."""
         contrast: Literal["negated", "set"] = "negated"
         """negated: own against the opposite instruction; set: against all of instructions."""
         sub_output: Literal["none", "decoder", "encoder"] = "none"
         """Sub-output relabeling: none, decoder (prefix stays in the decoder, the paper's) or encoder (prefix
         moves into the prompt, as in the reference code)."""
-        wrong_weight: float = 1.0
+        wrong_weight: float = limited(1.0, "[0, inf)")
         """Factor of the supervised loss on wrong rows."""
-        unlikelihood: float = 0.0
+        unlikelihood: float = limited(0.0, "[0, inf)")
         """Weight of -log(1 - P) of wrong answers under the goal, a mean over rows; 0 as in the paper."""
 
         def __post_init__(self) -> None:
-            check_range("method", self, "[0, inf)", "alpha", "beta", "wrong_weight", "unlikelihood")
-            check_range("method", self, "[0, 1)", "epsilon")
             rule = "0 with method.sub_output, since a part of a wrong answer may be right"
             whole = not self.unlikelihood or self.sub_output == "none"
             check(whole, "method.unlikelihood", rule, self.unlikelihood)

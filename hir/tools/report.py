@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
 import hir
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import Curve, area, curve_figure, first_reached, image
@@ -170,7 +170,7 @@ def settings_that_differ(configs: Sequence[Config]) -> list[list[str]]:
     """Keys whose values are not alike in all runs, or in one and the defaults, with each one's value."""
     found = [flatten(asdict(config)) for config in configs]
     if len(found) == 1:
-        found.append(flatten(asdict(merge_layers([]))))
+        found.append(flatten(asdict(load_config([]))))
     keys = dict.fromkeys(key for values in found for key in values)
     rows = [[key, *(values.get(key, "not set") for values in found)] for key in keys]
     return [row for row in rows if len(set(row[1:])) > 1]
