@@ -38,15 +38,7 @@ class Policy(Protocol):
         """The prompt of a query under an instruction; it may hold the start of the answer."""
         ...
 
-    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each rendered prompt."""
-        ...
-
     def __call__(self, batch: Batch) -> Output: ...
-
-    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
-        """A batch, on the CPU."""
-        ...
 
     def outputs(
         self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
@@ -58,11 +50,11 @@ class Policy(Protocol):
         ...
 
     def frozen(self) -> Callable[[Batch], Output]:
-        """The policy with its weights of now, for good."""
+        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of some tokens."""
+        """Text of an answer's tokens, without special tokens and outer spaces."""
         ...
 
     def encode_answer(self, text: str) -> tuple[int, ...]:

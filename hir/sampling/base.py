@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from hir.config.schema import SamplingConfig
 from hir.registry import Registry
@@ -35,8 +36,8 @@ def make_answer(policy: Any, tokens: Sequence[int], log_probs: Sequence[float]) 
     return Answer(tuple(tokens[:length]), tuple(log_probs[:length]))
 
 
-class Sampler(Protocol):
-    """Draws answers from a policy's live weights.
+class Sampler:
+    """Draws answers from a policy's live weights; a sampler of its own gives ``answers``.
 
     Args:
         policy: what it samples from.
@@ -44,7 +45,10 @@ class Sampler(Protocol):
         greedy_batch_size: prompts a forward pass in ``greedy``.
     """
 
-    def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None: ...
+    def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None:
+        self.policy = policy
+        self.config = config
+        self.greedy_batch_size = greedy_batch_size
 
     def sample(
         self,
@@ -58,11 +62,23 @@ class Sampler(Protocol):
 
         The same weights, prompts and seed give the same answers.
         """
-        ...
+        return self.answers(prompts, num_samples, seed, config or self.config, progress)
 
     def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
         """The tokens of the likeliest answer, token by token, for each prompt."""
-        ...
+        config = replace(self.config, batch_size=self.greedy_batch_size)
+        return [answer.tokens for (answer,) in self.answers(prompts, 1, None, config, progress)]
+
+    def answers(
+        self,
+        prompts: Sequence[str],
+        num_samples: int,
+        seed: int | None,
+        config: SamplingConfig,
+        progress: Progress | None,
+    ) -> list[list[Answer]]:
+        """``num_samples`` answers a prompt, in the prompts' order; without a seed the likeliest one."""
+        raise NotImplementedError
 
 
 SAMPLERS: Registry[type[Sampler]] = Registry(__package__, "sampling.name")
