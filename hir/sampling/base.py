@@ -37,7 +37,7 @@ def make_answer(policy: Any, tokens: Sequence[int], log_probs: Sequence[float]) 
 
 
 class Sampler:
-    """Draws answers from a policy's live weights; a sampler of its own gives ``answers``.
+    """Draws answers from a policy's live weights.
 
     Args:
         policy: what it samples from.
@@ -54,31 +54,20 @@ class Sampler:
         self,
         prompts: Sequence[str],
         num_samples: int,
-        seed: int,
+        seed: int | None,
         progress: Progress | None = None,
         config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
         """``num_samples`` answers a prompt, in the prompts' order, drawn by ``config`` in place of its own.
 
-        The same weights, prompts and seed give the same answers.
+        The same weights, prompts and seed give the same answers; no seed gives the likeliest one.
         """
-        return self.answers(prompts, num_samples, seed, config or self.config, progress)
+        raise NotImplementedError
 
     def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
         """The tokens of the likeliest answer, token by token, for each prompt."""
         config = replace(self.config, batch_size=self.greedy_batch_size)
-        return [answer.tokens for (answer,) in self.answers(prompts, 1, None, config, progress)]
-
-    def answers(
-        self,
-        prompts: Sequence[str],
-        num_samples: int,
-        seed: int | None,
-        config: SamplingConfig,
-        progress: Progress | None,
-    ) -> list[list[Answer]]:
-        """``num_samples`` answers a prompt, in the prompts' order; without a seed the likeliest one."""
-        raise NotImplementedError
+        return [answer.tokens for (answer,) in self.sample(prompts, 1, None, progress, config)]
 
 
 SAMPLERS: Registry[type[Sampler]] = Registry(__package__, "sampling.name")

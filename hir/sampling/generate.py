@@ -14,15 +14,15 @@ from hir.sampling.base import Answer, Progress, Sampler, make_answer, register
 class GenerateSampler(Sampler):
     """A Sampler over the policy's own ``generate``."""
 
-    def answers(
+    def sample(
         self,
         prompts: Sequence[str],
         num_samples: int,
         seed: int | None,
-        config: SamplingConfig,
-        progress: Progress | None,
+        progress: Progress | None = None,
+        config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
-        policy = self.policy
+        policy, config = self.policy, config or self.config
         drawn = {
             "num_return_sequences": num_samples,
             "temperature": config.temperature,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,14 +43,15 @@ class T5Sampler(Sampler):
         self.weights = T5Weights(policy.model, config.max_new_tokens)
         self._batches: dict[tuple[float, ...], FixedBatch] = {}
 
-    def answers(
+    def sample(
         self,
         prompts: Sequence[str],
         num_samples: int,
         seed: int | None,
-        config: SamplingConfig,
-        progress: Progress | None,
+        progress: Progress | None = None,
+        config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
+        drawn = config or self.config
         kind, fixed = self.policy.device.type, self._fixed()
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         if self.weights.refresh(dtype, self.policy.root[0]):
@@ -59,7 +59,7 @@ class T5Sampler(Sampler):
         uniforms = None
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
-            uniforms = torch.rand(len(prompts), num_samples, config.max_new_tokens, 2, generator=generator)
+            uniforms = torch.rand(len(prompts), num_samples, drawn.max_new_tokens, 2, generator=generator)
         encoded = self.policy.encode(prompts)
         # Prompts of like length share a batch, so little of it is padding.
         order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
@@ -75,13 +75,13 @@ class T5Sampler(Sampler):
             queries = self.weights.encode(input_ids, attention_mask)
             numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
             answer = self._in_fixed_batches if fixed else self._in_rows
-            tokens, log_probs = answer(queries, num_samples, numbers, config)
+            tokens, log_probs = answer(queries, num_samples, numbers, drawn)
             for row, (ids, values) in enumerate(zip(tokens.tolist(), log_probs.tolist(), strict=True)):
                 answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
             return len(chosen)
 
         workers = 1 if fixed else sum(map(len, encoded)) // MIN_TOKENS
-        for number in in_batches(decode, order, config.batch_size, workers):
+        for number in in_batches(decode, order, drawn.batch_size, workers):
             if progress:
                 progress(number)
         return answers
@@ -175,6 +175,10 @@ class T5Sampler(Sampler):
         if key not in self._batches:
             self._batches[key] = FixedBatch(self.weights, self.policy, config, *size)
         return self._batches[key]
+
+
+graph_memory = cache(torch.cuda.graph_pool_handle)
+"""Of what happens within a step, one for all graphs: nothing in it outlives the step."""
 
 
 class FixedBatch:
@@ -288,12 +292,6 @@ class FixedBatch:
         """Tokens and log-probabilities (number, n, T) of the first queries, and which have ended."""
         parts = (self.tokens, self.log_probs, self.ended)
         return [part.unflatten(0, (-1, self.num_samples))[:number] for part in parts]
-
-
-@cache
-def graph_memory() -> Any:
-    """Memory for what happens within a step, one for all graphs: nothing in it outlives the step."""
-    return torch.cuda.graph_pool_handle()
 
 
 def size_of(number: int) -> int:

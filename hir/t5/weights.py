@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -94,11 +93,9 @@ class T5Weights:
         self.floor = torch.tensor((config.d_model * config.layer_norm_epsilon) ** 0.5)
         """What keeps the norm of a vector from zero."""
         self.gated: bool = config.is_gated_act
-        # transformers' gelu_new is five operations.
-        gelu_new = config.dense_act_fn in ("gelu_new", "gelu_pytorch_tanh")
-        self.act: Callable[[Tensor], Tensor] = (
-            partial(F.gelu, approximate="tanh") if gelu_new else ACT2FN[config.dense_act_fn]
-        )
+        # gelu_new is the same in five operations.
+        act = "gelu_pytorch_tanh" if config.dense_act_fn == "gelu_new" else config.dense_act_fn
+        self.act: Callable[[Tensor], Tensor] = ACT2FN[act]
         self.device: torch.device = self.model.device
         self.max_distance: int = config.relative_attention_max_distance
         self.encoder: list[Layer] = [{} for _ in self.model.encoder.block]
@@ -131,10 +128,13 @@ class T5Weights:
         return moved
 
     def _layout(self) -> Iterator[tuple[Layer, str, Tensor]]:
-        model, layers = self.model, [*self.encoder, *self.decoder]
-        gain = model.config.d_model**0.5  # of a vector of length 1 to one of mean square 1
+        model, gain = self.model, self.model.config.d_model**0.5  # of a norm of 1 to a mean square of 1
         yield self.ends, "embedding", model.shared.weight
-        for layer, block in zip(layers, [*model.encoder.block, *model.decoder.block], strict=True):
+        encoder_norm = model.encoder.final_layer_norm.weight * gain
+        norm = model.decoder.final_layer_norm.weight * gain
+        yield self.ends, "head", effective_weight(model.lm_head) * norm * output_scale(model.config)
+        blocks = [*model.encoder.block, *model.decoder.block]
+        for layer, block in zip([*self.encoder, *self.decoder], blocks, strict=True):
             with gathered(block):
                 attention, norm = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight * gain
                 yield layer, "qkv", _stacked(attention.q, attention.k, attention.v) * norm
@@ -145,18 +145,14 @@ class T5Weights:
                     bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)
                     bias = bias[0, :, 0].float()  # (H, 2 span + 1)
                     yield layer, "bias", self._causal(bias) if attention.is_decoder else bias
+                if attention.is_decoder:
+                    cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
+                    yield layer, "cross_q", effective_weight(cross.q) * norm
+                    yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
+                    yield layer, "cross_o", effective_weight(cross.o)
                 dense, norm = block.layer[-1].DenseReluDense, block.layer[-1].layer_norm.weight * gain
                 yield layer, "wi", _stacked(*((dense.wi_0, dense.wi_1) if self.gated else (dense.wi,))) * norm
                 yield layer, "wo", effective_weight(dense.wo)
-        encoder_norm = model.encoder.final_layer_norm.weight * gain
-        for layer, block in zip(self.decoder, model.decoder.block, strict=True):
-            with gathered(block):
-                cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
-                yield layer, "cross_q", effective_weight(cross.q) * norm
-                yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
-                yield layer, "cross_o", effective_weight(cross.o)
-        norm = model.decoder.final_layer_norm.weight * gain
-        yield self.ends, "head", effective_weight(model.lm_head) * norm * output_scale(model.config)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Queries:
         """Encode P queries of S tokens, padding included, both (P, S)."""
@@ -268,11 +264,8 @@ def output_scale(config: Any) -> float:
 
 def effective_weight(linear: Any) -> Tensor:
     """A linear layer's weight (out, in), its low-rank adapters (peft) added."""
-    if not hasattr(linear, "get_delta_weight"):
-        weight: Tensor = linear.weight
-        return weight
-    weight = linear.get_base_layer().weight
-    for adapter in linear.active_adapters:
+    weight: Tensor = linear.weight
+    for adapter in getattr(linear, "active_adapters", ()):
         weight = weight + linear.get_delta_weight(adapter)
     return weight
 

@@ -40,7 +40,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning"),
 ]
 
-LENGTHS = [2, 3, 4, 7, 12, 20, 31, 32, 33, 45, 60, 60, 170]
+LENGTHS = [2, 4, 7, 20, 31, 32, 33, 60, 60, 170]
 """The last is longer than any distance that the models tell apart (128)."""
 
 
@@ -66,7 +66,7 @@ def test_answers_are_those_of_transformers_on_each_prompt_alone(family: str) -> 
     answers = sampler_of(policy, max_new_tokens=24).greedy(prompts)
     assert answers == [generated(policy, prompt, 24) for prompt in prompts]
     assert answers == sampler_of(policy, max_new_tokens=24, fixed=True).greedy(prompts)
-    assert len(set(answers)) > 7
+    assert len(set(answers)) > 5
     ended = [answer for answer in answers if answer[-1] == 1]
     assert ended and len(ended) < len(answers)  # both kinds are there
     policy = make_policy(family)
