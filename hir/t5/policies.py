@@ -46,10 +46,9 @@ class PackedT5Policy(Seq2SeqPolicy):
         cut = not self.sharded  # else each block gathers its weights when called, on all devices as often
         prompts = self.prompts_of(rows)
         distinct = list(dict.fromkeys(prompts))
-        ids = dict(zip(distinct, self.encode(distinct), strict=True))
-        distinct.sort(key=lambda prompt: len(ids[prompt]))
-        number = {prompt: i for i, prompt in enumerate(distinct)}
-        encoded = [ids[prompt] for prompt in distinct]
+        by_length = sorted(zip(self.encode(distinct), distinct, strict=True), key=lambda pair: len(pair[0]))
+        encoded = [ids for ids, _ in by_length]
+        number = {prompt: i for i, (_, prompt) in enumerate(by_length)}
         inputs = [[self.start_id, *row.prefix_ids, *row.output_ids[:-1]] for row in rows]
         copies = len(prompts) // len(rows)
         packs, starts = pack(inputs * copies, [number[prompt] for prompt in prompts], self.pad_id, cut)
@@ -94,13 +93,12 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        given, dtype = hidden.dtype, torch.promote_types(hidden.dtype, torch.float32)
-        hidden = hidden.to(dtype)
+        ctx.dtype = hidden.dtype
+        hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
         scale = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).square_()
         scale = scale.div_(hidden.shape[-1]).add_(epsilon).rsqrt_()
         unit = hidden * scale
         ctx.save_for_backward(unit, scale, weight)
-        ctx.dtype = given
         normed: Tensor = unit * weight
         return normed
 

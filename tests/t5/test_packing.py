@@ -1,4 +1,4 @@
-"""Packs of outputs by hand; that they change no number is tests/test_attention.py's."""
+"""Packs of outputs by hand; that they change no number is test_attention.py's."""
 
 import pytest
 import torch
