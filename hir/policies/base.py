@@ -32,21 +32,11 @@ class Policy(Protocol):
     @property
     def hidden_size(self) -> int:
         """Width D of the states that logits are made of."""
-        ...
 
     def render(self, instruction: str, query: str, prefix: str = "") -> str:
         """The prompt of a query under an instruction; it may hold the start of the answer."""
-        ...
-
-    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each rendered prompt."""
-        ...
 
     def __call__(self, batch: Batch) -> Output: ...
-
-    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
-        """A batch, on the CPU."""
-        ...
 
     def outputs(
         self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
@@ -55,19 +45,15 @@ class Policy(Protocol):
 
         In their order, in eval mode and without gradients.
         """
-        ...
 
     def frozen(self) -> Callable[[Batch], Output]:
-        """The policy with its weights of now, for good."""
-        ...
+        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of some tokens."""
-        ...
+        """Text of an answer's tokens, without special tokens and outer spaces."""
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
         """Tokens that a perfect policy would have sampled for ``text``, end token last."""
-        ...
 
 
 POLICIES: Registry[Any] = Registry(__package__, "model.policy")

@@ -20,7 +20,7 @@ class TextEscape:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._known: dict[str, bool] = {"&": True, "#": True, ";": True}
+        self._known = dict.fromkeys("&#;", True)
 
     def _knows(self, character: str) -> bool:
         if character not in self._known:
@@ -46,18 +46,14 @@ class TextEscape:
 
         def restore(match: re.Match[str]) -> str:
             character = self._unknown(match[2])
-            if not character:
-                return match[0]
-            return f"&{match[0][5:]}" if match[1] else character
+            own = f"&{match[0][5:]}" if match[1] else character
+            return own if character else match[0]
 
         return self._ENTITY.sub(restore, text)
 
     def _unknown(self, entity: str) -> str:
         """The unknown character that ``escape`` writes as this entity, or nothing."""
-        if entity.startswith("#"):
-            code = int(entity[1:])
-        else:
-            code = html.entities.name2codepoint.get(entity, -1)
+        code = int(entity[1:]) if entity[0] == "#" else html.entities.name2codepoint.get(entity, -1)
         if not 0 <= code <= sys.maxunicode or 0xD800 <= code <= 0xDFFF:  # half a surrogate pair is no text
             return ""
         return "" if self._knows(chr(code)) else chr(code)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -19,16 +16,7 @@ from hir.errors import UserError
 from hir.policies.base import POLICIES
 from hir.policies.seq2seq import Seq2SeqPolicy
 
-LOADING_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    RuntimeError,
-    SafetensorError,
-    StrictDataclassError,
-    AttributeError,  # this and the next: a file holds a list, say, where transformers takes keys for granted
-    TypeError,
-)
+LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
 def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
@@ -40,15 +28,11 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         UserError: nothing whole and loadable is there, or it is no encoder-decoder model.
     """
     path = str(config.path)
-    local = Path(path).is_dir()
-    if not local and (
-        path.count("/") > 1 or path[:1] in "./~" or path.count("/") == 1 and Path(path.split("/")[0]).is_dir()
-    ):
-        raise UserError(f"model.path={path}: there is no such folder")
     options: dict[str, Any] = {"trust_remote_code": False}
-    if not local:
+    where = "the folder"
+    if not Path(path).is_dir():
         options["revision"] = config.revision or "main"
-    where = "the folder" if local else "the Hugging Face hub (is the network there, and the name right?)"
+        where = "the Hugging Face hub (no such folder is here; is the name right, and the network there?)"
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
         if not model_config.is_encoder_decoder:
@@ -66,50 +50,32 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             # transformers makes one up where it finds no file; ByT5's needs none.
             files = " nor ".join(sorted(tokenizer.vocab_files_names.values()))
             raise UserError(f"model.path={path}: no tokenizer that knows a word there, neither {files}")
-        with _quiet():
-            model, info = AutoModelForSeq2SeqLM.from_pretrained(
-                path,
-                config=model_config,
-                dtype=torch.float32,
-                attn_implementation=config.attention or kind.attention,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,  # refused below, in one line
-                output_loading_info=True,
-                **options,
-            )
+        model, info = AutoModelForSeq2SeqLM.from_pretrained(
+            path,
+            config=model_config,
+            dtype=torch.float32,
+            attn_implementation=config.attention or kind.attention,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            output_loading_info=True,
+            **options,
+        )
     except LOADING_ERRORS as error:
         reason = textwrap.shorten(str(error), 240) or type(error).__name__
         raise UserError(f"model.path={path} cannot be loaded from {where}: {reason}") from error
-    if info["mismatched_keys"]:
-        name, found, expected = sorted(info["mismatched_keys"])[0]
+    unfit = [*sorted(info["missing_keys"]), *sorted(name for name, *_ in info["mismatched_keys"])]
+    if unfit:
         raise UserError(
-            f"model.path={path}: {len(info['mismatched_keys'])} weights have another shape than "
-            f"its config.json says: {name} is {tuple(found)}, not {tuple(expected)}"
-        )
-    if info["missing_keys"]:
-        raise UserError(
-            f"model.path={path}: {len(info['missing_keys'])} weights are missing, "
-            f"{sorted(info['missing_keys'])[0]} among them; is it a whole sequence-to-sequence checkpoint?"
+            f"model.path={path}: {len(unfit)} weights are missing or of another shape than config.json says, "
+            f"{unfit[0]} among them; is it a whole sequence-to-sequence checkpoint?"
         )
     for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
         if not isinstance(getattr(model.config, name, None), int):
             raise UserError(f"model.path={path}: config.json has no {name}")
-    kind.prepare(model)
     if config.lora.r:
         model = add_lora(model, config.lora)
     policy: Seq2SeqPolicy = kind(model, tokenizer, config.max_input_tokens)
     return policy
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers does not print its table of a checkpoint's faults."""
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(verbosity)
 
 
 def add_lora(model: Any, config: LoraConfig) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -30,7 +31,7 @@ def render_prompt(instruction: str, query: str, prefix: str = "") -> str:
 
 @register("seq2seq")
 class Seq2SeqPolicy(nn.Module):
-    """An encoder-decoder language model and its tokenizer.
+    """A Policy of an encoder-decoder language model and its tokenizer.
 
     Args:
         model: transformers model, float32.
@@ -42,17 +43,15 @@ class Seq2SeqPolicy(nn.Module):
     attention: ClassVar[str | None] = None
     """Name of the attention that the model is loaded with; None for transformers' choice."""
 
-    @staticmethod
-    def prepare(model: Any) -> None:
-        """What is done to a model when it is loaded, before adapters are put on it."""
-
     def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int = 512) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
         self.text = TextEscape(tokenizer)
         self.max_input_tokens = max_input_tokens
-        self._root: tuple[nn.Module, ...] = ()
+        self.root: tuple[Any] = (model,)
+        """What holds the weights: the model, or what a strategy that shards them put around it. In a tuple,
+        which makes it no part of the policy."""
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
@@ -63,27 +62,15 @@ class Seq2SeqPolicy(nn.Module):
         return next(self.parameters()).device
 
     @property
-    def root(self) -> Any:
-        """The module that holds the weights: the model, or what a strategy that shards them put around it."""
-        return self._root[0] if self._root else self.model
-
-    def set_root(self, module: nn.Module) -> None:
-        """Tell the policy what a strategy put around it."""
-        self._root = (module,)  # in a tuple, which makes it no part of the policy
-
-    @property
     def sharded(self) -> bool:
         """Whether no device holds all weights."""
-        return isinstance(self.root, FullyShardedDataParallel)
+        return isinstance(self.root[0], FullyShardedDataParallel)
 
     @property
     def hidden_size(self) -> int:
-        """Width D of the decoder's states."""
         return int(self.model.config.hidden_size)
 
-    def render(self, instruction: str, query: str, prefix: str = "") -> str:
-        """See ``render_prompt``."""
-        return render_prompt(instruction, query, prefix)
+    render = staticmethod(render_prompt)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text, end token last, whatever their number."""
@@ -95,26 +82,18 @@ class Seq2SeqPolicy(nn.Module):
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Tokens of each prompt, end token last, at most ``max_input_tokens``."""
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._encoded]
-        if len(self._encoded) + len(new) > MAX_CACHED_PROMPTS:
+        if len(self._encoded) > MAX_CACHED_PROMPTS:
             self._encoded.clear()
-            new = list(dict.fromkeys(prompts))
-        self._encoded.update(zip(new, map(self._fit, self.token_ids(new)), strict=True))
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._encoded]
+        for prompt, ids in zip(new, self.token_ids(new), strict=True):
+            excess, head = max(0, len(ids) - self.max_input_tokens), self.max_input_tokens // 2
+            self._encoded[prompt] = ids[:head] + ids[head + excess :]
         return [self._encoded[prompt] for prompt in prompts]
 
-    def _fit(self, ids: list[int]) -> list[int]:
-        excess = len(ids) - self.max_input_tokens
-        if excess <= 0:
-            return ids
-        head = self.max_input_tokens // 2
-        return ids[:head] + ids[head + excess :]
-
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of an answer's tokens, without special tokens and outer spaces."""
         return self.text.unescape(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
-        """Tokens that a perfect policy would have sampled for ``text``, end token last."""
         return tuple(self.token_ids([text])[0])
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -160,10 +139,10 @@ class Seq2SeqPolicy(nn.Module):
         hidden = decoded.view(copies, inputs.numel(), -1)[:, batch["places"]]
         return Output(self._logits(hidden), hidden)
 
-    def _encode(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+    def _encode(self, input_ids: Tensor, mask: Tensor, **arguments: Any) -> Tensor:
         """Hidden states (P, S, D) of prompts (P, S)."""
         encoder = self.model.get_encoder()
-        hidden: Tensor = encoder(input_ids=input_ids, attention_mask=mask, **self._shared())[0]
+        hidden: Tensor = encoder(input_ids=input_ids, attention_mask=mask, **arguments)[0]
         return hidden
 
     def _decode(self, input_ids: Tensor, encoded: Tensor, mask: Tensor, **arguments: Any) -> Tensor:
@@ -186,11 +165,17 @@ class Seq2SeqPolicy(nn.Module):
         bias = getattr(self.model, "final_logits_bias", None)  # BART's
         return logits if bias is None else logits + bias
 
-    def _shared(self) -> dict[str, Any]:
-        """Further arguments of the encoder."""
-        return {}
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Eval mode and no gradients; the mode it was in comes back."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.train(training)
 
-    @torch.no_grad()
     def generate(
         self, encoded: Sequence[Sequence[int]], **options: Any
     ) -> tuple[list[list[int]], list[list[float]]]:
@@ -202,46 +187,35 @@ class Seq2SeqPolicy(nn.Module):
         """
         input_ids, attention_mask = self.pad(encoded)
         log_probs = LogProbs()
-        output = self.model.generate(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            num_beams=1,
-            logits_processor=[log_probs],
-            **options,
-        )
+        with self._evaluating():
+            output = self.model.generate(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                num_beams=1,
+                logits_processor=[log_probs],
+                **options,
+            )
         return output[:, 1:].tolist(), log_probs.of(output).tolist()  # position 0 is the start token
 
     def outputs(
         self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
     ) -> Iterator[tuple[Batch, Output]]:
-        """The rows in batches, on the device, with what the policy, or ``model``, makes of them.
-
-        In their order, in eval mode and without gradients.
-        """
-        training = self.training
-        self.eval()
-        try:
-            for start in range(0, len(rows), SCORED_ROWS):
-                batch = self.collate(rows[start : start + SCORED_ROWS])
-                batch = move_data_to_device(batch, self.device)
-                with torch.no_grad():
-                    output = (model or self)(batch)
-                yield batch, output
-        finally:
-            self.train(training)
+        for start in range(0, len(rows), SCORED_ROWS):
+            batch = move_data_to_device(self.collate(rows[start : start + SCORED_ROWS]), self.device)
+            with self._evaluating():
+                output = (model or self)(batch)
+            yield batch, output
 
     def frozen(self) -> Callable[[Batch], Output]:
-        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
         if hasattr(self.model, "disable_adapter"):
-
-            def without_adapters(batch: Batch) -> Output:
-                with self.model.disable_adapter():
-                    output: Output = self(batch)
-                return output
-
-            return without_adapters
+            return self._without_adapters
         twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()
         return lambda batch: twin.to(self.device)(batch)
+
+    def _without_adapters(self, batch: Batch) -> Output:
+        with self.model.disable_adapter():
+            output: Output = self(batch)
+        return output
 
     def compile_forward(self) -> None:
         """torch.compile what ``forward`` calls; the model that is sampled from and saved stays as it is."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from hir.config.schema import SamplingConfig
 from hir.registry import Registry
@@ -35,7 +36,7 @@ def make_answer(policy: Any, tokens: Sequence[int], log_probs: Sequence[float]) 
     return Answer(tuple(tokens[:length]), tuple(log_probs[:length]))
 
 
-class Sampler(Protocol):
+class Sampler:
     """Draws answers from a policy's live weights.
 
     Args:
@@ -44,25 +45,29 @@ class Sampler(Protocol):
         greedy_batch_size: prompts a forward pass in ``greedy``.
     """
 
-    def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None: ...
+    def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None:
+        self.policy = policy
+        self.config = config
+        self.greedy_batch_size = greedy_batch_size
 
     def sample(
         self,
         prompts: Sequence[str],
         num_samples: int,
-        seed: int,
+        seed: int | None,
         progress: Progress | None = None,
         config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
         """``num_samples`` answers a prompt, in the prompts' order, drawn by ``config`` in place of its own.
 
-        The same weights, prompts and seed give the same answers.
+        The same weights, prompts and seed give the same answers; no seed gives the likeliest one.
         """
-        ...
+        raise NotImplementedError
 
     def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
         """The tokens of the likeliest answer, token by token, for each prompt."""
-        ...
+        config = replace(self.config, batch_size=self.greedy_batch_size)
+        return [answer.tokens for (answer,) in self.sample(prompts, 1, None, progress, config)]
 
 
 SAMPLERS: Registry[type[Sampler]] = Registry(__package__, "sampling.name")

@@ -40,8 +40,8 @@ def attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    position_bias: Tensor | None = None,
+    dropout: float,
+    position_bias: Tensor,
     shared: Shared | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
@@ -52,20 +52,12 @@ def attention(
     """
     if module.is_decoder and not module.is_causal:  # cross-attention: its position bias is all zeros
         return attend(query, key, value, attention_mask, dropout), None
-    if shared is None:
-        return attend(query, key, value, add(position_bias, attention_mask), dropout), None
+    shared = shared or Shared()
     # The first layer owns the position bias; gradient checkpointing runs it again, and it puts in a new one.
-    if module.has_relative_attention_bias:
-        if shared.segments is not None:
-            attention_mask = segment_mask(shared.segments, query.dtype)
-        shared.bias = add(position_bias, attention_mask)
+    if shared.bias is None or module.has_relative_attention_bias:
+        mask = attention_mask if shared.segments is None else segment_mask(shared.segments, query.dtype)
+        shared.bias = position_bias if mask is None else position_bias + mask
     return attend(query, key, value, shared.bias, dropout), None
-
-
-def add(position_bias: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Both in one tensor, (rows, H, T, S)."""
-    assert position_bias is not None  # T5's self-attention always has one
-    return position_bias if mask is None else position_bias + mask
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:

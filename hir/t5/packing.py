@@ -31,11 +31,7 @@ class Packs(NamedTuple):
 
 
 def pack(
-    outputs: Sequence[Sequence[int]],
-    prompts: Sequence[int],
-    pad_id: int,
-    max_pack: int = MAX_PACK,
-    cut: bool = True,
+    outputs: Sequence[Sequence[int]], prompts: Sequence[int], pad_id: int, cut: bool = True
 ) -> tuple[list[Packs], list[int]]:
     """Pack outputs, and say where each went.
 
@@ -43,7 +39,6 @@ def pack(
         outputs: the decoder's input for each output.
         prompts: number of the prompt that each reads.
         pad_id: fills up packs.
-        max_pack: most tokens in a pack of several outputs; 0 leaves each alone.
         cut: see ``buckets``.
 
     Returns:
@@ -55,7 +50,7 @@ def pack(
     open_pack: dict[int, int] = {}  # by prompt
     for number, (output, prompt) in enumerate(zip(outputs, prompts, strict=True)):
         row = open_pack.get(prompt)
-        if row is None or lengths[row] + len(output) > max_pack:
+        if row is None or lengths[row] + len(output) > MAX_PACK:
             row = open_pack[prompt] = len(rows)
             rows.append([])
             lengths.append(0)

@@ -18,7 +18,7 @@ from hir.policies.base import Batch, Output, padded, register, row_tensors, toke
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
 from hir.t5 import attention
-from hir.t5.packing import MAX_PACK, Packs, buckets, pack
+from hir.t5.packing import buckets, pack
 
 
 @register("t5")
@@ -27,9 +27,9 @@ class PackedT5Policy(Seq2SeqPolicy):
 
     attention: ClassVar[str | None] = attention.NAME
 
-    @staticmethod
-    def prepare(model: Any) -> None:
-        """Layers with fewer passes through memory in place of transformers' own, which write them out."""
+    def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int) -> None:
+        super().__init__(model, tokenizer, max_input_tokens)
+        # Layers with fewer passes through memory in place of transformers' own, which write them out.
         for module in model.modules():
             if isinstance(getattr(module, "act", None), NewGELUActivation):
                 module.act = nn.GELU(approximate="tanh")  # FLAN-T5's
@@ -46,15 +46,12 @@ class PackedT5Policy(Seq2SeqPolicy):
         cut = not self.sharded  # else each block gathers its weights when called, on all devices as often
         prompts = self.prompts_of(rows)
         distinct = list(dict.fromkeys(prompts))
-        ids = dict(zip(distinct, self.encode(distinct), strict=True))
-        distinct.sort(key=lambda prompt: len(ids[prompt]))
-        number = {prompt: i for i, prompt in enumerate(distinct)}
-        encoded = [ids[prompt] for prompt in distinct]
+        by_length = sorted(zip(self.encode(distinct), distinct, strict=True), key=lambda pair: len(pair[0]))
+        encoded = [ids for ids, _ in by_length]
+        number = {prompt: i for i, (_, prompt) in enumerate(by_length)}
         inputs = [[self.start_id, *row.prefix_ids, *row.output_ids[:-1]] for row in rows]
         copies = len(prompts) // len(rows)
-        packs, starts = pack(
-            inputs * copies, [number[prompt] for prompt in prompts], self.pad_id, MAX_PACK, cut
-        )
+        packs, starts = pack(inputs * copies, [number[prompt] for prompt in prompts], self.pad_id, cut)
         # Where the trained tokens stand in the input of their row.
         trained = [range(len(row.prefix_ids), len(ids)) for row, ids in zip(rows, inputs, strict=True)]
         places = [start + i for n, start in enumerate(starts) for i in trained[n % len(rows)]]
@@ -72,21 +69,15 @@ class PackedT5Policy(Seq2SeqPolicy):
         states, masks = [], mask.split([len(bucket) for bucket in batch["input_ids"]])
         for bucket, bucket_mask in zip(batch["input_ids"], masks, strict=True):
             length = bucket.shape[1]
-            encoded = self._encode(bucket, bucket_mask[:, :length])
+            encoded = self._encode(bucket, bucket_mask[:, :length], shared=attention.Shared())
             states.append(F.pad(encoded, (0, 0, 0, mask.shape[1] - length)))
-        prompts = torch.cat(states)
-        decoded = torch.cat([self._decode_packs(prompts, mask, packs) for packs in batch["packs"]])
-        hidden = decoded[batch["places"]]
+        prompts, decoded = torch.cat(states), []
+        for packs in batch["packs"]:
+            chosen = prompts[packs.prompts], mask[packs.prompts]
+            shared = attention.Shared(packs.segments)
+            decoded.append(self._decode(packs.input_ids, *chosen, shared=shared).flatten(0, 1))
+        hidden = torch.cat(decoded)[batch["places"]]
         return Output(self._logits(hidden), hidden)
-
-    def _decode_packs(self, prompts: Tensor, mask: Tensor, packs: Packs) -> Tensor:
-        """Hidden states (R * T, D) of R packs under prompts (P, S, D)."""
-        chosen = prompts[packs.prompts], mask[packs.prompts]
-        return self._decode(packs.input_ids, *chosen, **self._shared(packs.segments)).flatten(0, 1)
-
-    def _shared(self, segments: Tensor | None = None) -> dict[str, Any]:
-        """The argument that transformers hands down to the attention of this room."""
-        return {"shared": attention.Shared(segments)}
 
 
 class RMSNorm(T5LayerNorm):
@@ -102,15 +93,13 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        given, dtype = hidden.dtype, torch.promote_types(hidden.dtype, torch.float32)
-        hidden = hidden.to(dtype)
+        ctx.dtype = hidden.dtype
+        hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
         scale = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).square_()
         scale = scale.div_(hidden.shape[-1]).add_(epsilon).rsqrt_()
         unit = hidden * scale
         ctx.save_for_backward(unit, scale, weight)
-        ctx.dtype = given
-        half = weight.dtype in (torch.float16, torch.bfloat16)
-        normed: Tensor = (unit * weight).to(weight.dtype if half else dtype)
+        normed: Tensor = unit * weight
         return normed
 
     @staticmethod

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cache
-from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +18,9 @@ from torch import Tensor
 
 from hir.config.schema import SamplingConfig
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.sampling.base import Answer, Progress, make_answer, register
-from hir.t5.weights import Queries, T5Weights
+from hir.sampling.base import Answer, Progress, Sampler, make_answer, register
+from hir.t5.weights import Queries, Rows, T5Weights
 
-T = TypeVar("T")
 MAX_WORKERS = 4
 """Batches side by side on a CPU; more would wait for Python's lock."""
 MIN_TOKENS = 4096
@@ -38,53 +35,31 @@ POSITION_STEP = 16
 
 
 @register("t5")
-class T5Sampler:
-    """A Sampler for the T5 family.
-
-    Args:
-        policy: its live weights are sampled from.
-        config: temperature, top_k, top_p, max_new_tokens, batch_size.
-        greedy_batch_size: prompts a forward pass in ``greedy``.
-
-    Raises:
-        UserError: the policy's model is of another family.
-    """
+class T5Sampler(Sampler):
+    """A Sampler for the T5 family; UserError where the policy's model is of another."""
 
     def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, greedy_batch_size: int) -> None:
-        self.policy = policy
-        self.config = config
-        self.greedy_batch_size = greedy_batch_size
+        super().__init__(policy, config, greedy_batch_size)
         self.weights = T5Weights(policy.model, config.max_new_tokens)
-        self._batches: dict[tuple[int, int, int, bool, float, int], FixedBatch] = {}
+        self._batches: dict[tuple[float, ...], FixedBatch] = {}
 
     def sample(
         self,
         prompts: Sequence[str],
         num_samples: int,
-        seed: int,
+        seed: int | None,
         progress: Progress | None = None,
         config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
-        generator = torch.Generator().manual_seed(seed)
-        uniforms = torch.rand(len(prompts), num_samples, self.config.max_new_tokens, 2, generator=generator)
-        return self._decode(prompts, num_samples, config or self.config, uniforms, progress)
-
-    def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
-        config = replace(self.config, batch_size=self.greedy_batch_size)
-        answers = self._decode(prompts, 1, config, None, progress)
-        return [answer.tokens for (answer,) in answers]
-
-    def _decode(
-        self,
-        prompts: Sequence[str],
-        num_samples: int,
-        config: SamplingConfig,
-        uniforms: Tensor | None,
-        progress: Progress | None,
-    ) -> list[list[Answer]]:
-        device = self.policy.device
-        if self.weights.refresh(sampling_dtype(device), self.policy.root):
+        drawn = config or self.config
+        kind, fixed = self.policy.device.type, self._fixed()
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        if self.weights.refresh(dtype, self.policy.root[0]):
             self._batches.clear()
+        uniforms = None
+        if seed is not None:
+            generator = torch.Generator().manual_seed(seed)
+            uniforms = torch.rand(len(prompts), num_samples, drawn.max_new_tokens, 2, generator=generator)
         encoded = self.policy.encode(prompts)
         # Prompts of like length share a batch, so little of it is padding.
         order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
@@ -93,39 +68,41 @@ class T5Sampler:
         @torch.no_grad()
         def decode(chosen: list[int]) -> int:
             input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
+            if fixed:  # rounded up, so that a few sizes serve all batches: each is captured once
+                padding = -input_ids.shape[1] % INPUT_STEP
+                input_ids = F.pad(input_ids, (0, padding), value=self.policy.pad_id)
+                attention_mask = F.pad(attention_mask, (0, padding))
+            queries = self.weights.encode(input_ids, attention_mask)
             numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
-            answer = self._answer if device.type == "cpu" else self._answer_in_fixed_batches
-            tokens, log_probs = answer(input_ids, attention_mask, num_samples, numbers, config)
+            answer = self._in_fixed_batches if fixed else self._in_rows
+            tokens, log_probs = answer(queries, num_samples, numbers, drawn)
             for row, (ids, values) in enumerate(zip(tokens.tolist(), log_probs.tolist(), strict=True)):
                 answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
             return len(chosen)
 
-        workers = sum(map(len, encoded)) // MIN_TOKENS if device.type == "cpu" else 1
-        for number in in_batches(decode, order, config.batch_size, workers):
+        workers = 1 if fixed else sum(map(len, encoded)) // MIN_TOKENS
+        for number in in_batches(decode, order, drawn.batch_size, workers):
             if progress:
                 progress(number)
         return answers
 
-    def _answer(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        num_samples: int,
-        uniforms: Tensor | None,
-        config: SamplingConfig,
+    def _fixed(self) -> bool:
+        """Whether steps are replayed as graphs, in batches of fixed sizes."""
+        return str(self.policy.device.type) != "cpu"
+
+    def _in_rows(
+        self, queries: Queries, num_samples: int, uniforms: Tensor | None, config: SamplingConfig
     ) -> tuple[Tensor, Tensor]:
         """Tokens and log-probabilities (N, T) of ``num_samples`` answers to each of P queries, N in all.
 
         Args:
-            input_ids: (P, S), padded.
-            attention_mask: (P, S).
+            queries: P of them.
             num_samples: answers a query.
             uniforms: (N, T, 2) numbers in [0, 1); None decodes greedily.
             config: how tokens are drawn.
         """
-        queries = self.weights.encode(input_ids, attention_mask)
-        num_queries, max_length = len(input_ids), config.max_new_tokens
-        rows = self.weights.rows(num_queries * num_samples)
+        num_queries, max_length = len(queries.mask), config.max_new_tokens
+        rows = Rows(self.weights.room(num_queries * num_samples, max_length))
         newest = torch.full((num_queries,), self.policy.start_id)
         place_of = torch.arange(num_queries)  # where a query stands among those still encoded
         live = torch.arange(num_queries * num_samples)  # the answers that tokens are drawn for
@@ -161,34 +138,26 @@ class T5Sampler:
             rows.width = num_samples
         return tokens, log_probs
 
-    def _answer_in_fixed_batches(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        num_samples: int,
-        uniforms: Tensor | None,
-        config: SamplingConfig,
+    def _in_fixed_batches(
+        self, queries: Queries, num_samples: int, uniforms: Tensor | None, config: SamplingConfig
     ) -> tuple[Tensor, Tensor]:
         """The same in batches of fixed sizes, whose steps a GPU can replay without the host.
 
         Every answer has its own row. Queries whose answers have all ended leave when half of the batch can.
         """
-        # Rounded up, so that a few sizes serve all batches: each is captured once.
-        padding = -input_ids.shape[1] % INPUT_STEP
-        input_ids = F.pad(input_ids, (0, padding), value=self.policy.pad_id)
-        queries = self.weights.encode(input_ids, F.pad(attention_mask, (0, padding)))
-        asked = torch.arange(len(input_ids), device=input_ids.device)
-        shape = (len(asked), num_samples, config.max_new_tokens)
-        tokens = torch.full(shape, self.policy.pad_id, device=input_ids.device)
-        log_probs = torch.zeros(shape, device=input_ids.device)
-        kind = input_ids.shape[1], num_samples, uniforms is None
-        batch = self._fixed_batch(config, len(asked), *kind)
-        batch.start(queries, None if uniforms is None else uniforms.to(input_ids.device))
+        num_queries, _, _, length = queries.mask.shape
+        asked = torch.arange(num_queries, device=queries.mask.device)
+        shape = (num_queries, num_samples, config.max_new_tokens)
+        tokens = torch.full(shape, self.policy.pad_id, device=asked.device)
+        log_probs = torch.zeros(shape, device=asked.device)
+        kind = length, num_samples, uniforms is None
+        batch = self._fixed_batch(config, num_queries, *kind)
+        batch.start(queries, None if uniforms is None else uniforms.to(asked.device))
         for t in range(config.max_new_tokens):
             batch.step(t)
             if t + 1 == config.max_new_tokens or (t + 1) % CHECK_EVERY == 0:
-                tokens[asked], log_probs[asked] = batch.answers(len(asked))
-                going = batch.going(len(asked))
+                tokens[asked], log_probs[asked], ended = batch.answers(len(asked))
+                going = (~ended).any(1).nonzero().squeeze(1)  # the host waits for it
                 if not len(going):
                     break
                 if size_of(len(going)) < size_of(len(asked)):
@@ -202,10 +171,14 @@ class T5Sampler:
         self, config: SamplingConfig, num_queries: int, length: int, num_samples: int, greedy: bool
     ) -> FixedBatch:
         size = (size_of(num_queries), length, num_samples, greedy)
-        key = (*size, config.temperature, config.top_k)
+        key = (*size, config.temperature, config.top_k, config.top_p)
         if key not in self._batches:
             self._batches[key] = FixedBatch(self.weights, self.policy, config, *size)
         return self._batches[key]
+
+
+graph_memory = cache(torch.cuda.graph_pool_handle)
+"""Of what happens within a step, one for all graphs: nothing in it outlives the step."""
 
 
 class FixedBatch:
@@ -232,20 +205,21 @@ class FixedBatch:
         greedy: bool,
     ) -> None:
         self.weights, self.policy, self.config = weights, policy, config
-        self.num_samples = num_samples
-        self.queries = weights.no_queries(num_queries, length)
-        device, num_answers = self.queries.mask.device, num_queries * num_samples
-        self.rows = weights.rows(num_answers)
-        for layer in self.rows.cache:
+        self.num_samples, self.greedy = num_samples, greedy
+        device, num_answers = weights.device, num_queries * num_samples
+        self.queries = Queries(
+            weights.room(num_queries, length), torch.zeros(num_queries, 1, 1, length, device=device)
+        )
+        self.rows = Rows(weights.room(num_answers, config.max_new_tokens), width=num_samples)
+        for layer in (*self.queries.cross, *self.rows.cache):
             layer.zero_()  # a step reads masked positions too, where nothing may be no number
-        self.rows.width = num_samples
         self.row_of = torch.arange(num_answers, device=device)
         self.newest = torch.full_like(self.row_of, policy.start_id)
         self.ended = torch.zeros_like(self.row_of, dtype=torch.bool)
         self.at = torch.zeros(1, dtype=torch.long, device=device)
         self.tokens = torch.full((num_answers, config.max_new_tokens), policy.pad_id, device=device)
         self.log_probs = torch.zeros(num_answers, config.max_new_tokens, device=device)
-        self.uniforms = None if greedy else torch.zeros(num_answers, config.max_new_tokens, 2, device=device)
+        self.uniforms = torch.zeros(*self.tokens.shape, 2, device=device)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         if device.type == "cuda":
             steps = range(1, config.max_new_tokens + 1)
@@ -272,7 +246,7 @@ class FixedBatch:
 
     def _step(self, positions: int) -> None:
         logits = self.weights.decode(self.newest, self.at, positions, self.rows, self.queries)
-        numbers = None if self.uniforms is None else self.uniforms[:, self.at].squeeze(1)
+        numbers = None if self.greedy else self.uniforms[:, self.at].squeeze(1)
         chosen, values = draw(logits, self.row_of, numbers, self.config)
         self.tokens[:, self.at] = chosen[:, None]
         self.log_probs[:, self.at] = values[:, None]
@@ -282,33 +256,29 @@ class FixedBatch:
 
     def start(self, queries: Queries, uniforms: Tensor | None) -> None:
         """Begin the answers to the queries, of which there may be fewer than there is room for."""
-        self._fill(torch.arange(len(queries.mask), device=self.at.device), queries, uniforms, None)
+        members = self._take(torch.arange(len(queries.mask), device=self.at.device), queries)
+        if uniforms is not None:
+            torch.index_select(uniforms, 0, members, out=self.uniforms)
         self.newest.fill_(self.policy.start_id)
+        self.ended.zero_()
         self.at.zero_()
 
     def go_on(self, other: FixedBatch, chosen: Tensor) -> None:
         """Take over the chosen queries of a larger batch, with their answers as they stand."""
-        self._fill(chosen, other.queries, other.uniforms, other)
+        members = self._take(chosen, other.queries)
+        for name in ("uniforms", "newest", "ended", "tokens", "log_probs"):
+            torch.index_select(getattr(other, name), 0, members, out=getattr(self, name))
+        for mine, theirs in zip(self.rows.cache, other.rows.cache, strict=True):
+            torch.index_select(theirs, 1, members, out=mine)
         self.at.copy_(other.at)
 
-    def _fill(
-        self, chosen: Tensor, queries: Queries, uniforms: Tensor | None, answers: FixedBatch | None
-    ) -> None:
-        size = len(self.queries.mask)
-        chosen = torch.cat([chosen, chosen[:1].expand(size - len(chosen))])  # the room left over repeats one
-        members = (chosen[:, None] * self.num_samples + self.row_of[: self.num_samples]).flatten()
-        pairs = [*zip(self.queries.tensors(), queries.tensors(), strict=True)]
-        for mine, theirs in pairs:
-            torch.index_select(theirs, 0, chosen, out=mine)
-        if self.uniforms is not None and uniforms is not None:
-            torch.index_select(uniforms, 0, members, out=self.uniforms)
-        if answers is None:
-            self.ended.zero_()
-            return
-        for name in ("newest", "ended", "tokens", "log_probs"):
-            torch.index_select(getattr(answers, name), 0, members, out=getattr(self, name))
-        for layer, other in zip(self.rows.cache, answers.rows.cache, strict=True):
-            torch.index_select(other, 1, members, out=layer)
+    def _take(self, chosen: Tensor, queries: Queries) -> Tensor:
+        """Copies the chosen queries; the numbers of their answers. The room left over repeats one."""
+        chosen = torch.cat([chosen, chosen[:1].expand(len(self.queries.mask) - len(chosen))])
+        torch.index_select(queries.mask, 0, chosen, out=self.queries.mask)
+        for mine, theirs in zip(self.queries.cross, queries.cross, strict=True):
+            torch.index_select(theirs, 1, chosen, out=mine)
+        return (chosen[:, None] * self.num_samples + self.row_of[: self.num_samples]).flatten()
 
     def step(self, t: int) -> None:
         """Draw the tokens at position t of all answers."""
@@ -318,21 +288,10 @@ class FixedBatch:
         else:
             self._step(positions)
 
-    def answers(self, number: int) -> tuple[Tensor, Tensor]:
-        """Tokens and log-probabilities (number, n, T) of the first queries."""
-        both = (part.view(-1, self.num_samples, part.shape[1]) for part in (self.tokens, self.log_probs))
-        tokens, log_probs = (part[:number] for part in both)
-        return tokens, log_probs
-
-    def going(self, number: int) -> Tensor:
-        """Which of the first queries have an answer without an end; the host waits for it."""
-        return (~self.ended).view(-1, self.num_samples)[:number].any(1).nonzero().squeeze(1)
-
-
-@cache
-def graph_memory() -> Any:
-    """Memory for what happens within a step, one for all graphs: nothing in it outlives the step."""
-    return torch.cuda.graph_pool_handle()
+    def answers(self, number: int) -> list[Tensor]:
+        """Tokens and log-probabilities (number, n, T) of the first queries, and which have ended."""
+        parts = (self.tokens, self.log_probs, self.ended)
+        return [part.unflatten(0, (-1, self.num_samples))[:number] for part in parts]
 
 
 def size_of(number: int) -> int:
@@ -389,8 +348,8 @@ def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def in_batches(
-    work: Callable[[list[int]], T], items: list[int], batch_size: int, workers: int
-) -> Iterator[T]:
+    work: Callable[[list[int]], int], items: list[int], batch_size: int, workers: int
+) -> Iterator[int]:
     """What ``work`` makes of the items, in batches of at most that size, in order.
 
     Up to ``workers`` batches run side by side, each on its share of torch's threads: a decode step is made of
@@ -411,10 +370,3 @@ def in_batches(
             yield from pool.map(work, batches)
     finally:
         torch.set_num_threads(threads)
-
-
-def sampling_dtype(device: torch.device) -> torch.dtype:
-    """The format that autocast would compute in, float32 without it."""
-    if torch.is_autocast_enabled(device.type):
-        return torch.get_autocast_dtype(device.type)
-    return torch.float32

@@ -8,38 +8,34 @@ the keys and values of an encoded query serve all of its samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers.activations import ACT2FN
 
 from hir.errors import UserError
 
-FAMILY = ("t5", "mt5", "umt5")
+FAMILY = ("t5", "mt5")
 Layer = dict[str, Tensor]
 
 
 @dataclass
 class Queries:
-    """P encoded queries: their cross-attention keys and values (P, H, S, D) a layer, and where padding is."""
+    """P encoded queries: their cross-attention keys and values, and where padding is."""
 
-    keys: list[Tensor]
-    values: list[Tensor]
+    cross: list[Tensor]
+    """(2, P, H, S, D) a layer: keys and values."""
     mask: Tensor
     """(P, 1, 1, S): 0 at tokens, float32's lowest number at padding."""
 
-    def tensors(self) -> list[Tensor]:
-        return [*self.keys, *self.values, self.mask]
-
     def take(self, chosen: Tensor) -> Queries:
         """The chosen ones alone."""
-        keys, values = ([part[chosen] for part in parts] for parts in (self.keys, self.values))
-        return Queries(keys, values, self.mask[chosen])
+        return Queries([part.index_select(1, chosen) for part in self.cross], self.mask[chosen])
 
 
 @dataclass
@@ -86,9 +82,9 @@ class T5Weights:
     def __init__(self, model: Any, max_new_tokens: int) -> None:
         config = model.config
         if config.model_type not in FAMILY:
+            known = ", ".join(FAMILY)
             raise UserError(
-                f"sampling=t5 decodes {', '.join(FAMILY)} models, not {config.model_type}: "
-                "set sampling=generate"
+                f"sampling=t5 decodes {known} models, not {config.model_type}: set sampling=generate"
             )
         self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.dtype = torch.float32
@@ -97,11 +93,9 @@ class T5Weights:
         self.floor = torch.tensor((config.d_model * config.layer_norm_epsilon) ** 0.5)
         """What keeps the norm of a vector from zero."""
         self.gated: bool = config.is_gated_act
-        # transformers' gelu_new is five operations.
-        gelu_new = config.dense_act_fn in ("gelu_new", "gelu_pytorch_tanh")
-        self.act: Callable[[Tensor], Tensor] = (
-            partial(F.gelu, approximate="tanh") if gelu_new else ACT2FN[config.dense_act_fn]
-        )
+        # gelu_new is the same in five operations.
+        act = "gelu_pytorch_tanh" if config.dense_act_fn == "gelu_new" else config.dense_act_fn
+        self.act: Callable[[Tensor], Tensor] = ACT2FN[act]
         self.device: torch.device = self.model.device
         self.max_distance: int = config.relative_attention_max_distance
         self.encoder: list[Layer] = [{} for _ in self.model.encoder.block]
@@ -111,19 +105,19 @@ class T5Weights:
         self.positions = max_new_tokens
 
     @torch.no_grad()
-    def refresh(self, dtype: torch.dtype, root: nn.Module | None = None) -> bool:
+    def refresh(self, dtype: torch.dtype, root: nn.Module) -> bool:
         """Read the live weights, into the same memory as before; True if that could not be.
 
         Args:
             dtype: see ``self.dtype``.
-            root: the module that holds them, where a strategy shards them; None: the model.
+            root: the module that holds them: the model, or what a strategy that shards them put around it.
         """
         moved = (dtype, self.model.device) != (self.dtype, self.device) or not self.ends
         if moved:
             for layer in (self.ends, *self.encoder, *self.decoder):
                 layer.clear()
             self.dtype, self.device = dtype, self.model.device
-        with gathered(root or self.model, recurse=False):
+        with gathered(root, recurse=False):
             for layer, name, weight in self._layout():
                 weight = weight.t() if name not in ("embedding", "bias") else weight
                 if name in layer:
@@ -134,10 +128,13 @@ class T5Weights:
         return moved
 
     def _layout(self) -> Iterator[tuple[Layer, str, Tensor]]:
-        model, layers = self.model, [*self.encoder, *self.decoder]
-        gain = model.config.d_model**0.5  # of a vector of length 1 to one of mean square 1
+        model, gain = self.model, self.model.config.d_model**0.5  # of a norm of 1 to a mean square of 1
         yield self.ends, "embedding", model.shared.weight
-        for layer, block in zip(layers, [*model.encoder.block, *model.decoder.block], strict=True):
+        encoder_norm = model.encoder.final_layer_norm.weight * gain
+        norm = model.decoder.final_layer_norm.weight * gain
+        yield self.ends, "head", effective_weight(model.lm_head) * norm * output_scale(model.config)
+        blocks = [*model.encoder.block, *model.decoder.block]
+        for layer, block in zip([*self.encoder, *self.decoder], blocks, strict=True):
             with gathered(block):
                 attention, norm = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight * gain
                 yield layer, "qkv", _stacked(attention.q, attention.k, attention.v) * norm
@@ -148,18 +145,14 @@ class T5Weights:
                     bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)
                     bias = bias[0, :, 0].float()  # (H, 2 span + 1)
                     yield layer, "bias", self._causal(bias) if attention.is_decoder else bias
+                if attention.is_decoder:
+                    cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
+                    yield layer, "cross_q", effective_weight(cross.q) * norm
+                    yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
+                    yield layer, "cross_o", effective_weight(cross.o)
                 dense, norm = block.layer[-1].DenseReluDense, block.layer[-1].layer_norm.weight * gain
                 yield layer, "wi", _stacked(*((dense.wi_0, dense.wi_1) if self.gated else (dense.wi,))) * norm
                 yield layer, "wo", effective_weight(dense.wo)
-        encoder_norm = model.encoder.final_layer_norm.weight * gain
-        for layer, block in zip(self.decoder, model.decoder.block, strict=True):
-            with gathered(block):
-                cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
-                yield layer, "cross_q", effective_weight(cross.q) * norm
-                yield layer, "cross_kv", _stacked(cross.k, cross.v) * encoder_norm
-                yield layer, "cross_o", effective_weight(cross.o)
-        norm = model.decoder.final_layer_norm.weight * gain
-        yield self.ends, "head", effective_weight(model.lm_head) * norm * output_scale(model.config)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Queries:
         """Encode P queries of S tokens, padding included, both (P, S)."""
@@ -175,23 +168,14 @@ class T5Weights:
             self._add(hidden, self._attend(q, k, v, bias), layer["o"])
             self._feed_forward(hidden, layer)
         hidden = self._norm(hidden)
-        cross = [self._heads(hidden.mm(layer["cross_kv"]), input_ids.shape, 2) for layer in self.decoder]
-        return Queries([k.contiguous() for k, _ in cross], [v.contiguous() for _, v in cross], mask)
+        products = (hidden.mm(layer["cross_kv"]) for layer in self.decoder)
+        return Queries([self._heads(kv, input_ids.shape, 2).contiguous() for kv in products], mask)
 
-    def no_queries(self, number: int, length: int) -> Queries:
-        """Room for that many queries of that length."""
+    def room(self, number: int, length: int) -> list[Tensor]:
+        """Memory for keys and values, (2, number, H, length, D) a layer, with nothing in it yet."""
         inner = self.decoder[0]["o"].shape[0]
-        shape = (number, self.heads, length, inner // self.heads)
-        keys, values = (
-            [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in self.decoder] for _ in "kv"
-        )
-        return Queries(keys, values, torch.zeros(number, 1, 1, length, device=self.device))
-
-    def rows(self, capacity: int) -> Rows:
-        """Room for that many rows, of which each is at first the only one of its query."""
-        inner = self.decoder[0]["o"].shape[0]
-        shape = (2, capacity, self.heads, self.positions, inner // self.heads)
-        return Rows([torch.empty(shape, dtype=self.dtype, device=self.device) for _ in self.decoder])
+        shape = (2, number, self.heads, length, inner // self.heads)
+        return [torch.empty(shape, dtype=self.dtype, device=self.device) for _ in self.decoder]
 
     def decode(self, tokens: Tensor, at: slice | Tensor, length: int, rows: Rows, queries: Queries) -> Tensor:
         """One decode step: logits (R, V), float32, of the tokens that follow ``tokens`` (R,).
@@ -224,7 +208,8 @@ class T5Weights:
         if rows.slot is not None:
             q = q.new_zeros(num_queries * rows.width, q.shape[1]).index_copy_(0, rows.slot, q)
         (grid,) = self._heads(q, (num_queries, rows.width), 1)
-        out = self._attend(grid, queries.keys[i], queries.values[i], queries.mask)
+        keys, values = queries.cross[i]
+        out = self._attend(grid, keys, values, queries.mask)
         return out if rows.slot is None else out[rows.slot]
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -234,9 +219,9 @@ class T5Weights:
         out = weights.flatten(0, 1).bmm(v.flatten(0, 1)).view(q.shape)
         return out.transpose(1, 2).reshape(q.shape[0] * q.shape[2], -1)
 
-    def _heads(self, x: Tensor, shape: Sequence[int], parts: int) -> tuple[Tensor, ...]:
-        """(B * L, parts * I) -> that many (B, H, L, D), with (B, L) the shape."""
-        return x.view(*shape, parts, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+    def _heads(self, x: Tensor, shape: Sequence[int], parts: int) -> Tensor:
+        """(B * L, parts * I) -> (parts, B, H, L, D), with (B, L) the shape."""
+        return x.view(*shape, parts, self.heads, -1).permute(2, 0, 3, 1, 4)
 
     def _feed_forward(self, hidden: Tensor, layer: Layer) -> None:
         """Adds a feed-forward layer's output to ``hidden``, in place."""
@@ -270,24 +255,17 @@ class T5Weights:
 
 
 def output_scale(config: Any) -> float:
-    """What the decoder's output is multiplied by before the head: in transformers each family has its way."""
-    scaled = {
-        "t5": getattr(config, "scale_decoder_outputs", config.tie_word_embeddings),
-        "mt5": False,
-        "umt5": config.tie_word_embeddings,
-    }
-    return float(config.d_model**-0.5) if scaled[config.model_type] else 1.0
+    """What the decoder's output is multiplied by before the head: the first T5's, not mT5's."""
+    scaled = config.model_type == "t5" and getattr(
+        config, "scale_decoder_outputs", config.tie_word_embeddings
+    )
+    return float(config.d_model**-0.5) if scaled else 1.0
 
 
 def effective_weight(linear: Any) -> Tensor:
     """A linear layer's weight (out, in), its low-rank adapters (peft) added."""
-    if not hasattr(linear, "get_delta_weight"):
-        weight: Tensor = linear.weight
-        return weight
-    weight = linear.get_base_layer().weight
-    if linear.merged or linear.disable_adapters:
-        return weight
-    for adapter in linear.active_adapters:
+    weight: Tensor = linear.weight
+    for adapter in getattr(linear, "active_adapters", ()):
         weight = weight + linear.get_delta_weight(adapter)
     return weight
 
@@ -296,21 +274,11 @@ def _stacked(*linears: Any) -> Tensor:
     return torch.cat([effective_weight(linear) for linear in linears])
 
 
-@contextmanager
-def gathered(model: nn.Module, recurse: bool = True) -> Iterator[None]:
+def gathered(model: nn.Module, recurse: bool = True) -> AbstractContextManager[None]:
     """Within it a module that is sharded over devices has its full weights; any other is as it was.
 
     Without ``recurse`` those of its parts that are sharded by themselves, T5's blocks, stay so.
     """
-    with ExitStack() as stack:
-        fsdp = torch.distributed.fsdp if torch.distributed.is_available() else None
-        if fsdp and any(isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()):
-            stack.enter_context(
-                fsdp.FullyShardedDataParallel.summon_full_params(model, recurse, writeback=False)
-            )
-        if any(hasattr(weight, "ds_id") for weight in model.parameters()):
-            raise UserError(
-                "sampling=t5 cannot read weights that DeepSpeed stage 3 has sharded: "
-                "set trainer.strategy=fsdp, deepspeed_stage_2 or ddp"
-            )
-        yield
+    if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
+        return FullyShardedDataParallel.summon_full_params(model, recurse, writeback=False)
+    return nullcontext()

@@ -59,8 +59,7 @@ class HIRModule(LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
 
     def on_fit_start(self) -> None:
-        assert self.trainer.strategy.model
-        self.policy.set_root(self.trainer.strategy.model)
+        self.policy.root = (self.trainer.strategy.model,)
 
     def on_train_epoch_start(self) -> None:
         iteration = self.current_epoch

@@ -1,5 +1,5 @@
 import json
-import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import ByT5Tokenizer, GPT2Config, T5Config, T5ForConditionalGeneration
-from transformers.activations import ACT2FN
 
-from hir.config.schema import LoraConfig, ModelConfig, SamplingConfig
+from hir.config.schema import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
-from hir.sampling.generate import GenerateSampler
 from hir.t5 import attention
-from hir.t5.sampling import T5Sampler
 
 # Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
 # 7 cat, 8 dog, 9 one, 10 two.
@@ -47,7 +44,6 @@ def test_load_gives_back_what_was_saved(folder: Path, policy: Seq2SeqPolicy) -> 
 def test_weights_saved_as_bf16_come_as_float32(tmp_path: Path, policy: Seq2SeqPolicy) -> None:
     policy.model.bfloat16().save_pretrained(tmp_path)
     policy.tokenizer.save_pretrained(tmp_path)
-    assert load_file(tmp_path / "model.safetensors")["shared.weight"].dtype == torch.bfloat16
     loaded = load(tmp_path)
     assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
     assert torch.equal(loaded.model.shared.weight, policy.model.shared.weight.float())
@@ -72,34 +68,9 @@ def test_t5_packs_outputs_unless_another_attention_is_asked_for(folder: Path) ->
         torch.testing.assert_close(other, logits[0], rtol=1e-6, atol=1e-6)
 
 
-def test_flan_t5s_activation_becomes_one_kernel_and_stays_in_the_config(
-    tmp_path: Path, word_tokenizer
-) -> None:
-    config = T5Config(vocab_size=11, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-                      feed_forward_proj="gated-gelu", decoder_start_token_id=0)  # fmt: skip
-    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
-    word_tokenizer.save_pretrained(tmp_path)
-    policy = load(tmp_path)
-    written_out = ACT2FN[config.dense_act_fn]
-    assert config.dense_act_fn == policy.model.config.dense_act_fn == "gelu_new"
-    activations = [module.act for module in policy.modules() if hasattr(module, "act")]
-    assert [type(activation) for activation in activations] == [torch.nn.GELU] * 2
-    numbers = torch.linspace(-6, 6, 101, dtype=torch.float64)
-    torch.testing.assert_close(activations[0](numbers), written_out(numbers), rtol=1e-12, atol=1e-12)
-
-
 def edit_config(folder: Path, **changes: object) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, **changes}))
-
-
-def without_weights(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
-def empty(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
 
 
 def pickle_only(folder: Path) -> None:
@@ -130,91 +101,63 @@ def without_tokenizer(folder: Path) -> None:
         file.unlink()
 
 
-BROKEN: list[tuple[Callable[[Path], None], str]] = [
-    (empty, "cannot be loaded from the folder: Unrecognized model"),
-    (without_weights, "no file named model.safetensors"),
-    (pickle_only, "no file named model.safetensors"),
-    (causal, "a gpt2 model is not sequence-to-sequence"),
-    (cut_short, "cannot be loaded from the folder"),
-    (one_missing, "1 weights are missing, decoder.block.0.layer.0.SelfAttention.q.weight among them"),
-    (lambda folder: edit_config(folder, d_ff=48), "4 weights have another shape than its config.json says"),
-    (lambda folder: edit_config(folder, num_heads="two"), "'num_heads' expected int, got str"),
-    (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
-    (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
-    (lambda folder: (folder / "tokenizer_config.json").write_text("[]"), "cannot be loaded from the folder"),
-    (lambda folder: (folder / "config.json").write_text("3"), "cannot be loaded from the folder"),
-    (lambda folder: edit_config(folder, pad_token_id=None), ": config.json has no pad_token_id"),
-    (lambda folder: edit_config(folder, eos_token_id=[1, 2]), ": config.json has no eos_token_id"),
-    (
-        lambda folder: edit_config(folder, decoder_start_token_id=None),
-        ": config.json has no decoder_start_tok",
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (shutil.rmtree, "cannot be loaded from the Hugging Face hub (no such folder is here;"),
+    "pickle": (pickle_only, "no file named model.safetensors"),
+    "causal": (causal, "a gpt2 model is not sequence-to-sequence"),
+    "cut short": (cut_short, "cannot be loaded from the folder"),
+    "one missing": (
+        one_missing,
+        "1 weights are missing or of another shape than config.json says, "
+        "decoder.block.0.layer.0.SelfAttention.q.weight among them",
     ),
-    (without_tokenizer, "no tokenizer that knows a word there, neither spiece.model nor tokenizer.json"),
-]
+    "other shape": (lambda folder: edit_config(folder, d_ff=48), "4 weights are missing or of another shape"),
+    "wrong type": (lambda folder: edit_config(folder, num_heads="two"), "'num_heads' expected int, got str"),
+    "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
+    "half a tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+    "two ends": (
+        lambda folder: edit_config(folder, eos_token_id=[1, 2]),
+        ": config.json has no eos_token_id",
+    ),
+    "no tokenizer": (
+        without_tokenizer,
+        "no tokenizer that knows a word there, neither spiece.model nor tokenizer.json",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("break_it", "said"),
-    BROKEN,
-    ids=["empty", "without_weights", "pickle_only", "causal", "cut_short", "one_missing", "other_shape",
-         "config_type", "config_syntax", "half_a_tokenizer", "tokenizer_list", "config_number", "no_pad",
-         "two_ends", "no_start", "without_tokenizer"],
-)  # fmt: skip
-def test_a_broken_folder_is_refused_in_one_line(
-    folder: Path, caplog: pytest.LogCaptureFixture, break_it: Callable[[Path], None], said: str
-) -> None:
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_folder_is_refused_in_one_line(folder: Path, fault: str) -> None:
+    break_it, said = BROKEN[fault]
     break_it(folder)
-    transformers = logging.getLogger("transformers")
-    transformers.addHandler(caplog.handler)  # it hands nothing on to the root logger, where caplog listens
-    try:
-        with pytest.raises(UserError) as error:
-            load(folder)
-    finally:
-        transformers.removeHandler(caplog.handler)
+    with pytest.raises(UserError) as error:
+        load(folder)
     message = str(error.value)
     assert message.startswith(f"model.path={folder}") and said in message and "\n" not in message
-    assert not caplog.records  # transformers' own table of faults stays out of the way
 
 
-@pytest.mark.parametrize("named_in", ["tokenizer_config.json", "config.json"])
-def test_byt5_needs_no_file_of_words_and_loses_no_character(tmp_path: Path, named_in: str) -> None:
+def test_byt5_needs_no_file_of_words_and_loses_no_character(tmp_path: Path) -> None:
     shape = T5Config(vocab_size=384, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
                      decoder_start_token_id=0)  # fmt: skip
     T5ForConditionalGeneration(shape).save_pretrained(tmp_path)
-    if named_in == "config.json":
-        edit_config(tmp_path, tokenizer_class="ByT5Tokenizer")
-    else:
-        ByT5Tokenizer().save_pretrained(tmp_path)
+    ByT5Tokenizer().save_pretrained(tmp_path)
     policy = load(tmp_path)
     assert policy.token_ids(["a", "bc\u00e9"]) == [
         [100, 1],
         [101, 102, 198, 172, 1],
-    ]  # bytes + 3, the end last
+    ]  # bytes + 3
     for text in ("if a < b: {c} &lt; ~ caf\u00e9 , \U0001f600 .", "&amp;lt; \u2581 a  b\nc"):
         assert policy.decode(policy.encode_answer(text)) == policy.text.escape(text) == text
-    (answers,) = T5Sampler(policy, SamplingConfig(), greedy_batch_size=2).sample(["a < b"], 4, seed=1)
-    assert len(answers) == 4 and all(isinstance(policy.decode(answer.tokens), str) for answer in answers)
 
 
-def test_a_missing_folder_is_not_looked_up_on_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(UserError, match="there is no such folder"):
-        load(tmp_path / "none")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    for path in ("./none", "../none", "~/none", "runs/none", "one/two/three"):
-        with pytest.raises(UserError, match="there is no such folder"):
-            load(path)
-
-
-def test_an_unreachable_hub_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["hir-test/no-such-model", "./none", "~/none", "one/two/three"])
+def test_what_is_neither_here_nor_on_the_hub(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError) as error:
-        load("hir-test/no-such-model")
+        load(path)
     message = str(error.value)
-    assert message.startswith("model.path=hir-test/no-such-model cannot be loaded from the Hugging Face hub")
-    assert "is the network there" in message and "\n" not in message
+    assert message.startswith(f"model.path={path} cannot be loaded from the Hugging Face hub (no such folder")
+    assert "\n" not in message
 
 
 # Adapters. peft asks transformers for an attribute under its former name.
@@ -225,48 +168,29 @@ def trainable(policy: Seq2SeqPolicy) -> set[str]:
     return {name for name, weight in policy.named_parameters() if weight.requires_grad}
 
 
-def test_rank_zero_trains_all_weights(folder: Path) -> None:
-    policy = load(folder, lora=LoraConfig(r=0))
-    assert trainable(policy) == {name for name, _ in policy.named_parameters()}
-    assert not any("lora" in name for name in trainable(policy))
-
-
 @peft_warning
 def test_lora_trains_adapters_of_the_named_layers_alone(folder: Path) -> None:
-    pytest.importorskip("peft")
     policy = load(folder, lora=LoraConfig(r=2, target_modules=["q"]))
     names = trainable(policy)
     # One q in the encoder and two in the decoder (self and cross), two matrices each.
     assert len(names) == 6 and all(".q.lora_" in name for name in names)
     # 16 x 2 and 2 x 16 numbers an adapter
     assert sum(w.numel() for w in policy.parameters() if w.requires_grad) == 3 * 2 * 32
-
-
-@peft_warning
-def test_all_linear_is_every_linear_layer_but_the_head(folder: Path) -> None:
-    pytest.importorskip("peft")
+    # Every linear layer but the head.
     names = trainable(load(folder, lora=LoraConfig(r=2, target_modules=["all-linear"])))
     assert {name.partition(".lora_")[0].rpartition(".")[2] for name in names} == {*"qkvo", "wi", "wo"}
 
 
 @peft_warning
-def test_fresh_adapters_change_nothing_and_trained_ones_do(folder: Path) -> None:
-    pytest.importorskip("peft")
+def test_fresh_adapters_change_nothing(folder: Path) -> None:
     plain, adapted = load(folder).eval(), load(folder, lora=LoraConfig(r=2)).eval()
     batch = plain.collate(ROWS)
     torch.testing.assert_close(adapted(batch).logits, plain(batch).logits, rtol=1e-4, atol=1e-4)
-    for name, weight in adapted.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.ones_(weight)
-    assert (adapted(batch).logits - plain(batch).logits).abs().max() > 0.1
-    sampler = GenerateSampler(adapted, SamplingConfig(max_new_tokens=3), greedy_batch_size=2)
-    assert len(sampler.greedy(["right cat", "wrong dog dog"])) == 2
 
 
 @pytest.mark.parametrize("lora", [False, True])
 @peft_warning
 def test_the_frozen_policy_stays_where_it_was(folder: Path, lora: bool) -> None:
-    pytest.importorskip("peft")
     policy = load(folder, lora=LoraConfig(r=2 if lora else 0))
     frozen, batch = policy.frozen(), policy.collate(ROWS)
     before = policy(batch).logits
@@ -276,55 +200,21 @@ def test_the_frozen_policy_stays_where_it_was(folder: Path, lora: bool) -> None:
                 weight.add_(0.1)
     assert (policy(batch).logits - before).abs().max() > 1e-3
     torch.testing.assert_close(frozen(batch).logits, before)
-    assert not lora or (policy(batch).logits - before).abs().max() > 1e-3  # adapters are on again
+    assert (policy(batch).logits - before).abs().max() > 1e-3  # adapters are on again
 
 
 @peft_warning
 def test_lora_on_layers_that_are_not_there(folder: Path) -> None:
-    pytest.importorskip("peft")
     with pytest.raises(UserError, match=r"^model\.lora\.target_modules: .*no_such_layer.*") as error:
         load(folder, lora=LoraConfig(r=2, target_modules=["no_such_layer"]))
     assert "\n" not in str(error.value)
 
 
-def test_untied_output_head_stays_untied(tiny_t5, word_tokenizer, tmp_path):
+def test_untied_output_head_stays_untied(folder: Path) -> None:
     """FLAN-T5 stores an lm_head of its own; a loader that tied it to the embedding would lose the model."""
-    tiny_t5.save_pretrained(tmp_path)
-    word_tokenizer.save_pretrained(tmp_path)
-    weights = load_file(tmp_path / "model.safetensors")
+    weights = load_file(folder / "model.safetensors")
     weights["lm_head.weight"] = weights["shared.weight"] + 1.0
-    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    loaded = load_policy(ModelConfig(name="folder", path=str(tmp_path))).model
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    loaded = load(folder).model
     assert torch.equal(loaded.lm_head.weight, weights["lm_head.weight"])
     assert torch.equal(loaded.shared.weight, weights["shared.weight"])
-
-
-def test_norm_of_its_own_equals_transformers_forward_and_backward() -> None:
-    from transformers.models.t5.modeling_t5 import T5LayerNorm
-
-    from hir.t5.policies import RMSNorm
-
-    torch.manual_seed(0)
-    hidden = torch.randn(3, 4, 8, dtype=torch.float64, requires_grad=True)
-    own, theirs = RMSNorm(8, eps=1e-2).double(), T5LayerNorm(8, eps=1e-2).double()
-    with torch.no_grad():
-        own.weight.copy_(torch.randn(8))
-        theirs.weight.copy_(own.weight)
-    assert torch.autograd.gradcheck(own, hidden)
-    torch.testing.assert_close(own(hidden), theirs(hidden), atol=1e-6, rtol=1e-6)  # theirs squares in float32
-    single = hidden.detach().float().requires_grad_()
-    gradients = [
-        torch.autograd.grad(norm.float()(single).square().sum(), [single, norm.weight])
-        for norm in (own, theirs)
-    ]
-    torch.testing.assert_close(gradients[0], gradients[1])
-
-
-def test_loaded_t5_has_that_norm_and_saves_the_same_weights(tmp_path: Path, tiny_t5, word_tokenizer) -> None:
-    from hir.t5.policies import RMSNorm
-
-    tiny_t5.save_pretrained(tmp_path)
-    word_tokenizer.save_pretrained(tmp_path)
-    loaded = load_policy(ModelConfig(path=str(tmp_path))).model
-    assert any(isinstance(module, RMSNorm) for module in loaded.modules())
-    assert loaded.state_dict().keys() == tiny_t5.state_dict().keys()

@@ -16,9 +16,13 @@ def test_a_prompt_by_hand(policy: Seq2SeqPolicy) -> None:
     assert policy.render("Be right.", "How many?", "there are") == "Be right.\nQ: How many?\nA: there are"
 
 
-def test_encode_ends_with_the_end_token(policy: Seq2SeqPolicy) -> None:
+def test_text_to_tokens_and_back(policy: Seq2SeqPolicy) -> None:
     assert policy.encode(["right Q: cat A:", "dog"]) == [[5, 3, 7, 4, 1], [8, 1]]
     assert policy.encode_answer("two one") == (10, 9, 1)
+    assert policy.decode((9, 10, 1)) == "one two" and policy.decode(()) == ""
+    input_ids, mask = policy.pad([[7, 1], [7, 8, 9, 1]])
+    assert input_ids.tolist() == [[7, 1, 0, 0], [7, 8, 9, 1]]
+    assert mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -34,22 +38,7 @@ def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept
     policy.max_input_tokens = limit
     assert policy.encode(["right Q: cat dog one two A:", "right A:"])[0] == kept
     assert policy.token_ids(["right Q: cat dog one two A:"]) == [[5, 3, 7, 8, 9, 10, 4, 1]]
-
-
-def test_answers_are_not_cut(tiny_t5, word_tokenizer) -> None:
-    policy = Seq2SeqPolicy(tiny_t5, word_tokenizer, max_input_tokens=2)
-    assert policy.encode_answer("one two one") == (9, 10, 9, 1)
-
-
-def test_decode_drops_special_tokens_and_outer_spaces(policy: Seq2SeqPolicy) -> None:
-    assert policy.decode((9, 10, 1)) == "one two"
-    assert policy.decode(()) == ""
-
-
-def test_pad(policy: Seq2SeqPolicy) -> None:
-    input_ids, mask = policy.pad([[7, 1], [7, 8, 9, 1]])
-    assert input_ids.tolist() == [[7, 1, 0, 0], [7, 8, 9, 1]]
-    assert mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert policy.encode_answer("one two one") == (9, 10, 9, 1)  # answers are not cut
 
 
 ROWS = [
@@ -84,15 +73,10 @@ def test_collate_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPo
     batch = policy.collate([right, wrong, right])
     assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
     assert batch["prompts"].tolist() == [[0, 1, 0], [1, 0, 1]]
-    suffixed = replace(right, prompt_suffix="two")
-    assert len(policy.collate([right, suffixed])["input_ids"]) == 4  # another prompt to the same query
-
-
-def test_collate_without_contrast_and_with_a_prompt_suffix(policy: Seq2SeqPolicy) -> None:
-    batch = policy.collate([replace(ROWS[0], contrast=(), prompt_suffix="two one")])
-    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 10, 9, 1]]
-    assert batch["prompts"].tolist() == [[0]]
-    assert batch["labels"].tolist() == [9, 1]
+    suffixed = replace(right, contrast=(), prompt_suffix="two one")  # another prompt to the same query
+    batch = policy.collate([replace(right, contrast=()), suffixed])
+    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1, 0, 0], [5, 3, 7, 4, 10, 9, 1]]
+    assert batch["prompts"].tolist() == [[0, 1]]
 
 
 def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
@@ -115,12 +99,12 @@ def test_values_of_each_token_stand_beside_the_tokens(policy: Seq2SeqPolicy) -> 
 
 def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
     policy.double().eval()  # so that 1e-5 is far above what padding does to rounding
-    batch = policy.collate([ROWS[0], replace(ROWS[1], prefix_ids=())])
+    batch = policy.collate(ROWS)
     logits, hidden = policy(batch)
     assert logits.shape == (2, 5, policy.model.config.vocab_size)
     assert hidden.shape == (2, 5, policy.hidden_size) == (2, 5, 16)
     prompts = [["right Q: cat A:", "wrong Q: dog dog A:"], ["wrong Q: cat A:", "right Q: dog dog A:"]]
-    answers = [[9, 1], [9, 7, 1]]
+    answers = [[9, 1], [10, 9, 7, 1]]
     for instruction in range(2):
         for row in range(2):
             # Given labels, T5 makes its decoder's input itself; nothing is padded here.
@@ -129,15 +113,9 @@ def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
                 labels=torch.tensor([answers[row]]),
             ).logits[0]
             own = logits[instruction, batch["rows"] == row]
-            torch.testing.assert_close(own, alone, rtol=1e-5, atol=1e-5)
+            # The second row's prefix conditions and is not trained.
+            torch.testing.assert_close(own, alone[row:], rtol=1e-5, atol=1e-5)
     assert (logits[0] - logits[1]).abs().max() > 1e-2  # the instruction is read
-
-
-def test_a_given_prefix_conditions_the_decoder_and_nothing_else(policy: Seq2SeqPolicy) -> None:
-    policy.double().eval()
-    whole = replace(ROWS[1], prefix_ids=(), output_ids=(10, 9, 7, 1))
-    conditioned, plain = (policy(policy.collate([row])).logits for row in (ROWS[1], whole))
-    torch.testing.assert_close(conditioned, plain[:, 1:])
 
 
 def test_outputs_go_through_the_rows_in_order_without_gradients(

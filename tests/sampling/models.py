@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
@@ -15,16 +16,15 @@ from transformers import (
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
-    UMT5Config,
-    UMT5ForConditionalGeneration,
 )
 
 from hir.config.schema import LoraConfig
 from hir.policies.load import add_lora
 from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.sampling.base import Answer
 
 START = 2
-FAMILIES = ("t5", "flan", "byt5", "mt5", "umt5", "lora")
+FAMILIES = ("t5", "flan", "byt5", "mt5", "lora")
 SIZES: dict[str, dict[str, Any]] = {
     # heads * d_kv is never d_model.
     "t5": {"vocab_size": 64, "d_model": 24, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 3,
@@ -36,14 +36,8 @@ SIZES: dict[str, dict[str, Any]] = {
              "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20},
     "mt5": {"vocab_size": 80, "d_model": 28, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 3,
             "num_heads": 2},
-    "umt5": {"vocab_size": 80, "d_model": 24, "d_kv": 10, "d_ff": 36, "num_layers": 2,
-             "num_decoder_layers": 3, "num_heads": 3},
 }  # fmt: skip
 SIZES["lora"] = SIZES["flan"]
-CLASSES: dict[str, tuple[Any, Any]] = {
-    "mt5": (MT5Config, MT5ForConditionalGeneration),
-    "umt5": (UMT5Config, UMT5ForConditionalGeneration),
-}
 
 
 def number_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
@@ -66,13 +60,16 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
             of the logits. With 1.5 the models magnify rounding, transformers' as ours, to 1e-4 in the logits.
         sizes: settings of the model's configuration.
     """
-    config_class, model_class = CLASSES.get(family, (T5Config, T5ForConditionalGeneration))
     settings = {"dropout_rate": 0.1, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": START}
-    config = config_class(**{**SIZES[family], **settings, **sizes})
+    settings = {**SIZES[family], **settings, **sizes}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = model_class(config)
-        if family in ("flan", "byt5", "lora", "umt5"):
+        model: Any
+        if family == "mt5":
+            model = MT5ForConditionalGeneration(MT5Config(**settings))
+        else:
+            model = T5ForConditionalGeneration(T5Config(**settings))
+        if family in ("flan", "byt5", "lora"):
             model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))  # a head of its own
         if family == "lora":
             target_modules = ["q", "v", "o", "wi_0", "wo", "lm_head"]
@@ -85,8 +82,6 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
             elif "lora_" in name:
                 nn.init.normal_(weight, std=0.2)
             elif "shared" in name and family != "mt5":
-                nn.init.normal_(weight, std=spread)
-            elif "lm_head" in name and family == "umt5":  # whose output is scaled, as T5 1.0's is
                 nn.init.normal_(weight, std=spread)
             else:
                 nn.init.normal_(weight, std=spread * weight.shape[1] ** -0.5)
@@ -102,7 +97,7 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
             weight.data[:, 0] = 1
         weight.data[0] = 0
         weight.data[0, 0] = -10_000
-    return Seq2SeqPolicy(model, number_tokenizer(config.vocab_size)).train()
+    return Seq2SeqPolicy(model, number_tokenizer(settings["vocab_size"])).train()
 
 
 def weigh_end(policy: Seq2SeqPolicy, weight: float) -> None:
@@ -118,24 +113,19 @@ def make_prompts(policy: Seq2SeqPolicy, lengths: Sequence[int], seed: int = 0) -
 
 @torch.no_grad()
 def generated(policy: Seq2SeqPolicy, prompt: str, max_new_tokens: int) -> tuple[int, ...]:
-    """The likeliest tokens by transformers' generate: no batch, no padding, no mask, no cache.
+    """The likeliest tokens by transformers' generate in eval mode: no batch, no padding, no mask, no cache.
 
     transformers 5.23 makes the cache for as many layers as the encoder has, which is too few here.
     """
     was_training = policy.training
-    policy.eval()
-    output = policy.model.generate(
+    output = policy.eval().model.generate(
         input_ids=torch.tensor(policy.encode([prompt])),
         max_new_tokens=max_new_tokens,
         do_sample=False,
         use_cache=False,
     )
     policy.train(was_training)
-    return up_to_end(output[0, 1:].tolist())
-
-
-def up_to_end(tokens: Sequence[int]) -> tuple[int, ...]:
-    """The tokens up to the end token, 1, if there is one."""
+    tokens = output[0, 1:].tolist()
     return tuple(tokens[: tokens.index(1) + 1] if 1 in tokens else tokens)
 
 
@@ -143,22 +133,30 @@ def up_to_end(tokens: Sequence[int]) -> tuple[int, ...]:
 def logits_of(policy: Seq2SeqPolicy, prompt: str, answers: Sequence[Sequence[int]]) -> Tensor:
     """Logits (answers, T, V) of a teacher-forced forward; a prompt's answers are padded behind their end."""
     was_training = policy.training
-    policy.eval()
-    longest = max(len(answer) for answer in answers)
+    longest = max(map(len, answers))
     inputs = [[policy.start_id, *answer, *[0] * (longest - len(answer))][:longest] for answer in answers]
-    logits: Tensor = policy.model(
-        input_ids=torch.tensor(policy.encode([prompt])).expand(len(answers), -1),
-        decoder_input_ids=torch.tensor(inputs),
-    ).logits.float()
+    logits: Tensor = (
+        policy.eval()
+        .model(
+            input_ids=torch.tensor(policy.encode([prompt])).expand(len(answers), -1),
+            decoder_input_ids=torch.tensor(inputs),
+        )
+        .logits.float()
+    )
     policy.train(was_training)
     return logits
 
 
-def log_probs_of(
-    policy: Seq2SeqPolicy, prompt: str, answers: Sequence[tuple[int, ...]]
-) -> list[tuple[float, ...]]:
-    """Log-probability of every token of the answers to a prompt, by a teacher-forced forward."""
-    log_probs = logits_of(policy, prompt, answers).log_softmax(-1)
-    return [
-        tuple(log_probs[row, range(len(answer)), list(answer)].tolist()) for row, answer in enumerate(answers)
-    ]
+def check_log_probs(
+    policy: Seq2SeqPolicy, prompts: Sequence[str], answers: Sequence[Sequence[Answer]], atol: float = 1e-4
+) -> None:
+    """Every answer's log-probabilities are those of a teacher-forced forward."""
+    for prompt, of_prompt in zip(prompts, answers, strict=True):
+        log_probs = logits_of(policy, prompt, [answer.tokens for answer in of_prompt]).log_softmax(-1)
+        for answer, own in zip(of_prompt, log_probs, strict=True):
+            expected = own[range(len(answer.tokens)), list(answer.tokens)].tolist()
+            assert answer.log_probs == pytest.approx(expected, abs=atol)
+
+
+def tokens_of(answers: Sequence[Sequence[Answer]]) -> list[list[tuple[int, ...]]]:
+    return [[answer.tokens for answer in of_prompt] for of_prompt in answers]

@@ -1,9 +1,10 @@
-"""Packs of outputs by hand; that they change no number is tests/test_attention.py's."""
+"""Packs of outputs by hand; that they change no number is test_attention.py's."""
 
 import pytest
 import torch
 
 from hir.policies.base import padded, token_mask
+from hir.t5 import packing
 from hir.t5.packing import buckets, pack, segment_mask
 
 
@@ -23,10 +24,11 @@ def test_buckets(lengths: list[int], cut: list[list[int]]) -> None:
     assert [[len(sequence) for sequence in bucket] for bucket in buckets(sequences)] == cut
 
 
-def test_pack_by_hand() -> None:
+def test_pack_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MAX_PACK", 5)
     # Prompt 0 is read by three outputs, prompt 1 by one. At most 5 tokens: the third starts another pack.
     outputs = [[11, 12], [21, 22, 23, 24], [13, 14, 15], [16]]
-    packs, places = pack(outputs, [0, 1, 0, 0], pad_id=9, max_pack=5)
+    packs, places = pack(outputs, [0, 1, 0, 0], pad_id=9)
     assert [[tensor.tolist() for tensor in bucket] for bucket in packs] == [
         [[0], [[16]], [[1]]],
         [[1, 0], [[21, 22, 23, 24, 9], [11, 12, 13, 14, 15]], [[1, 1, 1, 1, 0], [1, 1, 2, 2, 2]]],
@@ -35,16 +37,11 @@ def test_pack_by_hand() -> None:
     assert places == [6, 1, 8, 0]
 
 
-def test_an_output_longer_than_a_pack_stands_alone() -> None:
-    packs, places = pack([[1, 2, 3], [4]], [0, 0], pad_id=0, max_pack=2)
+def test_an_output_longer_than_a_pack_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MAX_PACK", 2)
+    packs, places = pack([[1, 2, 3], [4]], [0, 0], pad_id=0)
     assert [bucket.input_ids.tolist() for bucket in packs] == [[[4]], [[1, 2, 3]]]
     assert places == [1, 0]
-
-
-def test_without_packs_each_output_stands_alone() -> None:
-    (packs,), places = pack([[1, 2], [3, 4]], [0, 0], pad_id=0, max_pack=0)
-    assert [tensor.tolist() for tensor in packs] == [[0, 0], [[1, 2], [3, 4]], [[1, 1], [1, 1]]]
-    assert places == [0, 2]
 
 
 def test_segment_mask_by_hand() -> None:

@@ -1,16 +1,19 @@
-"""The packed policy against collations by hand, and against the plain one."""
+"""The packed policy's collations by hand; its numbers are test_attention.py's."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import T5Config, T5ForConditionalGeneration
+from transformers.activations import ACT2FN
+from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hir.config.schema import ModelConfig
 from hir.policies.load import load_policy
-from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
-from hir.t5.policies import PackedT5Policy
+from hir.t5.policies import PackedT5Policy, RMSNorm
 
 # Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
 # 7 cat, 8 dog, 9 one, 10 two.
@@ -80,10 +83,27 @@ def test_collate_puts_prompts_of_other_length_in_another_bucket(packed: PackedT5
     assert second.tolist() == [[5, 3, 7, 8, 7, 8, 7, 4, 1], [6, 3, 7, 8, 7, 8, 7, 4, 1]]
 
 
-def test_its_numbers_are_the_plain_policys(packed: PackedT5Policy, folder: Path) -> None:
-    plain = load_policy(ModelConfig(name="test", path=str(folder), policy="seq2seq")).double().eval()
-    assert type(plain) is Seq2SeqPolicy
-    packed.double().eval()
-    rows = [*ROWS, replace(ROWS[0], output_ids=(10, 9, 1)), replace(ROWS[1], query="cat dog cat dog cat")]
-    for one, other in zip(plain(plain.collate(rows)), packed(packed.collate(rows)), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)  # T5 norms in float32
+def test_layers_of_its_own_are_transformers_in_fewer_passes(tmp_path: Path, word_tokenizer: Any) -> None:
+    config = T5Config(vocab_size=11, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+                      feed_forward_proj="gated-gelu", decoder_start_token_id=0)  # fmt: skip
+    saved = T5ForConditionalGeneration(config)
+    saved.save_pretrained(tmp_path)
+    word_tokenizer.save_pretrained(tmp_path)
+    loaded = load_policy(ModelConfig(name="test", path=str(tmp_path))).model
+    assert loaded.state_dict().keys() == saved.state_dict().keys()
+    assert any(isinstance(module, RMSNorm) for module in loaded.modules())
+    assert config.dense_act_fn == loaded.config.dense_act_fn == "gelu_new"
+    activations = [module.act for module in loaded.modules() if hasattr(module, "act")]
+    assert [type(activation) for activation in activations] == [torch.nn.GELU] * 2
+    numbers = torch.linspace(-6, 6, 101, dtype=torch.float64)
+    torch.testing.assert_close(activations[0](numbers), ACT2FN["gelu_new"](numbers), rtol=1e-12, atol=1e-12)
+
+
+def test_norm_of_its_own_equals_transformers_forward_and_backward() -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(3, 4, 8, dtype=torch.float64, requires_grad=True)
+    own, theirs = RMSNorm(8, eps=1e-2).double(), T5LayerNorm(8, eps=1e-2).double()
+    torch.nn.init.normal_(own.weight)
+    theirs.load_state_dict(own.state_dict())
+    assert torch.autograd.gradcheck(own, hidden)
+    torch.testing.assert_close(own(hidden), theirs(hidden), atol=1e-6, rtol=1e-6)  # theirs squares in float32
