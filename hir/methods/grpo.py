@@ -14,6 +14,7 @@ from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
 from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
+from hir.policies.scoring import ScoringPolicy
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
 
@@ -43,7 +44,7 @@ class GRPO(Method):
     on_policy = True
     min_samples = 2
 
-    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
+    def __init__(self, config: Settings, relabel: Relabel, policy: ScoringPolicy) -> None:
         self.config = config
         self.outputs = policy.outputs
         self.reference = policy.frozen() if config.kl else None

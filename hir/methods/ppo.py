@@ -14,6 +14,7 @@ from hir.config.schema import limited
 from hir.losses import by_row, chosen_log_probs, mean_entropy, token_log_probs
 from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
+from hir.policies.scoring import ScoringPolicy
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
 
@@ -52,7 +53,7 @@ class PPO(nn.Module, Method):
     on_policy = True
     asks_policy = True  # relabel asks the live value function
 
-    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
+    def __init__(self, config: Settings, relabel: Relabel, policy: ScoringPolicy) -> None:
         super().__init__()
         self.config = config
         self.value_head = nn.Linear(policy.hidden_size, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -37,17 +37,6 @@ class Policy(Protocol):
         """The prompt of a query under an instruction; it may hold the start of the answer."""
 
     def __call__(self, batch: Batch) -> Output: ...
-
-    def outputs(
-        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
-    ) -> Iterator[tuple[Batch, Output]]:
-        """The rows in batches, on the device, with what the policy, or ``model``, makes of them.
-
-        In their order, in eval mode and without gradients.
-        """
-
-    def frozen(self) -> Callable[[Batch], Output]:
-        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of an answer's tokens, without special tokens and outer spaces."""

@@ -5,23 +5,20 @@ Everything that knows an encoder and a decoder is here, in load.py and in hir/sa
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers import LogitsProcessor
 
 from hir.policies.base import Batch, Output, padded, register, row_tensors, token_mask
 from hir.policies.escape import TextEscape
+from hir.policies.scoring import Scoring, evaluating
 from hir.records import TrainingExample
 
 MAX_CACHED_PROMPTS = 20_000
-SCORED_ROWS = 128
 
 
 def render_prompt(instruction: str, query: str, prefix: str = "") -> str:
@@ -30,7 +27,7 @@ def render_prompt(instruction: str, query: str, prefix: str = "") -> str:
 
 
 @register("seq2seq")
-class Seq2SeqPolicy(nn.Module):
+class Seq2SeqPolicy(Scoring, nn.Module):
     """A Policy of an encoder-decoder language model and its tokenizer.
 
     Args:
@@ -165,17 +162,6 @@ class Seq2SeqPolicy(nn.Module):
         bias = getattr(self.model, "final_logits_bias", None)  # BART's
         return logits if bias is None else logits + bias
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Eval mode and no gradients; the mode it was in comes back."""
-        training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            self.train(training)
-
     def generate(
         self, encoded: Sequence[Sequence[int]], **options: Any
     ) -> tuple[list[list[int]], list[list[float]]]:
@@ -187,7 +173,7 @@ class Seq2SeqPolicy(nn.Module):
         """
         input_ids, attention_mask = self.pad(encoded)
         log_probs = LogProbs()
-        with self._evaluating():
+        with evaluating(self):
             output = self.model.generate(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
@@ -196,26 +182,6 @@ class Seq2SeqPolicy(nn.Module):
                 **options,
             )
         return output[:, 1:].tolist(), log_probs.of(output).tolist()  # position 0 is the start token
-
-    def outputs(
-        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
-    ) -> Iterator[tuple[Batch, Output]]:
-        for start in range(0, len(rows), SCORED_ROWS):
-            batch = move_data_to_device(self.collate(rows[start : start + SCORED_ROWS]), self.device)
-            with self._evaluating():
-                output = (model or self)(batch)
-            yield batch, output
-
-    def frozen(self) -> Callable[[Batch], Output]:
-        if hasattr(self.model, "disable_adapter"):
-            return self._without_adapters
-        twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()
-        return lambda batch: twin.to(self.device)(batch)
-
-    def _without_adapters(self, batch: Batch) -> Output:
-        with self.model.disable_adapter():
-            output: Output = self(batch)
-        return output
 
     def compile_forward(self) -> None:
         """torch.compile what ``forward`` calls; the model that is sampled from and saved stays as it is."""

@@ -121,7 +121,7 @@ def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
 def test_outputs_go_through_the_rows_in_order_without_gradients(
     policy: Seq2SeqPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hir.policies.seq2seq.SCORED_ROWS", 2)
+    monkeypatch.setattr("hir.policies.scoring.SCORED_ROWS", 2)
     rows = [ROWS[0], ROWS[1], replace(ROWS[0], output_ids=(10, 1))]
     modes = []
     policy.model.encoder.register_forward_hook(lambda *_: modes.append(policy.training))

@@ -1,0 +1,70 @@
+"""What methods that weigh probabilities, PPO and GRPO, ask of a policy besides a forward pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from torch import nn
+
+from hir.policies.base import Batch, Output, Policy
+from hir.records import TrainingExample
+
+SCORED_ROWS = 128
+"""Rows a forward pass."""
+
+
+class ScoringPolicy(Policy, Protocol):
+    """A Policy that scores rows, and remembers what it was."""
+
+    def outputs(
+        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
+    ) -> Iterator[tuple[Batch, Output]]:
+        """The rows in batches, on the device, with what the policy, or ``model``, makes of them.
+
+        In their order, in eval mode and without gradients.
+        """
+
+    def frozen(self) -> Callable[[Batch], Output]:
+        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
+
+
+class Scoring:
+    """The two, for a policy that is a module with ``model``, ``tokenizer``, ``device`` and ``collate``."""
+
+    def outputs(
+        self: Any, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
+    ) -> Iterator[tuple[Batch, Output]]:
+        for start in range(0, len(rows), SCORED_ROWS):
+            batch = move_data_to_device(self.collate(rows[start : start + SCORED_ROWS]), self.device)
+            with evaluating(self):
+                output = (model or self)(batch)
+            yield batch, output
+
+    def frozen(self: Any) -> Callable[[Batch], Output]:
+        twin, adapters = self, getattr(self.model, "disable_adapter", nullcontext)
+        if adapters is nullcontext:
+            twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()
+
+        def start(batch: Batch) -> Output:
+            with adapters():
+                output: Output = twin.to(self.device)(batch)
+            return output
+
+        return start
+
+
+@contextmanager
+def evaluating(policy: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients; the mode it was in comes back."""
+    training = policy.training
+    policy.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        policy.train(training)
