@@ -222,9 +222,6 @@ def test_a_checkpoint_is_looked_at_without_reading_its_tensors(
         (["trainer.strategy=fsdp", "sampling=generate"], "sampling=generate needs the whole model"),
         (["trainer.strategy=fsdp", "training.compile=true"], "set it to false"),
         (["trainer.strategy=fsdp_cpu_offload"], "set fsdp"),
-        (["trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn is not supported.*: set ddp"),
-        (["trainer.strategy=ddp_fork_find_unused_parameters_true"], "set ddp"),
-        (["trainer.strategy=ddp_notebook"], "set ddp"),
         (["model=flan_t5_xl", "trainer.devices=2", "method=ppo"], "set trainer.strategy=ddp"),
     ],
 )
