@@ -80,7 +80,7 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     if config.logger == "wandb":
         from hir.callbacks.wandb import WandbReport
 
-        own.append(WandbReport(config, recorder))
+        own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
     try:

@@ -12,7 +12,7 @@ Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,15 @@ def merge_layers(argv: list[str]) -> Config:
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as plain nested containers, fit for YAML and for weights_only checkpoints."""
     return asdict(config)
+
+
+def flat(tree: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
+    """The leaves of a tree under dotted names, or others; an empty branch has none."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        leaves |= flat(value, separator, f"{key}{separator}") if isinstance(value, dict) else {key: value}
+    return leaves
 
 
 def save_config(config: Config, path: str | Path) -> None:
