@@ -81,10 +81,8 @@ class ConsoleReport(Callback):
         method = config.method["name"]
         self._tell("method", f"{method}: {trainer.max_epochs} iterations of {samples} and {updates}")
         if number := self.run.num_overlong:
-            limit = config.model.max_input_tokens
-            self._tell(
-                "note", f"{number} prompts are over {limit} tokens and are cut in their middle", "yellow"
-            )
+            limit = f"{config.model.max_input_tokens} tokens"
+            self._tell("note", f"{number} prompts are over {limit} and are cut in their middle", "yellow")
         for line in self.run.long_targets:
             self._tell("note", line, "yellow")
 

@@ -62,12 +62,7 @@ class HIRDataModule(LightningDataModule):
         self.policy = policy
         self.method = method
         self.phi = relabel
-        self.buffer = ReplayBuffer(
-            config.buffer.window,
-            config.buffer.max_wrong_fraction,
-            config.buffer.deduplicate,
-            config.buffer.group,
-        )
+        self.buffer = ReplayBuffer(config.buffer)
         self.plan: list[TrainingExample] = []
         self.num_queries = min(config.sampling.max_queries or len(task.train), len(task.train))
 
