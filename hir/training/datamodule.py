@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -70,18 +69,15 @@ class HIRDataModule(LightningDataModule):
     def num_updates(self) -> int:
         """Optimizer steps an iteration."""
         training = self.config.training
-        if training.num_updates is not None:
-            return training.num_updates
         num_samples = self.num_queries * self.config.sampling.num_samples
-        return max(1, round(training.passes * num_samples / training.batch_size))
+        return training.num_updates or max(1, round(training.passes * num_samples / training.batch_size))
 
     def queries(self, iteration: int) -> list[Example]:
         """The training rows asked in an iteration: the next ones in shuffled passes over the split."""
         rows = self.task.train
         chosen: list[Example] = []
-        position = iteration * self.num_queries
         while len(chosen) < self.num_queries:
-            number, offset = divmod(position + len(chosen), len(rows))
+            number, offset = divmod(iteration * self.num_queries + len(chosen), len(rows))
             order = list(rows)
             generator(self.config.seed, number, 0, "query order").shuffle(order)
             chosen += order[offset : offset + self.num_queries - len(chosen)]
@@ -96,21 +92,20 @@ class HIRDataModule(LightningDataModule):
         every rank holds the same buffer and the same plan.
         """
         start = time.perf_counter()
-        sampling = self.config.sampling
-        examples = shard(self.queries(iteration))
-        judged = self._answer(sampler, iteration, examples, "sampling", stage)
+        sampling, examples = self.config.sampling, shard(self.queries(iteration))
+        judged = self._sample(sampler, iteration, examples, "sampling", stage)
         if sampling.retry_temperature:
             missed = [i for i, rollouts in enumerate(judged) if not any(r.correct for r in rollouts)]
             top_k = sampling.top_k if sampling.retry_top_k is None else sampling.retry_top_k
             hotter = replace(sampling, temperature=sampling.retry_temperature, top_k=top_k)
             # By every rank, even for no query: where weights are sharded all ranks gather them.
-            again = self._answer(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
+            again = self._sample(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
             for i, rollouts in zip(missed, again, strict=True):
                 judged[i] += rollouts
         own = [rollout for samples in judged for rollout in samples]
         rows = self.method.relabel(own, generator(self.config.seed, iteration, rank(), "relabeling"))
         self.buffer.extend(iteration, [row for share in gather([rows]) for row in share])
-        self.replan(iteration)
+        self.plan = self._training_order(iteration)
         gathered = gather(judged)
         rollouts = [rollout for samples in gathered for rollout in samples[: sampling.num_samples]]
         logged = rollouts[:num_logged]
@@ -124,7 +119,7 @@ class HIRDataModule(LightningDataModule):
             logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
         )
 
-    def _answer(
+    def _sample(
         self,
         sampler: Sampler,
         iteration: int,
@@ -134,17 +129,14 @@ class HIRDataModule(LightningDataModule):
         sampling: SamplingConfig | None = None,
     ) -> list[list[Rollout]]:
         """Judged answers to each example, drawn as the sampler does by itself or by other settings."""
-        answers = sampler.sample(
-            [self.policy.render(self.phi.goal(example), example.query) for example in examples],
-            self.config.sampling.num_samples,
-            derive_seed(self.config.seed, iteration, rank(), purpose),
-            stage(purpose, len(examples)),
-            sampling,
-        )
+        num_samples = self.config.sampling.num_samples
+        prompts = [self.policy.render(self.phi.goal(row), row.query) for row in examples]
+        seed = derive_seed(self.config.seed, iteration, rank(), purpose)
+        answers = sampler.sample(prompts, num_samples, seed, stage(purpose, len(prompts)), sampling)
         flat = [(row, answer) for row, of_row in zip(examples, answers, strict=True) for answer in of_row]
         outputs = [self.policy.decode(answer.tokens) for _, answer in flat]
         verdicts = self.task.feedback([row for row, _ in flat], outputs)
-        rollouts = iter(
+        rollouts = [
             Rollout(
                 iteration=iteration,
                 query=row.query,
@@ -156,22 +148,19 @@ class HIRDataModule(LightningDataModule):
                 target=row.targets[0],
             )
             for (row, answer), output, verdict in zip(flat, outputs, verdicts, strict=True)
-        )
-        return [list(islice(rollouts, len(of_row))) for of_row in answers]
+        ]
+        return [rollouts[start : start + num_samples] for start in range(0, len(rollouts), num_samples)]
 
-    def replan(self, iteration: int) -> None:
-        """Order the buffer's rows for the iteration's updates; a function of buffer, seed and iteration.
+    def _training_order(self, iteration: int) -> list[TrainingExample]:
+        """Rows of the iteration's updates; a function of buffer, seed and iteration.
 
         Within an update queries go by length: what a device gets of it is of like length, little padded.
         """
         size = self.config.training.batch_size
         rng = generator(self.config.seed, iteration, 0, "training order")
         plan = self.buffer.plan(self.num_updates, size, rng)
-        self.plan = [
-            row
-            for start in range(0, len(plan), size)
-            for row in sorted(plan[start : start + size], key=lambda row: (len(row.query), row.query))
-        ]
+        updates = (plan[start : start + size] for start in range(0, len(plan), size))
+        return [row for rows in updates for row in sorted(rows, key=lambda row: (len(row.query), row.query))]
 
     def train_dataloader(self) -> DataLoader[Any]:
         rows = PlannedRows(self)

@@ -16,7 +16,7 @@ import train
 from hir.config.load import load_config, save_config, to_dict
 from hir.config.schema import Config, EvaluationConfig
 from hir.errors import UserError
-from hir.training.checkpoints import check_resume, check_rows, read_checkpoint
+from hir.training.checkpoints import check_rows, read_checkpoint
 from hir.training.launch import (
     Launcher,
     check_launch,
@@ -163,17 +163,6 @@ def killed(tmp_path: Path) -> Path:
     state = {"hir": {"config": to_dict(config)}, "optimizer_states": [{}], "epoch": 2}
     torch.save({**state, "state_dict": {"weight": torch.ones(3)}}, tmp_path / "checkpoints/last.ckpt")
     return tmp_path
-
-
-def test_a_run_killed_in_its_last_test_says_what_it_lacks(killed: Path) -> None:
-    def told() -> str:
-        with pytest.raises(UserError) as caught:
-            check_resume(load_config([f"resume={killed}"]))
-        return str(caught.value)
-
-    assert "summary.json" in told() and f"`python -m hir evaluate run={killed}`" in told()
-    (killed / "summary.json").write_text('{"iterations": 3}')
-    assert "summary.json" not in told() and "raise trainer.max_epochs" in told()
 
 
 def test_rows_of_before_go_on_and_others_are_refused_by_the_name_of_their_task(tmp_path: Path) -> None:
