@@ -63,7 +63,7 @@ def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Se
     if config.model.path is not None:
         return load_policy(config.model), None
     torch.set_num_threads(1)  # too small to gain from more, and so its numbers depend on no number of cores
-    base = make_base(config.model, config.instructions, config.task.name, config.task.settings, say)
+    base = make_base(config, say)
     return load_policy(replace(config.model, path=str(base.path))), base
 
 
