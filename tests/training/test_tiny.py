@@ -134,7 +134,7 @@ def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig, m
 def test_pretraining_stops_at_the_accuracy_that_the_tasks_own_judge_finds(
     small: ModelConfig, monkeypatch: pytest.MonkeyPatch, needed: int, updates: int
 ) -> None:
-    """It is measured every CHECK_EVERY updates after warm-up; any answer is right once so many were judged."""
+    """It is measured every CHECK_EVERY updates; once so many were judged any answer is right."""
     monkeypatch.setattr(tiny, "WARMUP", 2)
     monkeypatch.setattr(tiny, "CHECK_EVERY", 4)
     judged: list[str] = []
