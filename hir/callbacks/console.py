@@ -130,9 +130,11 @@ class ConsoleReport(Callback):
             self._tell("warning", f"{missing}; {remedy}", "yellow")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
-        """The first answer to each of three queries, beside its target: a judge that errs is to be seen."""
+        """An answer to each of three queries, wrong ones first, with the target: a judge may err."""
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
-        for rollout, relabeled in pl_module.report.logged[:: self.config.sampling.num_samples][:3]:
+        size = self.config.sampling.num_samples
+        by_query = sorted(pl_module.report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
+        for rollout, relabeled in by_query[:3]:
             verdict = "[green]right[/]"
             if not rollout.correct:
                 verdict = f"[red]wrong[/], the target is {escape(rollout.target)}"
