@@ -75,7 +75,7 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
         config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
-    console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
+    console = ConsoleReport(config, run, recorder)
     own: list[Callback] = [evaluation, recorder, console]
     if config.logger == "wandb":
         from hir.callbacks.wandb import WandbReport

@@ -31,7 +31,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     own = {
         "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
         "default_root_dir": folder,
-        "enable_progress_bar": False,  # the console report has its own bars
+        "enable_progress_bar": False,  # the console report has lines of its own
         "logger": build_logger(config, folder),
         "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself

@@ -1,4 +1,4 @@
-"""ConsoleReport: what a person sees. A header, bars, a line an iteration, samples now and then, a result."""
+"""ConsoleReport: what a person sees. A header, a line an iteration, samples now and then, a result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from hir.callbacks.recorder import ENDED, STARTED, RunRecorder
@@ -19,13 +18,13 @@ from hir.training.build import Run
 from hir.training.module import HIRModule
 
 SILENCE = 5.0
-"""Seconds after which a plain log says how far the run is."""
+"""Seconds without a line after which one says how far the run is."""
 
 
 class ConsoleReport(Callback):
-    """Prints on rank 0; plain lines where the output is no terminal. Must stand after the recorder."""
+    """Prints plain lines on rank 0, on a terminal too. Must stand after the recorder."""
 
-    def __init__(self, config: Config, run: Run, recorder: RunRecorder, bars: bool = True) -> None:
+    def __init__(self, config: Config, run: Run, recorder: RunRecorder) -> None:
         self.config = config
         self.run = run
         # Counted before a strategy shares them out.
@@ -33,17 +32,12 @@ class ConsoleReport(Callback):
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
         self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
-        bars = bars and self.console.file.isatty()  # colors can be forced elsewhere, bars not
-        self.progress = Bars(console=self.console, transient=True, disable=not bars)
-        self._bar = self.progress.add_task("", total=None)
         self._where = "before the first iteration"
         self._said = time.monotonic()  # when the last line was printed
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            self.console.quiet = self.progress.disable = True
+        self.console.quiet = not trainer.is_global_zero
         self._print_header(trainer)
-        self.progress.start()
         assert isinstance(pl_module, HIRModule)
         pl_module.stage = self._stage
 
@@ -55,18 +49,18 @@ class ConsoleReport(Callback):
         self._say(f"[{style}]{label:<7}[/] {escape(text)}")
 
     def _stage(self, name: str, total: int) -> Progress:
-        """A bar on a terminal; elsewhere a line where there would be none for long."""
-        name, done = f"{self._where}: {name}", 0
-        self.progress.reset(self._bar, total=total, description=name)
+        done = 0
 
         def advance(number: int) -> None:
             nonlocal done
             done += number
-            self.progress.update(self._bar, completed=done)
-            if self.progress.disable and time.monotonic() - self._said > SILENCE:
-                self._say(f"[dim]      {name} {done}/{total}[/]")
+            self._say_how_far(name, done, total)
 
         return advance
+
+    def _say_how_far(self, name: str, done: int, total: int) -> None:
+        if time.monotonic() - self._said > SILENCE:
+            self._say(f"[dim]      {self._where}: {name} {done}/{total}[/]")
 
     def _print_header(self, trainer: Trainer) -> None:
         config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
@@ -104,10 +98,8 @@ class ConsoleReport(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if batch_idx == 0:
-            # Batches are more than optimizer steps where they are accumulated.
-            self._trained = self._stage("training", int(trainer.num_training_batches))
-        self._trained(1)
+        # Batches are more than optimizer steps where they are accumulated.
+        self._say_how_far("training", batch_idx + 1, int(trainer.num_training_batches))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = self.recorder.history[-1]
@@ -144,7 +136,6 @@ class ConsoleReport(Callback):
             self._say(f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
         summary, evaluation = self.recorder.summary(), self.recorder.evaluation
         task = self.run.datamodule.task
         results = [(task, summary["base"]["accuracy"], summary["test"]["accuracy"])]
@@ -165,11 +156,6 @@ class ConsoleReport(Callback):
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._stop()
         if isinstance(exception, KeyboardInterrupt) and trainer.current_epoch:
             folder = escape(str(self.recorder.folder))
             self._say(f"interrupted; go on with: python train.py resume={folder}")
-
-    def _stop(self) -> None:
-        if not self.progress.disable:
-            self.progress.stop()
