@@ -136,21 +136,19 @@ class ConsoleReport(Callback):
             self._say(f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        summary, evaluation = self.recorder.summary(), self.recorder.evaluation
-        task = self.run.datamodule.task
-        results = [(task, summary["base"]["accuracy"], summary["test"]["accuracy"])]
-        for task in self.run.evaluation_tasks:
-            key = f"{task.name}/accuracy"
-            results.append((task, evaluation.base[key], self.recorder.latest(key)))
+        own, further = self.run.datamodule.task, self.run.evaluation_tasks
+        measured = [("test/accuracy", own), *((f"{task.name}/accuracy", task) for task in further)]
         table = Table("test rows", box=None, pad_edge=False)
         for name in ("base", "trained", "change"):
             table.add_column(name, justify="right")
-        for task, base, trained in results:
+        for key, task in measured:
+            base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
             rows = f"{task.name} ({len(task.test)})"
             table.add_row(rows, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
         self._say()
         self._say(table)
-        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in summary["seconds"].items())
+        spent = self.recorder.summary()["seconds"]
+        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in spent.items())
         self._say(f"[dim]{seconds}[/]")
         files = " ".join((*STARTED, *ENDED, "checkpoints/last.ckpt"))
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")

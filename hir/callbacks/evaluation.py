@@ -77,17 +77,16 @@ class BigBenchEvaluation(Callback):
     """
 
     def __init__(
-        self, config: EvaluationConfig, relabel: Relabel, task: Task, further: Sequence[Task] = ()
+        self, config: EvaluationConfig, relabel: Relabel, task: Task, further: Sequence[Task]
     ) -> None:
         self.config = config
         self.phi = relabel
         self.task = task
-        self.further = tuple(further)
+        self.further = further
         self.results: dict[str, float] = {}
-        """Accuracies measured after the iteration that just ended, by metric name; empty if none were."""
+        """Accuracies after the iteration that just ended, by metric name; at the end test/accuracy, too."""
         self.base: dict[str, float] = {}
-        """The same before training, and test/accuracy."""
-        self.test_accuracy: float | None = None
+        """All of them before training."""
         self.test_answers: list[GreedyAnswer] = []
         """The final model's answers to the task's test rows, of all ranks, rank by rank."""
         self.seconds = 0.0
@@ -114,7 +113,7 @@ class BigBenchEvaluation(Callback):
             if not self.results:  # the run ended early, by trainer.max_time say
                 self.results = self._measure(pl_module)
             answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-            self.test_accuracy = accuracy(answers, pl_module.device)
+            self.results["test/accuracy"] = accuracy(answers, pl_module.device)
             self.test_answers = [given for share in gather([answers]) for given in share]
 
     @contextmanager

@@ -136,7 +136,7 @@ class RunRecorder(Callback):
             "iterations": last["iteration"],
             "base": {"accuracy": self.evaluation.base["test/accuracy"]},
             "val": {"accuracy": self.latest("val/accuracy")},
-            "test": {"accuracy": self.evaluation.test_accuracy},
+            "test": {"accuracy": self.latest("test/accuracy")},
             "seconds": {name: round(value, 2) for name, value in seconds.items()},
             "samples": last["samples"],
             "updates": last["updates"],
