@@ -70,21 +70,19 @@ def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Se
 def load_tasks(config: Config) -> list[Task]:
     """The run's own task, and those of evaluation.tasks, which are split as it is."""
     own = load_task(config.task, config.seed)
-    tasks = [replace(own, feedback=build_feedback(config.feedback, own.feedback))]
-    for name in config.evaluation.tasks:
-        if name == config.task.name and config.evaluation.data_dir in (None, config.task.data_dir):
-            tasks.append(own)
-            continue
-        other = replace(
+    others = [
+        replace(
             config.task,
             name=name,
             source=None if config.task.source == "generated" else config.task.source,
             data_dir=config.evaluation.data_dir or config.task.data_dir,
             num_train=None,
-            settings={},
+            settings=config.task.settings if name == config.task.name else {},
         )
-        tasks.append(load_task(other, config.seed))
-    return tasks
+        for name in config.evaluation.tasks
+    ]
+    judged = replace(own, feedback=build_feedback(config.feedback, own.feedback))
+    return [judged, *(load_task(other, config.seed) for other in others)]
 
 
 def without_queries(task: Task, queries: frozenset[str]) -> Task:

@@ -169,18 +169,12 @@ def test_without_a_key_or_a_server_one_line_says_why_the_run_is_offline(
     assert iterations(tmp_path / "run") == [[0, 1]]
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "why"),
-    [
-        ("WANDB_PROJECT", "a/b", "Invalid project name 'a/b'"),
-        ("WANDB_BASE_URL", f"wandb.example/{KEY}", "base_url Input should be a valid URL"),
-    ],
-)
-def test_settings_that_wandb_refuses_turn_it_off_in_one_line(log, monkeypatch, capsys, variable, value, why):
-    monkeypatch.setenv(variable, value)
+def test_settings_that_wandb_refuses_turn_it_off_in_one_line(log, monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_BASE_URL", f"wandb.example/{KEY}")
     log(Config(logger="wandb"), before=0)
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("wandb   off from here on: ") and why in line and KEY not in line
+    assert line.startswith("wandb   off from here on: ValidationError: ") and KEY not in line
+    assert "base_url Input should be a valid URL" in line
 
 
 def test_it_can_be_disabled_and_other_ranks_have_none(log, tmp_path, monkeypatch, capsys):
