@@ -63,14 +63,12 @@ class HIRDataModule(LightningDataModule):
         self.phi = relabel
         self.buffer = ReplayBuffer(config.buffer)
         self.plan: list[TrainingExample] = []
-        self.num_queries = min(config.sampling.max_queries or len(task.train), len(task.train))
-
-    @property
-    def num_updates(self) -> int:
+        sampling, training = config.sampling, config.training
+        self.num_queries = min(sampling.max_queries or len(task.train), len(task.train))
+        """Queries asked an iteration, over all ranks."""
+        updates = training.passes * (self.num_queries * sampling.num_samples) / training.batch_size
+        self.num_updates = training.num_updates or max(1, round(updates))
         """Optimizer steps an iteration."""
-        training = self.config.training
-        num_samples = self.num_queries * self.config.sampling.num_samples
-        return training.num_updates or max(1, round(training.passes * num_samples / training.batch_size))
 
     def queries(self, iteration: int) -> list[Example]:
         """The training rows asked in an iteration: the next ones in shuffled passes over the split."""
