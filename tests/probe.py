@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
 
 from hir.config.load import load_config  # noqa: E402
-from hir.training.rows import PlannedRows  # noqa: E402
+from hir.training.datamodule import HIRDataModule  # noqa: E402
 from train import train  # noqa: E402
 
 
@@ -27,14 +28,14 @@ class Probe(Callback):
         self.notes: list[dict[str, Any]] = [{"rows": []}]  # of before the first epoch starts
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        read = PlannedRows.__getitem__
+        collate = HIRDataModule._collate
 
-        def noted(rows: PlannedRows, index: int) -> Any:
-            row = read(rows, index)
-            self.notes[-1]["rows"].append([index, row.iteration, row.query])
-            return row
+        def noted(data: HIRDataModule, places: Sequence[int]) -> Any:
+            rows = [(place, data.plan[place]) for place in places]
+            self.notes[-1]["rows"] += [[place, row.iteration, row.query] for place, row in rows]
+            return collate(data, places)
 
-        PlannedRows.__getitem__ = noted  # type: ignore[method-assign]
+        HIRDataModule._collate = noted  # type: ignore[method-assign]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.notes.append({"rows": []})

@@ -20,7 +20,7 @@ from hir.relabel.base import Relabel
 from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
-from hir.training.rows import Blocks, PlannedRows, rows_per_device
+from hir.training.rows import Blocks, rows_per_device
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class SamplingReport:
 class HIRDataModule(LightningDataModule):
     """Online sampling, feedback and relabeling (steps 1 and 2 of Algorithm 1) as a data module.
 
-    One Lightning epoch is one HIR iteration. The dataset has a constant length and looks into the current
-    plan of the buffer, so that Lightning's loader, built once, never serves rows of another iteration.
+    One Lightning epoch is one HIR iteration. Lightning's loader is built once: it serves places in the plan,
+    as many in every iteration, and a batch has the rows that stand there now.
 
     Args:
         config: the run's configuration.
@@ -160,17 +160,20 @@ class HIRDataModule(LightningDataModule):
         updates = (plan[start : start + size] for start in range(0, len(plan), size))
         return [row for rows in updates for row in sorted(rows, key=lambda row: (len(row.query), row.query))]
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        rows = PlannedRows(self)
+    def train_dataloader(self) -> DataLoader[int]:
+        places = range(self.num_updates * self.config.training.batch_size)
         per_device = rows_per_device(self.config, world_size())
         # No workers: a worker process would keep the plan it was started with.
         return DataLoader(
-            rows,
-            sampler=Blocks(len(rows), per_device, rank(), world_size()),
+            places,  # type: ignore[arg-type]  # a range is as good as a Dataset
+            sampler=Blocks(len(places), per_device, rank(), world_size()),
             batch_size=per_device,
-            collate_fn=self.policy.collate,
+            collate_fn=self._collate,
             num_workers=0,
         )
+
+    def _collate(self, places: Sequence[int]) -> dict[str, Any]:
+        return self.policy.collate([self.plan[place] for place in places])
 
     def state_dict(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict()}

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.records import TrainingExample
-
-
-class PlannedRows(Dataset[TrainingExample]):
-    """Row i of the data module's current plan; as many rows in every iteration."""
-
-    def __init__(self, datamodule: Any) -> None:
-        self.datamodule = datamodule
-
-    def __len__(self) -> int:
-        return int(self.datamodule.num_updates * self.datamodule.config.training.batch_size)
-
-    def __getitem__(self, index: int) -> TrainingExample:
-        row: TrainingExample = self.datamodule.plan[index]
-        return row
 
 
 class Blocks(Sampler[int]):
