@@ -20,7 +20,7 @@ from hir.relabel.base import Relabel
 from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
-from hir.training.rows import Blocks, rows_per_device
+from hir.training.rows import blocks, rows_per_device
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class HIRDataModule(LightningDataModule):
         # No workers: a worker process would keep the plan it was started with.
         return DataLoader(
             places,  # type: ignore[arg-type]  # a range is as good as a Dataset
-            sampler=Blocks(len(places), per_device, rank(), world_size()),
+            sampler=blocks(len(places), per_device, rank(), world_size()),
             batch_size=per_device,
             collate_fn=self._collate,
             num_workers=0,

@@ -19,7 +19,7 @@ from hir.relabel.correctness import Correctness
 from hir.sampling.base import Answer, Progress
 from hir.tasks.base import Task
 from hir.training.datamodule import HIRDataModule
-from hir.training.rows import Blocks
+from hir.training.rows import blocks
 from tests.command_line import run
 
 slow = pytest.mark.slow
@@ -39,9 +39,7 @@ def test_a_rank_gets_a_block_of_each_batch(
     world_size: int, accumulated: int, rank: int, numbers: list[int]
 ) -> None:
     """2 updates of 8 rows."""
-    blocks = Blocks(16, 8 // (world_size * accumulated), rank, world_size)
-    assert list(blocks) == numbers and len(blocks) == len(numbers)
-    assert list(blocks) == numbers  # epoch after epoch
+    assert blocks(16, 8 // (world_size * accumulated), rank, world_size) == numbers
 
 
 def datamodule(policy: Seq2SeqPolicy, queries: Sequence[str], sampling: SamplingConfig) -> HIRDataModule:
