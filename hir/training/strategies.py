@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
 from lightning.pytorch.strategies import FSDPStrategy, StrategyRegistry
+from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision
-from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hir.config.schema import Config
@@ -25,9 +24,9 @@ class BlockFSDP(FSDPStrategy):
     """
 
     def __init__(self, **arguments: Any) -> None:
-        blocks = partial(
-            lambda_auto_wrap_policy, lambda_fn=lambda part: isinstance(part, GradientCheckpointingLayer)
-        )
+        blocks: set[type[nn.Module]] = {
+            GradientCheckpointingLayer
+        }  # transformers' name for what all of them are
         super().__init__(auto_wrap_policy=blocks, mixed_precision=MixedPrecision(), **arguments)
 
     def setup_precision_plugin(self) -> None:
