@@ -24,9 +24,8 @@ class BlockFSDP(FSDPStrategy):
     """
 
     def __init__(self, **arguments: Any) -> None:
-        blocks: set[type[nn.Module]] = {
-            GradientCheckpointingLayer
-        }  # transformers' name for what all of them are
+        # The class that transformers makes each block of a model from.
+        blocks: set[type[nn.Module]] = {GradientCheckpointingLayer}
         super().__init__(auto_wrap_policy=blocks, mixed_precision=MixedPrecision(), **arguments)
 
     def setup_precision_plugin(self) -> None:
