@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -127,14 +128,17 @@ class HIRDataModule(LightningDataModule):
         sampling: SamplingConfig | None = None,
     ) -> list[list[Rollout]]:
         """Judged answers to each example, drawn as the sampler does by itself or by other settings."""
-        num_samples = self.config.sampling.num_samples
-        prompts = [self.policy.render(self.phi.goal(row), row.query) for row in examples]
-        seed = derive_seed(self.config.seed, iteration, rank(), purpose)
-        answers = sampler.sample(prompts, num_samples, seed, stage(purpose, len(prompts)), sampling)
+        answers = sampler.sample(
+            [self.policy.render(self.phi.goal(example), example.query) for example in examples],
+            self.config.sampling.num_samples,
+            derive_seed(self.config.seed, iteration, rank(), purpose),
+            stage(purpose, len(examples)),
+            sampling,
+        )
         flat = [(row, answer) for row, of_row in zip(examples, answers, strict=True) for answer in of_row]
         outputs = [self.policy.decode(answer.tokens) for _, answer in flat]
         verdicts = self.task.feedback([row for row, _ in flat], outputs)
-        rollouts = [
+        rollouts = iter(
             Rollout(
                 iteration=iteration,
                 query=row.query,
@@ -146,8 +150,8 @@ class HIRDataModule(LightningDataModule):
                 target=row.targets[0],
             )
             for (row, answer), output, verdict in zip(flat, outputs, verdicts, strict=True)
-        ]
-        return [rollouts[start : start + num_samples] for start in range(0, len(rollouts), num_samples)]
+        )
+        return [list(islice(rollouts, len(of_row))) for of_row in answers]
 
     def _training_order(self, iteration: int) -> list[TrainingExample]:
         """Rows of the iteration's updates; a function of buffer, seed and iteration.
