@@ -60,10 +60,10 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
-    console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
+    console = ConsoleReport(config, run, recorder)
     own: list[Callback] = [evaluation, recorder, console]
     if config.logger == "wandb":
-        own.append(WandbReport(config, recorder))
+        own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
     try:

@@ -28,7 +28,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     own = {
         "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
         "default_root_dir": folder,
-        "enable_progress_bar": False,  # the console report has its own bars
+        "enable_progress_bar": False,  # the console report has lines of its own
         "logger": RunLogger(config, folder) if config.logger == "wandb" else False,  # beside metrics.csv
         "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself

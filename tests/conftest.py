@@ -89,14 +89,14 @@ def environment(shared):
 def made_once(shared, environment):
     """Makes a run of train.py by that name once a session, whichever test asks first; others wait for it."""
 
-    def make(name: str, *arguments: str) -> Path:
+    def make(name: str, *arguments: str, program: str = "train.py") -> Path:
         folder = shared / "runs" / name
         folder.parent.mkdir(exist_ok=True)
         with (folder.parent / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "summary.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                done = run(environment, *SMALL, *arguments, f"run_dir={folder}")
+                done = run(environment, *SMALL, *arguments, f"run_dir={folder}", program=program)
                 assert done.returncode == 0 and not done.stderr, done.stderr
                 folder.with_suffix(".out").write_text(done.stdout)
         return folder
@@ -110,11 +110,28 @@ def finished(made_once):
     return made_once("finished", "trainer.max_epochs=3")
 
 
+TWO_DEVICES = [
+    "trainer.devices=2", "trainer.accelerator=cpu", "task.num_test=31", "buffer.window=1",
+    "sampling.retry_temperature=2.0",
+]  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def on_two_devices(made_once):
-    """A run of one iteration on two devices, whose second process Lightning starts."""
-    devices = ["trainer.devices=2", "trainer.accelerator=cpu", "sampling.retry_temperature=2.0"]
-    return made_once("on_two_devices", *devices, "trainer.max_epochs=1", "training.final_lr=null")
+    """A run of one iteration on two devices, whose second process Lightning starts.
+
+    With a constant learning rate, so that its steps are the first ones of a longer run.
+    """
+    return made_once("on_two_devices", *TWO_DEVICES, "trainer.max_epochs=1", "training.final_lr=null")
+
+
+@pytest.fixture(scope="session")
+def two_iterations(made_once, shared):
+    """The same of two iterations, and a folder with what tests/probe.py noted of each rank."""
+    notes = shared / "notes"
+    notes.mkdir(exist_ok=True)
+    settings = [*TWO_DEVICES, "trainer.max_epochs=2", "training.final_lr=null"]
+    return made_once("two_iterations", *settings, program=f"tests/probe.py {notes}"), notes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

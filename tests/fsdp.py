@@ -31,7 +31,16 @@ def full_state_dict(model: Any, world_size: int, rank0_only: bool = True) -> Abs
     )
 
 
+class OnCPU(BlockFSDP):
+    def _setup_model(self, model: Any) -> FullyShardedDataParallel:
+        """Lightning's, but that FSDP takes a CPU only where it is told to."""
+        precision = self.mixed_precision_config
+        return FullyShardedDataParallel(
+            model, None, mixed_precision=precision, device_id=self.root_device, **self.kwargs
+        )
+
+
 fsdp._get_full_state_dict_context = full_state_dict
-StrategyRegistry.register("fsdp_cpu", BlockFSDP)
+StrategyRegistry.register("fsdp_cpu", OnCPU)
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

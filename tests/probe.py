@@ -1,4 +1,4 @@
-"""Run by test_datamodule.py: trains like train.py and notes what each rank holds and trains on.
+"""Run by tests/conftest.py: trains like train.py and notes what each rank holds and trains on.
 
 `python tests/probe.py NOTES key=value ...` writes NOTES/rank<r>.json.
 """
@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +18,31 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
 
 from hir.config.load import load_config  # noqa: E402
-from hir.training.datamodule import PlannedRows  # noqa: E402
+from hir.training.datamodule import HIRDataModule  # noqa: E402
 from train import train  # noqa: E402
 
 
 class Probe(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.notes: list[dict[str, Any]] = []
+        self.notes: list[dict[str, Any]] = [{"rows": []}]  # of before the first epoch starts
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        read = PlannedRows.__getitem__
+        collate = HIRDataModule._collate
 
-        def noted(rows: PlannedRows, index: int) -> Any:
-            row = read(rows, index)
-            self.notes[-1]["rows"].append([index, row.iteration, row.query])
-            return row
+        def noted(data: HIRDataModule, places: Sequence[int]) -> Any:
+            rows = [(place, data.plan[place]) for place in places]
+            self.notes[-1]["rows"] += [[place, row.iteration, row.query] for place, row in rows]
+            return collate(data, places)
 
-        self.notes.append({"rows": []})  # would catch rows fetched before the first epoch starts
-        PlannedRows.__getitem__ = noted  # type: ignore[method-assign]
+        HIRDataModule._collate = noted  # type: ignore[method-assign]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.notes.append({"epoch": trainer.current_epoch, "rows": []})
+        self.notes.append({"rows": []})
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         buffer = trainer.datamodule.buffer
         self.notes[-1]["buffer"] = hashlib.sha256(repr(buffer.rows()).encode()).hexdigest()
-        self.notes[-1]["queries"] = [row.query for row in trainer.datamodule.queries(trainer.current_epoch)]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         weights = b"".join(w.detach().numpy().tobytes() for w in pl_module.parameters())

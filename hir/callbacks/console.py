@@ -1,35 +1,30 @@
-"""ConsoleReport: what a person sees. A header, bars, a line an iteration, samples now and then, a result."""
+"""ConsoleReport: what a person sees. A header, a line an iteration, samples now and then, a result."""
 
 from __future__ import annotations
 
+import textwrap
 import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress as Bars
 from rich.table import Table
 
-from hir.callbacks.recorder import RunRecorder
+from hir.callbacks.recorder import ENDED, STARTED, RunRecorder
 from hir.config.schema import Config
-from hir.records import Rollout
 from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.module import HIRModule
 
-FILES = (
-    "config.yaml metrics.csv samples.jsonl answers.jsonl summary.json learning_curve.png "
-    "checkpoints/last.ckpt"
-)
 SILENCE = 5.0
-"""Seconds after which a plain log says how far the run is."""
+"""Seconds without a line after which one says how far the run is."""
 
 
 class ConsoleReport(Callback):
-    """Prints on rank 0; plain lines where the output is no terminal. Must stand after the recorder."""
+    """Prints plain lines on rank 0, on a terminal too. Must stand after the recorder."""
 
-    def __init__(self, config: Config, run: Run, recorder: RunRecorder, bars: bool = True) -> None:
+    def __init__(self, config: Config, run: Run, recorder: RunRecorder) -> None:
         self.config = config
         self.run = run
         # Counted before a strategy shares them out.
@@ -37,18 +32,12 @@ class ConsoleReport(Callback):
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
         self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
-        bars = bars and self.console.file.isatty()  # colors can be forced elsewhere, bars not
-        self.progress = Bars(console=self.console, transient=True, disable=not bars)
-        self._bar = self.progress.add_task("", total=None)
         self._where = "before the first iteration"
         self._said = time.monotonic()  # when the last line was printed
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            self.console.quiet = self.progress.disable = True
-        for line in self._header(trainer):
-            self._say(line)
-        self.progress.start()
+        self.console.quiet = not trainer.is_global_zero
+        self._print_header(trainer)
         assert isinstance(pl_module, HIRModule)
         pl_module.stage = self._stage
 
@@ -56,67 +45,61 @@ class ConsoleReport(Callback):
         self.console.print(text)
         self._said = time.monotonic()
 
+    def _tell(self, label: str, text: str, style: str = "bold") -> None:
+        self._say(f"[{style}]{label:<7}[/] {escape(text)}")
+
     def _stage(self, name: str, total: int) -> Progress:
-        """A bar on a terminal; elsewhere a line where there would be none for long."""
-        name, done = f"{self._where}: {name}", 0
-        self.progress.reset(self._bar, total=total, description=name)
+        done = 0
 
         def advance(number: int) -> None:
             nonlocal done
             done += number
-            self.progress.update(self._bar, completed=done)
-            if self.progress.disable and time.monotonic() - self._said > SILENCE:
-                self._say(f"[dim]      {name} {done}/{total}[/]")
+            self._say_how_far(name, done, total)
 
         return advance
 
-    def _header(self, trainer: Trainer) -> list[str]:
-        config, task, data = self.config, self.run.datamodule.task, self.run.datamodule
-        name = escape(config.model.path or config.model.name)
-        lines = [
-            f"[bold]task[/]    {task.name}: {len(task.train)} training queries, {len(task.validation)} "
-            f"validation and {len(task.test)} test rows, none shared",
-            f"[bold]judge[/]   {escape(task.feedback.about(task.rows))}",
-            f"[bold]model[/]   {name}, {self.num_weights / 1e6:.2f} M parameters, "
-            f"{trainer.world_size} x {trainer.strategy.root_device.type}, {trainer.precision}",
-            f"[bold]method[/]  {config.method['name']}: {trainer.max_epochs} iterations of "
-            f"{data.num_queries} queries x {config.sampling.num_samples} samples and "
-            f"{data.num_updates} updates of {config.training.batch_size} rows",
-        ]
-        if self.run.num_overlong:
-            lines.append(
-                f"[yellow]note[/]    {self.run.num_overlong} prompts are over "
-                f"{config.model.max_input_tokens} tokens and are cut in their middle"
-            )
-        lines += [f"[yellow]note[/]    {escape(line)}" for line in self.run.long_targets]
-        return lines
+    def _say_how_far(self, name: str, done: int, total: int) -> None:
+        if time.monotonic() - self._said > SILENCE:
+            self._say(f"[dim]      {self._where}: {name} {done}/{total}[/]")
+
+    def _print_header(self, trainer: Trainer) -> None:
+        config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
+        held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
+        self._tell("task", f"{task.name}: {len(task.train)} training queries, {held_out}")
+        self._tell("judge", task.feedback.about(task.rows))
+        name, size = config.model.path or config.model.name, f"{self.num_weights / 1e6:.2f} M parameters"
+        device = trainer.strategy.root_device.type
+        self._tell("model", f"{name}, {size}, {trainer.world_size} x {device}, {trainer.precision}")
+        samples = f"{data.num_queries} queries x {config.sampling.num_samples} samples"
+        updates = f"{data.num_updates} updates of {config.training.batch_size} rows"
+        method = config.method["name"]
+        self._tell("method", f"{method}: {trainer.max_epochs} iterations of {samples} and {updates}")
+        if number := self.run.num_overlong:
+            limit = f"{config.model.max_input_tokens} tokens"
+            self._tell("note", f"{number} prompts are over {limit} and are cut in their middle", "yellow")
+        for line in self.run.long_targets:
+            self._tell("note", line, "yellow")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        base = self.recorder.evaluation.base["test/accuracy"]
-        self._say(f"[bold]base[/]    {base:.3f} test accuracy before training")
-        if self.run.base:
+        accuracy = self.recorder.evaluation.base["test/accuracy"]
+        self._tell("base", f"{accuracy:.3f} test accuracy before training")
+        if base := self.run.base:
             self._say(
-                f"        the tiny base had {self.run.base.num_updates} supervised updates on labelled "
-                f"{' and '.join(self.run.base.tasks)} rows of its own, since relabeling has nothing to "
-                "work on from chance; from here on the model only hears right or wrong"
+                f"        the tiny base had {base.num_updates} supervised updates on labelled "
+                f"{' and '.join(base.tasks)} rows of its own, since relabeling has nothing to work on from "
+                "chance; from here on the model only hears right or wrong"
             )
         if trainer.current_epoch:
-            self._say(f"[bold]resume[/]  after iteration {trainer.current_epoch}")
+            self._tell("resume", f"after iteration {trainer.current_epoch}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx == 0:
-            # Batches are more than optimizer steps where they are accumulated.
-            self._trained = self._stage("training", int(trainer.num_training_batches))
-
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._trained(1)
+        # Batches are more than optimizer steps where they are accumulated.
+        self._say_how_far("training", batch_idx + 1, int(trainer.num_training_batches))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = self.recorder.history[-1]
@@ -129,63 +112,48 @@ class ConsoleReport(Callback):
         width = len(str(trainer.max_epochs))
         self._say(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))
         every = self.config.evaluation.samples_every
-        if every and (trainer.current_epoch % every == 0):
+        if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)
         if row["fraction_correct"] == 0:
             remedy = "start from a stronger model or an easier task"
             if self.run.long_targets:
                 remedy = "set sampling.max_new_tokens as noted above"
-            self._say(
-                "[yellow]warning[/] no sample of this iteration was correct: with nothing right to imitate "
-                f"the model can only learn what is wrong; {remedy}"
-            )
+            missing = "no sample of this iteration was correct, so there is nothing right to imitate"
+            self._tell("warning", f"{missing}; {remedy}", "yellow")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
+        """An answer to each of three queries, wrong ones first, with the target: a judge may err."""
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
-        # One answer a query, and first a wrong one, beside its target: a judge that errs is to be seen.
-        logged = pl_module.report.logged
-        wrong = [(rollout, new) for rollout, new in logged if not rollout.correct][:1]
-        by_query: dict[str, tuple[Rollout, str | None]] = {}
-        for rollout, new in (*wrong, *logged):
-            by_query.setdefault(rollout.query, (rollout, new))
-        for rollout, relabeled in list(by_query.values())[:3]:
+        size = self.config.sampling.num_samples
+        by_query = sorted(pl_module.report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
+        for rollout, relabeled in by_query[:3]:
             verdict = "[green]right[/]"
             if not rollout.correct:
                 verdict = f"[red]wrong[/], the target is {escape(rollout.target)}"
-            question = " ".join(rollout.query.split())
-            question = question if len(question) <= 100 else f"{question[:60]} ... {question[-35:]}"
+            trained = f"trained as[/] {escape(relabeled)}" if relabeled else "not trained on[/]"
+            question = textwrap.shorten(rollout.query, 100, placeholder=" ...")
             self._say(f"      [dim]Q:[/] {escape(question)}")
-            self._say(
-                f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]"
-                f"{'trained as[/] ' + escape(relabeled) if relabeled else 'not trained on[/]'}"
-            )
+            self._say(f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
-        summary = self.recorder.summary()
+        own, further = self.run.datamodule.task, self.run.evaluation_tasks
+        measured = [("test/accuracy", own), *((f"{task.name}/accuracy", task) for task in further)]
         table = Table("test rows", box=None, pad_edge=False)
         for name in ("base", "trained", "change"):
             table.add_column(name, justify="right")
-        base, test = summary["base"]["accuracy"], summary["test"]["accuracy"]
-        rows = f"{summary['task']} ({len(self.run.datamodule.task.test)})"
-        table.add_row(rows, f"{base:.3f}", f"[bold]{test:.3f}[/]", f"{test - base:+.3f}")
-        for task in self.run.evaluation_tasks:
-            key = f"{task.name}/accuracy"
-            before, after = self.recorder.evaluation.base[key], self.recorder.latest(key)
+        for key, task in measured:
+            base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
             rows = f"{task.name} ({len(task.test)})"
-            table.add_row(rows, f"{before:.3f}", f"[bold]{after:.3f}[/]", f"{after - before:+.3f}")
+            table.add_row(rows, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
         self._say()
         self._say(table)
-        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in summary["seconds"].items())
+        spent = self.recorder.summary()["seconds"]
+        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in spent.items())
         self._say(f"[dim]{seconds}[/]")
-        self._say(f"saved in {escape(str(self.recorder.folder))}: {FILES}")
+        files = " ".join((*STARTED, *ENDED, "checkpoints/last.ckpt"))
+        self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._stop()
         if isinstance(exception, KeyboardInterrupt) and trainer.current_epoch:
             folder = escape(str(self.recorder.folder))
             self._say(f"interrupted; go on with: python train.py resume={folder}")
-
-    def _stop(self) -> None:
-        if not self.progress.disable:
-            self.progress.stop()

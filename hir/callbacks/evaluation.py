@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -75,17 +77,16 @@ class BigBenchEvaluation(Callback):
     """
 
     def __init__(
-        self, config: EvaluationConfig, relabel: Relabel, task: Task, further: Sequence[Task] = ()
+        self, config: EvaluationConfig, relabel: Relabel, task: Task, further: Sequence[Task]
     ) -> None:
         self.config = config
         self.phi = relabel
         self.task = task
-        self.further = tuple(further)
+        self.further = further
         self.results: dict[str, float] = {}
-        """Accuracies measured after the iteration that just ended, by metric name; empty if none were."""
+        """Accuracies after the iteration that just ended, by metric name; at the end test/accuracy, too."""
         self.base: dict[str, float] = {}
-        """Accuracies before training: test/accuracy and all of ``results``."""
-        self.test_accuracy: float | None = None
+        """All of them before training."""
         self.test_answers: list[GreedyAnswer] = []
         """The final model's answers to the task's test rows, of all ranks, rank by rank."""
         self.seconds = 0.0
@@ -94,61 +95,54 @@ class BigBenchEvaluation(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.base:  # a resumed run has it already
-            start = time.perf_counter()
-            test = self._accuracy(trainer, pl_module, self.task, self.task.test, self.phi.goal)
-            self.base = {"test/accuracy": test, **self._measure(trainer, pl_module)}
-            self._keep_time(start)
+            with self._asking(trainer):
+                answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
+                test = accuracy(answers, pl_module.device)
+                self.base = {"test/accuracy": test, **self._measure(pl_module)}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         finished = trainer.current_epoch + 1
         self.results, self.latest_seconds = {}, 0.0
         if finished % self.config.every == 0 or finished == trainer.max_epochs:
-            start = time.perf_counter()
-            self.results = self._measure(trainer, pl_module)
+            with self._asking(trainer):
+                self.results = self._measure(pl_module)
             pl_module.log_dict(self.results, logger=False, sync_dist=True)
-            self._keep_time(start)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        start = time.perf_counter()
-        if not self.results:  # the run ended early, by trainer.max_time say
-            self.results = self._measure(trainer, pl_module)
-        answers = self._answer(trainer, pl_module, self.task, self.task.test, self.phi.goal)
-        self.test_accuracy = accuracy(answers, pl_module.device)
-        self.test_answers = [given for share in gather([answers]) for given in share]
-        self._keep_time(start)
+        with self._asking(trainer):
+            if not self.results:  # the run ended early, by trainer.max_time say
+                self.results = self._measure(pl_module)
+            answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
+            self.results["test/accuracy"] = accuracy(answers, pl_module.device)
+            self.test_answers = [given for share in gather([answers]) for given in share]
 
-    def _keep_time(self, start: float) -> None:
+    @contextmanager
+    def _asking(self, trainer: Trainer) -> Iterator[None]:
+        """Takes the time, in the precision plugin's autocast, outside of which hooks run."""
+        start = time.perf_counter()
+        with trainer.precision_plugin.forward_context():
+            yield
         self.latest_seconds = time.perf_counter() - start
         self.seconds += self.latest_seconds
 
-    def _measure(self, trainer: Trainer, module: LightningModule) -> dict[str, float]:
-        rows = self.task.validation
-        right = self._accuracy(trainer, module, self.task, rows, self.phi.goal)
-        wrong = self._accuracy(trainer, module, self.task, rows, self.phi.opposite)
-        results = {
-            "val/accuracy": right,
-            "val/accuracy_p_wrong": wrong,
-            "val/gap": round(right - wrong, 6),
-        }
-        for task in self.further:
-            results[f"{task.name}/accuracy"] = self._accuracy(trainer, module, task, task.test, self.phi.goal)
-        return results
-
-    def _accuracy(
-        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], asked: Asked
-    ) -> float:
-        return accuracy(self._answer(trainer, module, task, rows, asked), module.device)
-
-    def _answer(
-        self, trainer: Trainer, module: LightningModule, task: Task, rows: Sequence[Example], asked: Asked
+    def _ask(
+        self, module: LightningModule, task: Task, rows: Sequence[Example], asked: Asked
     ) -> list[GreedyAnswer]:
         assert isinstance(module, HIRModule)
-        with trainer.precision_plugin.forward_context():
-            return answer(module.policy, module.sampler, task, rows, asked, module.stage)
+        return answer(module.policy, module.sampler, task, rows, asked, module.stage)
 
-    def state_dict(self) -> dict[str, object]:
+    def _measure(self, module: LightningModule) -> dict[str, float]:
+        rows, goal = self.task.validation, self.phi.goal
+        right = accuracy(self._ask(module, self.task, rows, goal), module.device)
+        wrong = accuracy(self._ask(module, self.task, rows, self.phi.opposite), module.device)
+        results = {"val/accuracy": right, "val/accuracy_p_wrong": wrong, "val/gap": round(right - wrong, 6)}
+        for task in self.further:
+            answers = self._ask(module, task, task.test, goal)
+            results[f"{task.name}/accuracy"] = accuracy(answers, module.device)
+        return results
+
+    def state_dict(self) -> dict[str, Any]:
         return {"base": self.base, "seconds": self.seconds}
 
-    def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        self.base = dict(state_dict["base"])  # type: ignore[call-overload]
-        self.seconds = float(state_dict["seconds"])  # type: ignore[arg-type]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.base, self.seconds = state_dict["base"], state_dict["seconds"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,14 @@ from hir.training.module import HIRModule
 
 STARTED = ("config.yaml", "metrics.csv", "samples.jsonl")
 """Files of a run that has finished no iteration."""
-ENDED = ("summary.json", "answers.jsonl", "learning_curve.png")
+ENDED = ("answers.jsonl", "summary.json", "learning_curve.png")
 """Files of a run that has ended."""
+CURVES = {
+    "val/accuracy": "validation, with correct answer",
+    "val/accuracy_p_wrong": "validation, with wrong answer",
+    "fraction_correct": "samples while training",
+}
+"""What learning_curve.png shows against the samples drawn, and what it calls it."""
 
 
 class RunRecorder(Callback):
@@ -50,14 +56,12 @@ class RunRecorder(Callback):
         """Rows of samples.jsonl."""
         self.seconds = {"total": 0.0, "sampling": 0.0, "training": 0.0, "setup": 0.0}
         self._clock = started
-        self._epoch_start = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds["setup"] += time.perf_counter() - self._clock - self.evaluation.latest_seconds
+        self.seconds["setup"] += self._lap() - self.evaluation.latest_seconds
         if not self.history:
-            self.history.append(
-                {"iteration": 0, "samples": 0, "updates": 0, "seconds": 0, **self.evaluation.base}
-            )
+            zeros = dict.fromkeys(("iteration", "samples", "updates", "seconds"), 0)
+            self.history.append({**zeros, **self.evaluation.base})
         if trainer.is_global_zero:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -67,17 +71,14 @@ class RunRecorder(Callback):
                 raise UserError(f"run_dir={self.folder} cannot be written: {error.strerror}") from error
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_start = time.perf_counter()
+        self._lap()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         report = pl_module.report
-        others = report.seconds + self.evaluation.latest_seconds
         self.seconds["sampling"] += report.seconds
-        self.seconds["training"] += time.perf_counter() - self._epoch_start - others
-        self._keep_time()
-        metrics = trainer.callback_metrics
-        iteration = trainer.current_epoch + 1
+        self.seconds["training"] += self._lap() - report.seconds - self.evaluation.latest_seconds
+        iteration, metrics = trainer.current_epoch + 1, trainer.callback_metrics
         self.history.append(
             {
                 "iteration": iteration,
@@ -109,27 +110,24 @@ class RunRecorder(Callback):
             self._write_tables()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep_time()
+        self._lap()
         if trainer.is_global_zero:
             answers = [asdict(given) for given in self.evaluation.test_answers]
             write_lines(self.folder / "answers.jsonl", answers)
             write_json(self.folder / "summary.json", self.summary())
-            atomic_write(self.folder / "learning_curve.png", learning_curve(self.history, self.config))
+            atomic_write(self.folder / "learning_curve.png", self._learning_curve())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         # A run that ends before its first iteration does leaves nothing to go on with, so it leaves nothing.
-        # One with a checkpoint was to go on, and failed before its history was restored.
-        resumable = (self.folder / "checkpoints").exists()
-        if trainer.is_global_zero and len(self.history) <= 1 and self.folder.is_dir() and not resumable:
-            for name in STARTED:
-                (self.folder / name).unlink(missing_ok=True)
-            if not any(self.folder.iterdir()):
+        if trainer.is_global_zero and not (self.folder / "checkpoints").exists():
+            with suppress(OSError):  # of a folder that could not be made, or has files of others
+                for name in STARTED:
+                    (self.folder / name).unlink(missing_ok=True)
                 self.folder.rmdir()
 
     def summary(self) -> dict[str, Any]:
         """The contents of summary.json; accuracies are greedy, under p_correct, on rows never trained on."""
-        last = self.history[-1]
-        seconds = {**self.seconds, "evaluation": self.evaluation.seconds}
+        last, seconds = self.history[-1], {**self.seconds, "evaluation": self.evaluation.seconds}
         return {
             "task": self.config.task.name,
             "method": self.config.method["name"],
@@ -138,7 +136,7 @@ class RunRecorder(Callback):
             "iterations": last["iteration"],
             "base": {"accuracy": self.evaluation.base["test/accuracy"]},
             "val": {"accuracy": self.latest("val/accuracy")},
-            "test": {"accuracy": self.evaluation.test_accuracy},
+            "test": {"accuracy": self.latest("test/accuracy")},
             "seconds": {name: round(value, 2) for name, value in seconds.items()},
             "samples": last["samples"],
             "updates": last["updates"],
@@ -149,10 +147,12 @@ class RunRecorder(Callback):
         rows = [self.evaluation.results, *reversed(self.history)]
         return next(row[name] for row in rows if name in row)
 
-    def _keep_time(self) -> None:
-        now = time.perf_counter()
-        self.seconds["total"] += now - self._clock
-        self._clock = now
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        seconds = time.perf_counter() - self._clock
+        self._clock += seconds
+        self.seconds["total"] += seconds
+        return seconds
 
     def _write_tables(self) -> None:
         columns = list(dict.fromkeys(name for row in self.history for name in row))
@@ -167,21 +167,15 @@ class RunRecorder(Callback):
         return {"history": self.history, "samples": self.samples, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = list(state_dict["history"])
-        self.samples = list(state_dict["samples"])
+        self.history, self.samples = state_dict["history"], state_dict["samples"]
         self.seconds = dict(state_dict["seconds"])
 
-
-def learning_curve(history: Sequence[Mapping[str, float]], config: Config) -> bytes:
-    """A PNG of accuracy under both instructions and of the share of right samples against samples drawn."""
-    names = {
-        "val/accuracy": "validation, with correct answer",
-        "val/accuracy_p_wrong": "validation, with wrong answer",
-        "fraction_correct": "samples while training",
-    }
-    curves = [
-        Curve(label, [(row["samples"], row[name]) for row in history if name in row])
-        for name, label in names.items()
-    ]
-    title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
-    return image(curve_figure(curves, title, base=history[0]["val/accuracy"]))
+    def _learning_curve(self) -> bytes:
+        """A PNG of accuracy under both instructions and of the share of right samples."""
+        curves = [
+            Curve(label, [(row["samples"], row[name]) for row in self.history if name in row])
+            for name, label in CURVES.items()
+        ]
+        config, base = self.config, self.evaluation.base["val/accuracy"]
+        title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
+        return image(curve_figure(curves, title, base=base))

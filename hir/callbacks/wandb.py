@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +21,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from hir.callbacks.recorder import RunRecorder
-from hir.config.load import to_dict
+from hir.config.load import flat, to_dict
 from hir.config.schema import Config
 from hir.files import atomic_write
 
 if TYPE_CHECKING:
     from wandb import Run
-
-BY_ITERATION = ("samples", "updates", "seconds", "samples_per_second")
-"""Metrics that, like the losses, are drawn against the iteration. All others tell how good the answers are,
-and are drawn against the samples they cost."""
 
 
 class RunLogger(WandbLogger):
@@ -49,20 +44,16 @@ class RunLogger(WandbLogger):
         self.id_file = self.folder / "id.txt"
         self.continues = config.resume is not None and self.id_file.is_file()
         self._started = False
-        name = given.name or environment.get("WANDB_NAME") or folder.resolve().name
-        labels = {"name": name, "group": given.group, "tags": given.tags or None, "notes": given.notes}
         super().__init__(
-            project=given.project or environment.get("WANDB_PROJECT") or "hir",
-            id=self.id_file.read_text() if self.continues else None,
+            name=given.name or environment.get("WANDB_NAME") or folder.resolve().name,
             save_dir=folder,
+            id=self.id_file.read_text() if self.continues else None,
+            project=given.project or environment.get("WANDB_PROJECT") or "hir",
             entity=given.entity,
+            group=given.group,
+            tags=given.tags or None,
+            notes=given.notes,
         )
-        if not self.continues:  # its page may say other ones by now
-            self._wandb_init |= labels
-        # The agent of a sweep has chosen the run; the last wandb warns of, whatever it is.
-        chosen = ["project", "entity", "id"] if "WANDB_SWEEP_ID" in environment else []
-        for key in (*chosen, "anonymous"):
-            del self._wandb_init[key]
 
     @property
     @rank_zero_experiment
@@ -79,6 +70,14 @@ class RunLogger(WandbLogger):
         if (run := self._experiment) is not None:
             self._guard(lambda: call(run))  # type: ignore[arg-type]
 
+    def _guard(self, call: Callable[[], object]) -> None:
+        """Whatever goes wrong with W&B, the run goes on, without it."""
+        try:
+            call()
+        except Exception as error:
+            self._experiment = None
+            say(f"off from here on: {type(error).__name__}: {error}; what it has so far is in {self.folder}")
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Lightning's call for what a module logs with ``logger=True``."""
         self.ask(lambda run: run.log(dict(metrics)))
@@ -87,14 +86,6 @@ class RunLogger(WandbLogger):
         """Lightning's call at the end: waits until all is uploaded."""
         self.ask(lambda run: run.finish(exit_code=int(status != "success")))
         self._experiment = None
-
-    def _guard(self, call: Callable[[], object]) -> None:
-        """Whatever goes wrong with W&B, the run goes on, without it."""
-        try:
-            call()
-        except Exception as error:
-            self._experiment = None
-            say(f"off from here on: {reason(error)}; what it has so far is in {self.folder}")
 
     def _start(self) -> None:
         import wandb  # takes seconds
@@ -108,20 +99,17 @@ class RunLogger(WandbLogger):
             if session.settings.mode in ("online", "run") and not wandb.login(verify=True, prompt=False):
                 problem = ": no API key is configured (`wandb login` stores one)"
         except Exception as error:  # a key that is refused, no network
-            problem = f": {reason(error)}"
+            problem = f": {type(error).__name__}: {error}"
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         run = wandb.init(**self._wandb_init, mode="offline" if problem else None)
         if run.disabled:
-            say("disabled by WANDB_MODE")
-            return
+            return say("disabled by WANDB_MODE")
         self._experiment = run
         atomic_write(self.id_file, run.id.encode())
-        config = to_dict(self.config)
-        if run.sweep_id:  # what it has set under a section's name, as in task=word_sorting, stays
-            config = {key: value for key, value in flat(config, ".").items() if key not in run.config}
-        run.config.update(config, allow_val_change=True)
-        later = f"to upload it later: wandb sync {shlex.quote(str(self.folder))}"
-        say(f"offline{problem}; {later}" if run.offline else str(run.url))
+        # Key by key, as a sweep has set some of them.
+        run.config.update(flat(to_dict(self.config)), allow_val_change=True)
+        where = f"offline{problem}; to upload it later: wandb sync {self.folder}"
+        say(where if run.offline else str(run.url))
 
 
 class WandbReport(Callback):
@@ -130,96 +118,59 @@ class WandbReport(Callback):
     Must stand after the recorder and the console.
 
     Args:
-        config: the run's configuration.
+        logger: has the W&B run.
         recorder: has the rows.
     """
 
-    def __init__(self, config: Config, recorder: RunRecorder) -> None:
-        self.config = config
+    def __init__(self, logger: RunLogger, recorder: RunRecorder) -> None:
+        self.logger = logger
         self.recorder = recorder
-        self.logged = -1.0
-        """The last iteration that W&B had a row of when the program started."""
-        self._metrics = {"iteration"}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logger = run_logger(trainer)
-        logger.ask(lambda run: self._start(run, logger.continues))
+        self.logger.ask(self._start)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        row: dict[str, Any] = self.recorder.history[-1]
-        # The last one is left open, so that what is known at the end joins it.
-        last = trainer.should_stop or row["iteration"] == trainer.max_epochs
-        every = self.config.evaluation.samples_every
+        every = self.logger.config.evaluation.samples_every
         table = bool(every) and trainer.current_epoch % every == 0
-        if row["iteration"] > self.logged:
-            run_logger(trainer).ask(lambda run: self._log(run, row, table and not last, commit=not last))
+        self.logger.ask(lambda run: self._log(run, self.recorder.history[-1], table))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        run_logger(trainer).ask(self._end)
+        self.logger.ask(self._end)
 
-    def _start(self, run: Run, continues: bool) -> None:
-        history = self.recorder.history
-        if run.resumed:  # the server's word: a run that was killed may have logged more than it saved
-            self.logged = run.summary.get("iteration", -1)
-        elif continues:
-            self.logged = history[-1]["iteration"]
-        for row in history:  # the base, and what was trained before it had this logger
-            if row["iteration"] > self.logged:
+    def _start(self, run: Run) -> None:
+        # How good answers are is drawn against the samples they cost, losses against W&B's own step.
+        for name in {*self.recorder.history[0], "fraction_correct", "fraction_unique"} - {"samples"}:
+            run.define_metric(name, step_metric="samples")
+        if not self.logger.continues:  # the base, and what was trained before it had this logger
+            for row in self.recorder.history:
                 self._log(run, row)
 
-    def _log(self, run: Run, row: dict[str, Any], table: bool = False, commit: bool = True) -> None:
+    def _log(self, run: Run, row: dict[str, Any], table: bool = False) -> None:
         import wandb
 
-        for name in row.keys() - self._metrics:  # wandb does not resolve patterns of names offline
-            by_iteration = name.startswith("train/") or name in BY_ITERATION
-            run.define_metric(name, step_metric="iteration" if by_iteration else "samples")
-        self._metrics |= row.keys()
-        rows = self.recorder.samples
-        if table and rows:
+        if table and (rows := self.recorder.samples):
             values = [list(sample.values()) for sample in rows]
             row = {**row, "rollouts": wandb.Table(columns=list(rows[0]), data=values)}
-        # W&B drops a step below its own, which is higher where a module logs rows beside these.
-        run.log(row, step=max(int(row["iteration"]), run.step, run.starting_step), commit=commit)
+        run.log(row)
 
     def _end(self, run: Run) -> None:
         import wandb
 
-        folder, summary, last = self.recorder.folder, self.recorder.summary(), self.recorder.history[-1]
+        folder, summary = self.recorder.folder, self.recorder.summary()
+        end = {"samples": summary["samples"], "test/accuracy": summary["test"]["accuracy"]}
         curve = wandb.Image(str(folder / "learning_curve.png"))
-        end = {"test/accuracy": summary["test"]["accuracy"], "learning_curve": curve}
-        self._log(run, {"iteration": last["iteration"], "samples": last["samples"], **end}, table=True)
+        self._log(run, {**end, "learning_curve": curve}, table=True)
         run.summary.update(flat(summary, "/"))
-        if self.config.wandb.log_checkpoint:
+        if self.logger.config.wandb.log_checkpoint:
             artifact = wandb.Artifact(f"{run.id}-checkpoint", type="model", metadata=summary)
             artifact.add_file(str(folder / "config.yaml"))
-            checkpoint = folder / "checkpoints" / "last.ckpt"
-            add = artifact.add_dir if checkpoint.is_dir() else artifact.add_file
-            add(str(checkpoint), name="checkpoints/last.ckpt")
+            artifact.add_file(str(folder / "checkpoints" / "last.ckpt"), name="checkpoints/last.ckpt")
             run.log_artifact(artifact)
 
 
-def flat(tree: Mapping[str, Any], separator: str) -> dict[str, Any]:
-    """A tree of two levels as one, under names such as section.key."""
-    values: dict[str, Any] = {}
-    for name, value in tree.items():
-        section = isinstance(value, dict)
-        values |= {f"{name}{separator}{key}": value[key] for key in value} if section else {name: value}
-    return values
-
-
 def say(text: str) -> None:
-    """Print a line in the console report's manner, without credentials that an address or error holds."""
+    """Print a line in the console report's manner, without a secret that an address or error holds."""
     text = re.sub(r"//[^/\s]*@", "//", text).replace(os.environ.get("WANDB_API_KEY") or "\0", "***")
-    Console(highlight=False, soft_wrap=True).print(f"[bold]wandb[/]   {escape(text)}")
-
-
-def reason(error: Exception) -> str:
-    """What an error says, in a line; of pydantic's neither the value, which may be secret, nor the link."""
-    text = re.sub(r"\[type=.*|For further information.*", "", str(error))
-    return " ".join(text.split()) or type(error).__name__
-
-
-def run_logger(trainer: Trainer) -> RunLogger:
-    """The trainer's logger, which train.py has built."""
-    assert isinstance(trainer.logger, RunLogger)
-    return trainer.logger
+    text = re.sub(r"\[type=.*\]|For further information visit \S+", "", text)  # pydantic's, and the value
+    line = escape(" ".join(text.split()))
+    Console(highlight=False, soft_wrap=True).print(f"[bold]wandb[/]   {line}")

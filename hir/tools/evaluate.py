@@ -8,7 +8,7 @@ Without run= it evaluates the configured model as it is, for example model=flan_
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,10 @@ def evaluate_model(
     import torch
 
     from hir.callbacks.evaluation import accuracy, answer
-    from hir.feedback.base import build_feedback
     from hir.quiet import quiet_libraries
     from hir.relabel.base import build_relabel
     from hir.sampling.base import build_sampler
-    from hir.tasks.base import load_task
-    from hir.training.build import build_policy, load_evaluation_task, without_queries
+    from hir.training.build import build_policy, load_tasks, without_queries
     from hir.training.checkpoints import load_weights, read_checkpoint
     from hir.training.checks import count_overlong, long_targets
 
@@ -85,9 +83,7 @@ def evaluate_model(
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     relabel = build_relabel(config.instructions, config.relabel)
-    task = load_task(config.task, config.seed)
-    tasks = [replace(task, feedback=build_feedback(config.feedback, task.feedback))]
-    tasks += [load_evaluation_task(config, name) for name in config.evaluation.tasks]
+    tasks = load_tasks(config)
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]
     if trained and checkpoint and trained.task.name == config.task.name:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+from hir.config.schema import BufferConfig
 from hir.errors import UserError
 from hir.records import TrainingExample
 
@@ -16,27 +17,14 @@ class ReplayBuffer:
     """Rows of a window of iterations.
 
     Args:
-        window: iterations kept, counted back from the newest; 0 keeps all, as the reference code does.
-        max_wrong_fraction: largest share of wrong rows in a batch, so that failures, most rows at first, do
-            not swamp it; where there are fewer each batch has their share. None takes rows as they come.
-        group: rows of a query, of the same class where classes are balanced, stand together in training
-            order, so that a batch encodes its prompts once.
-        deduplicate: drop a row of an iteration that repeats query, instruction and tokens of another.
+        config: the window, counted back from the newest iteration; the largest share of wrong rows, where
+            there are fewer each batch has their share; whether to drop repeats within an iteration, and
+            whether the rows of a query, in its class where classes are balanced, stand together.
     """
 
-    def __init__(
-        self, window: int, max_wrong_fraction: float | None, deduplicate: bool, group: bool = True
-    ) -> None:
-        self.window = window
-        self.max_wrong_fraction = max_wrong_fraction
-        self.deduplicate = deduplicate
-        self.group = group
+    def __init__(self, config: BufferConfig) -> None:
+        self.config = config
         self.iterations: dict[int, list[TrainingExample]] = {}
-
-    @property
-    def newest(self) -> int:
-        """The last iteration that was put in, -1 before the first."""
-        return max(self.iterations, default=-1)
 
     def rows(self) -> list[TrainingExample]:
         """All rows, oldest iteration first."""
@@ -44,9 +32,9 @@ class ReplayBuffer:
 
     def extend(self, iteration: int, rows: Iterable[TrainingExample]) -> None:
         """Put in the rows of an iteration, in place of any it had, and drop what left the window."""
-        self.iterations[iteration] = list(dict.fromkeys(rows)) if self.deduplicate else list(rows)
-        if self.window:
-            for old in [i for i in self.iterations if i <= iteration - self.window]:
+        self.iterations[iteration] = list(dict.fromkeys(rows)) if self.config.deduplicate else list(rows)
+        if self.config.window:
+            for old in [i for i in self.iterations if i <= iteration - self.config.window]:
                 del self.iterations[old]
 
     def plan(self, num_batches: int, batch_size: int, rng: random.Random) -> list[TrainingExample]:
@@ -59,12 +47,12 @@ class ReplayBuffer:
         Raises:
             UserError: there is nothing to train on.
         """
-        rows, share = self.rows(), self.max_wrong_fraction
+        rows, share = self.rows(), self.config.max_wrong_fraction
         right, wrong = [r for r in rows if r.correct], [r for r in rows if not r.correct]
         if not right and (share == 0 or not wrong):
             raise UserError(
-                f"nothing to train on in iteration {self.newest}: {len(rows)} rows in the buffer, "
-                f"{len(right)} of them correct, buffer.max_wrong_fraction={self.max_wrong_fraction}; "
+                f"nothing to train on in iteration {max(self.iterations)}: {len(rows)} rows in the buffer, "
+                f"{len(right)} of them correct, buffer.max_wrong_fraction={share}; "
                 "sample more (sampling.num_samples), or start from a model that is sometimes right"
             )
         if share is None:
@@ -81,7 +69,7 @@ class ReplayBuffer:
         """Rows in shuffled passes without end, those of a query together if they are grouped."""
         queries: dict[str | int, list[TrainingExample]] = {}
         for number, row in enumerate(rows):
-            queries.setdefault(row.query if self.group else number, []).append(row)
+            queries.setdefault(row.query if self.config.group else number, []).append(row)
         groups = list(queries.values())
         while groups:
             rng.shuffle(groups)
@@ -94,10 +82,5 @@ class ReplayBuffer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.iterations = {
-            int(i): [TrainingExample(**{k: _frozen(v) for k, v in row.items()}) for row in rows]
-            for i, rows in state["iterations"].items()
+            i: [TrainingExample(**row) for row in rows] for i, rows in state["iterations"].items()
         }
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from hir.config.schema import Config
-from hir.errors import UserError
 from hir.feedback.base import build_feedback
 from hir.methods.base import build_method
 from hir.policies.load import load_policy
@@ -31,7 +30,7 @@ class Run:
     datamodule: HIRDataModule
     base: Base | None
     """How the tiny model was pre-trained; None for any other model."""
-    evaluation_tasks: tuple[Task, ...]
+    evaluation_tasks: list[Task]
     """Further tasks to evaluate on."""
     num_overlong: int
     """Prompts of the task that the encoder would cut."""
@@ -43,21 +42,17 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     """Everything that a run needs; UserError for whatever of it cannot be had."""
     check_on_policy(config)
     relabel = build_relabel(config.instructions, config.relabel)
-    task = load_task(config.task, config.seed)
-    task = replace(task, feedback=build_feedback(config.feedback, task.feedback))
-    further = tuple(load_evaluation_task(config, name) for name in config.evaluation.tasks)
+    tasks = load_tasks(config)
     policy, base = build_policy(config, say)
     if base:
-        task, *rest = (without_queries(t, base.queries) for t in (task, *further))
-        further = tuple(rest)
+        tasks = [without_queries(task, base.queries) for task in tasks]
     method = build_method(config.method, relabel, policy)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
-    tasks = (task, *further)
     return Run(
         module=HIRModule(config, policy, method, sampler, [task.fingerprint for task in tasks]),
-        datamodule=HIRDataModule(config, task, policy, method, relabel),
+        datamodule=HIRDataModule(config, tasks[0], policy, method, relabel),
         base=base,
-        evaluation_tasks=further,
+        evaluation_tasks=tasks[1:],
         num_overlong=count_overlong(policy, tasks, relabel, config.model.overlong),
         long_targets=long_targets(policy, tasks, config.sampling.max_new_tokens),
     )
@@ -68,23 +63,26 @@ def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Se
     if config.model.path is not None:
         return load_policy(config.model), None
     torch.set_num_threads(1)  # too small to gain from more, and so its numbers depend on no number of cores
-    base = make_base(config.model, config.instructions, config.task.name, config.task.settings, say)
+    base = make_base(config, say)
     return load_policy(replace(config.model, path=str(base.path))), base
 
 
-def load_evaluation_task(config: Config, name: str) -> Task:
-    """A task to evaluate on, split as the run's own task is; the run's own only if it is the same data."""
-    if name == config.task.name and config.evaluation.data_dir in (None, config.task.data_dir):
-        return load_task(config.task, config.seed)
-    other = replace(
-        config.task,
-        name=name,
-        source=None if config.task.source == "generated" else config.task.source,
-        data_dir=config.evaluation.data_dir or config.task.data_dir,
-        num_train=None,
-        settings={},
-    )
-    return load_task(other, config.seed)
+def load_tasks(config: Config) -> list[Task]:
+    """The run's own task, and those of evaluation.tasks, which are split as it is."""
+    own = load_task(config.task, config.seed)
+    others = [
+        replace(
+            config.task,
+            name=name,
+            source=None if config.task.source == "generated" else config.task.source,
+            data_dir=config.evaluation.data_dir or config.task.data_dir,
+            num_train=None,
+            settings=config.task.settings if name == config.task.name else {},
+        )
+        for name in config.evaluation.tasks
+    ]
+    judged = replace(own, feedback=build_feedback(config.feedback, own.feedback))
+    return [judged, *(load_task(other, config.seed) for other in others)]
 
 
 def without_queries(task: Task, queries: frozenset[str]) -> Task:
@@ -93,7 +91,4 @@ def without_queries(task: Task, queries: frozenset[str]) -> Task:
     def unseen(rows: tuple[Example, ...]) -> tuple[Example, ...]:
         return tuple(row for row in rows if row.query not in queries)
 
-    kept = replace(task, train=unseen(task.train), validation=unseen(task.validation), test=unseen(task.test))
-    if not (kept.train and kept.validation and kept.test):
-        raise UserError(f"task {task.name}: a split has no row that the tiny base was not pre-trained on")
-    return kept
+    return replace(task, train=unseen(task.train), validation=unseen(task.validation), test=unseen(task.test))

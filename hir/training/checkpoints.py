@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from hir.config.load import find_checkpoint, to_dict
+from hir.config.load import find_checkpoint, flat, to_dict
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.policies.seq2seq import Seq2SeqPolicy
 
-FIXED = ("seed", "task", "instructions", "model", "method", "sampling", "buffer", "training")
-"""Parts of the configuration that a resumed run shares with the run it continues."""
+FIXED = "seed task. instructions. model. method. sampling. buffer. training. evaluation.tasks".split()
+"""What the keys begin with that a resumed run shares with the run it continues."""
 
 OF_THE_HARDWARE = ("model.shard", "training.rows_per_device")
-"""Keys of those parts in which it may differ."""
+"""Those of them in which it may differ."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -30,14 +30,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is refused anyway
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        assert "hir" in checkpoint
     except Exception as error:  # a damaged file makes the reader fail in any way
         raise UserError(
-            f"{path} is no readable checkpoint (truncated, or a pickle that would run code): "
-            "give the last.ckpt of a run of this project"
+            f"{path} is no readable checkpoint of this project (truncated, or a pickle that would run "
+            "code): give the last.ckpt of a run"
         ) from error
-    if not isinstance(checkpoint, dict) or "hir" not in checkpoint:
-        raise UserError(f"{path} is no checkpoint of this project: give the last.ckpt of one of its runs")
     return checkpoint
 
 
@@ -47,29 +46,21 @@ def check_resume(config: Config) -> Path:
     Raises:
         UserError: it is from another configuration, finished, or unreadable.
     """
-    folder, path = find_checkpoint(str(config.resume))
+    _, path = find_checkpoint(str(config.resume))
     checkpoint = read_checkpoint(path)
-    saved, now = checkpoint["hir"]["config"], to_dict(config)
-    sections = [(saved.get(name), now[name], name) for name in FIXED]
-    tasks = [config["evaluation"]["tasks"] for config in (saved, now)]
-    for before, after, name in [*sections, (*tasks, "evaluation.tasks")]:
-        key = _difference(before, after, name)
-        if key:
+    saved, now = flat(checkpoint["hir"]["config"]), flat(to_dict(config))
+    for key in {**now, **saved}:
+        before, after = saved.get(key), now.get(key)
+        if key.startswith(tuple(FIXED)) and key not in OF_THE_HARDWARE and before != after:
             raise UserError(
-                f"resume={config.resume}: the checkpoint is from another configuration, {key}; "
-                "resume with the run's own, or start a new run"
+                f"resume={config.resume}: the checkpoint is from another configuration, {key} is {after!r} "
+                f"here and was {before!r}; resume with the run's own, or start a new run"
             )
     finished = checkpoint["epoch"] + 1
     if finished >= config.trainer["max_epochs"]:
-        if not (folder / "summary.json").is_file():
-            raise UserError(
-                f"resume={config.resume}: the run has finished its {finished} iterations, but was killed "
-                "before it wrote summary.json: get its accuracy by "
-                f"`python -m hir evaluate run={config.resume}`, or raise trainer.max_epochs to go on"
-            )
         raise UserError(
-            f"resume={config.resume}: the run has finished its {finished} iterations; "
-            "raise trainer.max_epochs to go on"
+            f"resume={config.resume}: the run has finished its {finished} iterations; raise "
+            f"trainer.max_epochs to go on, or `python -m hir evaluate run={config.resume}`"
         )
     return path
 
@@ -93,28 +84,8 @@ def check_rows(config: Config, rows: Sequence[str]) -> None:
             )
 
 
-def _difference(saved: Any, now: Any, key: str) -> str | None:
-    """The first key in which two configurations differ, with both values."""
-    if isinstance(saved, dict) and isinstance(now, dict):
-        for name in {**now, **saved}:
-            found = _difference(saved.get(name), now.get(name), f"{key}.{name}")
-            if found:
-                return found
-        return None
-    return None if saved == now or key in OF_THE_HARDWARE else f"{key} is {now!r} here and was {saved!r}"
-
-
 def load_weights(policy: Seq2SeqPolicy, path: Path) -> None:
-    """Put a run's trained weights into a policy of its configuration.
-
-    Raises:
-        UserError: the checkpoint is unreadable or of another model.
-    """
+    """Put a run's trained weights into a policy of its configuration; UserError if they cannot be read."""
     state = read_checkpoint(path)["state_dict"]
-    # A method's own weights, such as a value head, are no part of the policy.
-    policy_state = {name: weight for name, weight in state.items() if name.startswith("policy.")}
-    weights = {name.removeprefix("policy."): weight for name, weight in policy_state.items()}
-    try:
-        policy.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"{path} holds the weights of another model: {str(error).splitlines()[0]}") from error
+    own = "policy."  # a method's own weights, such as a value head, are no part of the policy
+    policy.load_state_dict({name.removeprefix(own): state[name] for name in state if name.startswith(own)})

@@ -21,7 +21,7 @@ from hir.relabel.base import Relabel
 from hir.sampling.base import Answer, Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
-from hir.training.rows import Blocks, PlannedRows, rows_per_device
+from hir.training.rows import blocks, rows_per_device
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class SamplingReport:
 class HIRDataModule(LightningDataModule):
     """Online sampling, feedback and relabeling (steps 1 and 2 of Algorithm 1) as a data module.
 
-    One Lightning epoch is one HIR iteration. The dataset has a constant length and looks into the current
-    plan of the buffer, so that Lightning's loader, built once, never serves rows of another iteration.
+    One Lightning epoch is one HIR iteration. Lightning's loader is built once: it serves places in the plan,
+    as many in every iteration, and a batch has the rows that stand there now.
 
     Args:
         config: the run's configuration.
@@ -62,31 +62,21 @@ class HIRDataModule(LightningDataModule):
         self.policy = policy
         self.method = method
         self.phi = relabel
-        self.buffer = ReplayBuffer(
-            config.buffer.window,
-            config.buffer.max_wrong_fraction,
-            config.buffer.deduplicate,
-            config.buffer.group,
-        )
+        self.buffer = ReplayBuffer(config.buffer)
         self.plan: list[TrainingExample] = []
-        self.num_queries = min(config.sampling.max_queries or len(task.train), len(task.train))
-
-    @property
-    def num_updates(self) -> int:
+        sampling, training = config.sampling, config.training
+        self.num_queries = min(sampling.max_queries or len(task.train), len(task.train))
+        """Queries asked an iteration, over all ranks."""
+        updates = training.passes * (self.num_queries * sampling.num_samples) / training.batch_size
+        self.num_updates = training.num_updates or max(1, round(updates))
         """Optimizer steps an iteration."""
-        training = self.config.training
-        if training.num_updates is not None:
-            return training.num_updates
-        num_samples = self.num_queries * self.config.sampling.num_samples
-        return max(1, round(training.passes * num_samples / training.batch_size))
 
     def queries(self, iteration: int) -> list[Example]:
         """The training rows asked in an iteration: the next ones in shuffled passes over the split."""
         rows = self.task.train
         chosen: list[Example] = []
-        position = iteration * self.num_queries
         while len(chosen) < self.num_queries:
-            number, offset = divmod(position + len(chosen), len(rows))
+            number, offset = divmod(iteration * self.num_queries + len(chosen), len(rows))
             order = list(rows)
             generator(self.config.seed, number, 0, "query order").shuffle(order)
             chosen += order[offset : offset + self.num_queries - len(chosen)]
@@ -101,21 +91,20 @@ class HIRDataModule(LightningDataModule):
         every rank holds the same buffer and the same plan.
         """
         start = time.perf_counter()
-        sampling = self.config.sampling
-        examples = shard(self.queries(iteration))
-        judged = self._answer(sampler, iteration, examples, "sampling", stage)
+        sampling, examples = self.config.sampling, shard(self.queries(iteration))
+        judged = self._sample(sampler, iteration, examples, "sampling", stage)
         if sampling.retry_temperature:
             missed = [i for i, rollouts in enumerate(judged) if not any(r.correct for r in rollouts)]
             top_k = sampling.top_k if sampling.retry_top_k is None else sampling.retry_top_k
             hotter = replace(sampling, temperature=sampling.retry_temperature, top_k=top_k)
             # By every rank, even for no query: where weights are sharded all ranks gather them.
-            again = self._answer(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
+            again = self._sample(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
             for i, rollouts in zip(missed, again, strict=True):
                 judged[i] += rollouts
         own = [rollout for samples in judged for rollout in samples]
         rows = self.method.relabel(own, generator(self.config.seed, iteration, rank(), "relabeling"))
         self.buffer.extend(iteration, [row for share in gather([rows]) for row in share])
-        self.replan(iteration)
+        self.plan = self._training_order(iteration)
         gathered = gather(judged)
         rollouts = [rollout for samples in gathered for rollout in samples[: sampling.num_samples]]
         logged = rollouts[:num_logged]
@@ -129,7 +118,7 @@ class HIRDataModule(LightningDataModule):
             logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
         )
 
-    def _answer(
+    def _sample(
         self,
         sampler: Sampler,
         iteration: int,
@@ -167,31 +156,31 @@ class HIRDataModule(LightningDataModule):
         )
         return [list(islice(rollouts, len(of_row))) for of_row in answers]
 
-    def replan(self, iteration: int) -> None:
-        """Order the buffer's rows for the iteration's updates; a function of buffer, seed and iteration.
+    def _training_order(self, iteration: int) -> list[TrainingExample]:
+        """Rows of the iteration's updates; a function of buffer, seed and iteration.
 
         Within an update queries go by length: what a device gets of it is of like length, little padded.
         """
         size = self.config.training.batch_size
         rng = generator(self.config.seed, iteration, 0, "training order")
         plan = self.buffer.plan(self.num_updates, size, rng)
-        self.plan = [
-            row
-            for start in range(0, len(plan), size)
-            for row in sorted(plan[start : start + size], key=lambda row: (len(row.query), row.query))
-        ]
+        updates = (plan[start : start + size] for start in range(0, len(plan), size))
+        return [row for rows in updates for row in sorted(rows, key=lambda row: (len(row.query), row.query))]
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        rows = PlannedRows(self)
+    def train_dataloader(self) -> DataLoader[int]:
+        places = range(self.num_updates * self.config.training.batch_size)
         per_device = rows_per_device(self.config, world_size())
         # No workers: a worker process would keep the plan it was started with.
         return DataLoader(
-            rows,
-            sampler=Blocks(len(rows), per_device, rank(), world_size()),
+            places,  # type: ignore[arg-type]  # a range is as good as a Dataset
+            sampler=blocks(len(places), per_device, rank(), world_size()),
             batch_size=per_device,
-            collate_fn=self.policy.collate,
+            collate_fn=self._collate,
             num_workers=0,
         )
+
+    def _collate(self, places: Sequence[int]) -> dict[str, Any]:
+        return self.policy.collate([self.plan[place] for place in places])
 
     def state_dict(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict()}

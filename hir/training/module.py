@@ -9,6 +9,8 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LinearLR
 
 from hir.config.load import to_dict
 from hir.config.schema import Config
@@ -32,12 +34,7 @@ class HIRModule(LightningModule):
     """
 
     def __init__(
-        self,
-        config: Config,
-        policy: Seq2SeqPolicy,
-        method: Method,
-        sampler: Sampler,
-        rows: Sequence[str] = (),
+        self, config: Config, policy: Seq2SeqPolicy, method: Method, sampler: Sampler, rows: Sequence[str]
     ) -> None:
         super().__init__()
         self.config = config
@@ -75,9 +72,8 @@ class HIRModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, terms = self.method.loss(self.policy, batch)
-        values = {"loss": loss.detach(), **terms}
         self.log_dict(
-            {f"train/{name}": value for name, value in values.items()},
+            {f"train/{name}": value for name, value in {"loss": loss.detach(), **terms}.items()},
             on_step=False,
             on_epoch=True,
             logger=False,  # the recorder logs an iteration's row
@@ -88,29 +84,22 @@ class HIRModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         training = self.config.training
-        optimizer = torch.optim.AdamW(
-            [weight for weight in self.parameters() if weight.requires_grad],
-            lr=training.lr,
-            weight_decay=training.weight_decay,
-            # Lightning refuses to clip gradients of a fused optimizer under mixed precision.
-            fused=not (
-                isinstance(self.trainer.precision_plugin, MixedPrecision) and self.trainer.gradient_clip_val
-            ),
-        )
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        # Lightning refuses to clip gradients of a fused optimizer under mixed precision.
+        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
+        fused = not (mixed and self.trainer.gradient_clip_val)
+        optimizer = AdamW(weights, training.lr, weight_decay=training.weight_decay, fused=fused)
         if training.final_lr is None:
             return optimizer
         # Counted here: Lightning's own estimate would build the loader before there is any data.
         total = max(1, self.datamodule.num_updates * int(self.config.trainer["max_epochs"]) - 1)
         end = training.final_lr / training.lr
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end, total_iters=total)
+        schedule = LinearLR(optimizer, 1.0, end, total_iters=total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["hir"] = {
-            "config": to_dict(self.config),
-            "num_samples": self.num_samples,
-            "rows": self.rows,
-        }
+        saved = {"config": to_dict(self.config), "num_samples": self.num_samples, "rows": self.rows}
+        checkpoint["hir"] = saved
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.num_samples = checkpoint["hir"]["num_samples"]

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-from torch.utils.data import Dataset, Sampler
-
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.records import TrainingExample
 
 
-class PlannedRows(Dataset[TrainingExample]):
-    """Row i of the data module's current plan; as many rows in every iteration."""
-
-    def __init__(self, datamodule: Any) -> None:
-        self.datamodule = datamodule
-
-    def __len__(self) -> int:
-        return int(self.datamodule.num_updates * self.datamodule.config.training.batch_size)
-
-    def __getitem__(self, index: int) -> TrainingExample:
-        row: TrainingExample = self.datamodule.plan[index]
-        return row
-
-
-class Blocks(Sampler[int]):
+def blocks(total: int, size: int, rank: int, world_size: int) -> list[int]:
     """A rank's numbers below ``total``: every world_size-th block of ``size``; neighbours stay together.
 
     ``total`` is a multiple of ``size * world_size``: every number has one rank, and each rank has as many.
     """
-
-    def __init__(self, total: int, size: int, rank: int, world_size: int) -> None:
-        self.starts = range(rank * size, total, world_size * size)
-        self.size = size
-
-    def __len__(self) -> int:
-        return len(self.starts) * self.size
-
-    def __iter__(self) -> Iterator[int]:
-        return (start + i for start in self.starts for i in range(self.size))
+    starts = range(rank * size, total, world_size * size)
+    return [start + i for start in starts for i in range(size)]
 
 
 def rows_per_device(config: Config, world_size: int) -> int:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.precision import FSDPPrecision
 from lightning.pytorch.strategies import FSDPStrategy, StrategyRegistry
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision
-from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hir.config.schema import Config
 from hir.errors import UserError
@@ -23,50 +20,22 @@ class BlockFSDP(FSDPStrategy):
 
     Weights are gathered and gradients summed in float32, so that numbers are those of ddp; what is computed
     in bf16 is left to autocast. FSDP's own bf16 would round T5's residual stream, and the log-probabilities
-    in a batch. Checkpoints are single files, as without sharding. Gradients can be clipped by their norm,
-    which Lightning's own refuses. Runs on a CPU too, for tests.
+    in a batch. Checkpoints are single files, as without sharding.
     """
 
     def __init__(self, **arguments: Any) -> None:
-        super().__init__(mixed_precision=MixedPrecision(), state_dict_type="full", **arguments)
+        # The class that transformers makes each block of a model from.
+        blocks: set[type[nn.Module]] = {GradientCheckpointingLayer}
+        super().__init__(auto_wrap_policy=blocks, mixed_precision=MixedPrecision(), **arguments)
 
-    def _setup_model(self, model: nn.Module) -> nn.Module:
-        blocks = {name for part in model.modules() for name in getattr(part, "_no_split_modules", None) or ()}
-        return FullyShardedDataParallel(
-            model,
-            auto_wrap_policy=partial(
-                lambda_auto_wrap_policy, lambda_fn=lambda part: type(part).__name__ in blocks
-            ),
-            mixed_precision=self.mixed_precision_config,
-            cpu_offload=self.cpu_offload,
-            device_id=self.root_device,
-            **self.kwargs,
-        )
+    def setup_precision_plugin(self) -> None:
+        super().setup_precision_plugin()
+        # Lightning's own refuses, since it does not know the module whose shards make up the norm.
+        self.precision_plugin.clip_grad_by_norm = self._clip_grad_by_norm  # type: ignore[method-assign]
 
-    @property
-    def precision_plugin(self) -> FSDPPrecision:
-        return super().precision_plugin
-
-    @precision_plugin.setter
-    def precision_plugin(self, plugin: Any) -> None:
-        self._precision_plugin = plugin and BlockPrecision(plugin.precision, self)
-
-
-class BlockPrecision(FSDPPrecision):
-    """What ``BlockFSDP`` leaves to its precision plugin."""
-
-    def __init__(self, precision: Any, strategy: FSDPStrategy) -> None:
-        super().__init__(precision)
-        self.strategy = strategy
-
-    def forward_context(self) -> AbstractContextManager[Any]:
-        if self.precision == "bf16-mixed":
-            return torch.autocast(self.strategy.root_device.type, torch.bfloat16)
-        return super().forward_context()
-
-    def clip_grad_by_norm(self, optimizer: Any, clip_val: float = 0.0) -> None:
-        assert isinstance(self.strategy.model, FullyShardedDataParallel)
-        self.strategy.model.clip_grad_norm_(clip_val)
+    def _clip_grad_by_norm(self, optimizer: Any, clip_val: float) -> None:
+        assert isinstance(self.model, FullyShardedDataParallel)
+        self.model.clip_grad_norm_(clip_val)
 
 
 StrategyRegistry.register("fsdp", BlockFSDP, override=True)
@@ -76,22 +45,17 @@ def choose_strategy(config: Config) -> str:
     """trainer.strategy; where it is not set, fsdp for a model that several devices are to share out.
 
     Raises:
-        UserError: a run under that strategy would fail, hang or lose something.
+        UserError: what a run under fsdp cannot have is set.
     """
     trainer = config.trainer
     name = str(trainer.get("strategy") or "auto")
     if name == "auto" and config.model.shard and _several(trainer.get("devices"), trainer.get("num_nodes")):
         name = "fsdp"
-    if any(way in name for way in ("spawn", "fork", "notebook")):
-        raise UserError(
-            f"trainer.strategy={name} is not supported, since a run cannot be sent to a process that has "
-            "not built it: set ddp"
-        )
     if not name.startswith("fsdp"):
         return name
     if name not in ("fsdp", "fsdp_cpu"):
         raise UserError(f"trainer.strategy={name} is not supported: set fsdp")
-    if getattr(METHODS[config.method["name"]], "asks_policy", False):
+    if METHODS[config.method["name"]].asks_policy:
         raise UserError(
             f"method={config.method['name']} asks the policy between updates, when no device holds it whole "
             f"with trainer.strategy={name}: set trainer.strategy=ddp"

@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import tokenizers
 import torch
@@ -26,15 +26,15 @@ import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from hir.config.schema import BaseConfig, InstructionConfig, ModelConfig, SamplingConfig
+from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.match import Verifier
-from hir.files import cache_dir
+from hir.files import cache_dir, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
 from hir.sampling.base import build_sampler
-from hir.tasks.base import GENERATORS, GeneratedTask, generated_task
+from hir.tasks.base import GENERATORS, generated_task
 
 VOCABULARY = 768
 NUM_ROWS = 8192
@@ -107,69 +107,55 @@ def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGenerati
         )
 
 
-def make_base(
-    model: ModelConfig,
-    instructions: InstructionConfig,
-    task: str,
-    settings: dict[str, object],
-    say: Callable[[str], None] = print,
-) -> Base:
+def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     """The pre-trained tiny model for a task, from the cache or made now.
 
     A generated task gets a base trained on its own kind of rows; any other task gets one trained on all
     generated tasks. The base does not depend on the run's seed: it stands in for a published checkpoint.
     """
+    task, base = config.task.name, config.model.base
     names = (task,) if task in GENERATORS else tuple(GENERATORS.names())
-    sources = [generated_task(name, settings if name == task else {}) for name in names]
-    rows = _labelled_rows(sources, model.base.seed)
+    sources = [generated_task(name, config.task.settings if name == task else {}) for name in names]
+    share = [source.pretraining_rows(base.seed, NUM_ROWS // len(sources)) for source in sources]
+    rows = [row for turn in zip(*share, strict=True) for row in turn]
     definition: dict[str, object] = {
-        "base": asdict(model.base),
-        "instructions": [instructions.correct, instructions.wrong],
+        "base": asdict(base),
+        "instructions": [config.instructions.correct, config.instructions.wrong],
         "rows": hashlib.sha256("\0".join(r.query + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
         "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, BATCH_SIZE, WARMUP, CHECK_EVERY],
         "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
     }
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "base" / digest
-    if not (path / "base.json").is_file():
+    if not path.is_dir():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(
-                f"the cache {path.parent} cannot be written: {error.strerror}; set HIR_CACHE"
-            ) from error
+            raise UserError(f"the cache {path.parent} cannot be written: {error}; set HIR_CACHE") from error
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
-        judges = [type(source).verify for source in sources] * (NUM_HELD_OUT // len(sources) + 1)
-        _pretrain(path, model.base, instructions, rows, judges[:NUM_HELD_OUT], definition, say)
+        policy, made = _pretrain(config, rows, [type(s).verify for s in sources], say)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            folder = Path(scratch) / "base"
+            policy.model.save_pretrained(folder)
+            policy.tokenizer.save_pretrained(folder)
+            write_json(folder / "base.json", {**definition, **made})
+            with suppress(OSError):  # another process of this run has made the same meanwhile
+                os.replace(folder, path)
     made = json.loads((path / "base.json").read_text(encoding="utf-8"))
     return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.query for row in rows))
 
 
-def _labelled_rows(sources: Sequence[GeneratedTask[Any]], seed: int) -> list[Example]:
-    """Pre-training rows of the tasks in turn, NUM_ROWS in all."""
-    share = [source.pretraining_rows(seed, NUM_ROWS // len(sources)) for source in sources]
-    return [row for turn in zip(*share, strict=True) for row in turn]
-
-
 def _pretrain(
-    path: Path,
-    config: BaseConfig,
-    instructions: InstructionConfig,
-    rows: list[Example],
-    judges: Sequence[Verifier],
-    definition: dict[str, object],
-    say: Callable[[str], None],
-) -> None:
-    """Supervised training on the rows up to the accuracy on held-out ones; writes the folder whole.
-
-    The first rows, as many as there are judges, are held out, and each is judged by its own.
-    """
-    held_out, train = rows[: len(judges)], rows[len(judges) :]
+    config: Config, rows: list[Example], judges: Sequence[Verifier], say: Callable[[str], None]
+) -> tuple[Seq2SeqPolicy, dict[str, float]]:
+    """Supervised training up to the accuracy on the first rows, which are held out; the judges take turns."""
+    base, instructions = config.model.base, config.instructions
+    held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
     # p_wrong is in it so that both instructions cost alike.
     texts = [render_prompt(instructions.correct, row.query) for row in train[:4096]]
     texts += [row.targets[0] for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[instructions.wrong] * (len(texts) // 8)])
-    policy = Seq2SeqPolicy(build_model(config, len(tokenizer)), tokenizer)
+    policy = Seq2SeqPolicy(build_model(base, len(tokenizer)), tokenizer)
     pairs = [
         TrainingExample(-1, row.query, instructions.correct, policy.encode_answer(row.targets[0]), True)
         for row in train
@@ -177,14 +163,14 @@ def _pretrain(
     longest = max(len(pair.output_ids) for pair in pairs)
     sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=0.0)
-    rng = random.Random(derive_seed(config.seed, 0, 0, "tiny pre-training"))
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=base.lr, weight_decay=0.0)
+    rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))
     accuracy, update, said = 0.0, 0, time.monotonic()
     policy.train()
-    while accuracy < config.accuracy and update < config.max_updates:
+    while accuracy < base.accuracy and update < base.max_updates:
         update += 1
         for group in optimizer.param_groups:
-            group["lr"] = config.lr * min(1.0, update / WARMUP)
+            group["lr"] = base.lr * min(1.0, update / WARMUP)
         batch = policy.collate(rng.sample(pairs, BATCH_SIZE))
         loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
         optimizer.zero_grad()
@@ -192,26 +178,10 @@ def _pretrain(
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         optimizer.step()
         if update > WARMUP and update % CHECK_EVERY == 0:
-            answers = sampler.greedy(prompts)
-            judged = zip(held_out, answers, judges, strict=True)
+            judged = zip(held_out, sampler.greedy(prompts), cycle(judges), strict=False)
             right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
             accuracy = sum(right) / len(right)
         if time.monotonic() - said > SAY_EVERY:
             said = time.monotonic()
-            say(
-                f"  {update} updates: {accuracy:.2f} of its held-out rows are right, {config.accuracy} wanted"
-            )
-    made = {**definition, "accuracy": accuracy, "num_updates": update}
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        folder = Path(scratch) / "base"
-        policy.model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        (folder / "base.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
-        if path.exists() and not (path / "base.json").is_file():
-            shutil.rmtree(path)  # what a broken-off copy or a clean-up left
-        try:
-            os.replace(folder, path)
-        except OSError:
-            # Another process of this run made the same base meanwhile.
-            if not (path / "base.json").is_file():
-                raise
+            say(f"  {update} updates: {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted")
+    return policy, {"accuracy": accuracy, "num_updates": update}
