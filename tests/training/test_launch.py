@@ -121,7 +121,7 @@ def test_a_checkpoint_is_looked_at_without_reading_its_tensors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "last.ckpt"
-    torch.save({"state_dict": {"weight": torch.ones(3)}}, path)
+    torch.save({"hir": {}, "state_dict": {"weight": torch.ones(3)}}, path)
     load, given = torch.load, []
 
     def noted(*arguments: object, **options: object) -> object:
