@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hir.training.findings import findings
+from hir.training.run_folder import read_run
 from tests.command_line import SMALL, run
 
 pytestmark = pytest.mark.slow
@@ -111,6 +113,8 @@ def test_output_is_plain_text_with_header_lines_and_result(
     assert any("from here on the model only hears right or wrong" in line for line in lines)
     assert any(line.startswith("1/1  correct ") for line in lines)
     assert any("trained as Solve the question with" in line for line in lines)
+    for title, text in findings(read_run(tmp_path / "run")):
+        assert f"note    {title}: {text}" in lines
     assert any(line.startswith("saved in ") for line in lines)
     assert done.stderr == ""
 

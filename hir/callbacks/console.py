@@ -16,7 +16,9 @@ from hir.config.schema import Config
 from hir.records import Rollout
 from hir.sampling.base import Progress
 from hir.training.build import Run
+from hir.training.findings import findings
 from hir.training.module import HIRModule
+from hir.training.run_folder import read_run
 
 FILES = (
     "config.yaml metrics.csv samples.jsonl answers.jsonl summary.json learning_curve.png "
@@ -178,6 +180,9 @@ class ConsoleReport(Callback):
         self._say(table)
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in summary["seconds"].items())
         self._say(f"[dim]{seconds}[/]")
+        if trainer.is_global_zero:  # whose recorder has written the folder
+            for title, text in findings(read_run(self.recorder.folder)):
+                self._say(f"[yellow]note[/]    {escape(f'{title}: {text}')}")
         self._say(f"saved in {escape(str(self.recorder.folder))}: {FILES}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
