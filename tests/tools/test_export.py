@@ -23,7 +23,6 @@ from hir.config.schema import WandbConfig
 from hir.files import write_json, write_lines
 from hir.policies.escape import TextEscape
 from hir.policies.seq2seq import render_prompt
-from hir.tools.export import chat_template
 from hir.training.build import build_policy
 from hir.training.run_folder import read_run
 from tests.command_line import run
@@ -38,7 +37,7 @@ ROWS = [
     for letter in "RGB"
 ]
 """Queries and answers with characters that the tokenizer below does not know, and an entity of their own."""
-CORRECT = "Solve the question with correct answer."
+CORRECT = 'Say "no"\\ {{ eos_token }}\n%} 🙂'
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&#;:,.()/>'\"?!=-+*_$%@[]| \n"
 WORDS = ["<pad>", "</s>", "<unk>", *CHARACTERS]
 
@@ -123,7 +122,7 @@ def make_run(folder: Path, rank: int, *arguments: str) -> Path:
         [
             "task=strange", f"task.data_dir={folder}", "model=hub", f"model.path={folder / 'base'}",
             f"model.lora.r={rank}", "model.lora.target_modules=[v]", "sampling.max_new_tokens=20",
-            "trainer.max_epochs=3", "trainer.precision=32-true", *arguments,
+            "trainer.max_epochs=3", f"instructions.correct={CORRECT}", *arguments,
         ]
     )  # fmt: skip
     policy, _ = build_policy(config)
@@ -216,13 +215,6 @@ def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> 
             ids = tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
             assert ids == tokenizer(escape(render_prompt(instruction, query)))["input_ids"], query
             assert tokenizer.unk_token_id not in ids
-
-
-def test_an_instruction_of_any_text_is_in_the_template(word_tokenizer) -> None:
-    instruction = 'Say "no"\\ {{ eos_token }}\n%} 🙂'
-    word_tokenizer.chat_template = chat_template(instruction, {})
-    text = word_tokenizer.apply_chat_template([{"role": "user", "content": "one"}], tokenize=False)
-    assert text == f"{instruction}\nQ: one\nA:</s>"
 
 
 def test_the_card_tells_the_run_s_numbers(made: Path, exported: Path) -> None:
