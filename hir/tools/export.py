@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import string
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,6 @@ from hir.training.tiny import Base
 
 TAKES_SETTINGS = False
 CARD = Path(__file__).parent / "templates" / "card.md.j2"
-PRINTABLE_ASCII = "".join(map(chr, range(33, 127)))
 
 
 @dataclass
@@ -141,7 +141,7 @@ def entities(export: Export) -> dict[str, str]:
     """How the characters of ASCII and of the run's texts travel that the tokenizer does not know."""
     asked = export.run.config.instructions
     texts = [text for row in export.task.rows for text in (row.query, *row.targets)]
-    characters = sorted({*PRINTABLE_ASCII, *asked.correct, *asked.wrong, *"".join(texts)})
+    characters = sorted({*string.printable, *asked.correct, *asked.wrong, *"".join(texts)})
     return {c: written for c in characters if (written := export.policy.text.escape(c)) != c}
 
 

@@ -7,7 +7,6 @@ script, so it can be mailed, archived and printed as it is.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from base64 import b64encode
 from collections import Counter
@@ -81,16 +80,14 @@ def run(options: Options, settings: list[str]) -> int:
 
 
 def page(runs: Sequence[SavedRun]) -> str:
-    """The HTML of one or several runs, which are called by their folders below the one that holds all."""
-    above = os.path.commonpath([run.folder.resolve().parent for run in runs])
-    names = [str(run.folder.resolve().relative_to(above)) for run in runs]
+    """The HTML of one or several runs, which are called by their folders."""
     facts = [facts_of(run) for run in runs]
     loader = FileSystemLoader(Path(__file__).with_name("templates"))
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"clip": clip, "quote": shlex.quote}
     return environment.get_template("report.html.j2").render(
         version=hir.__version__,
-        names=names,
+        names=[str(run.folder) for run in runs],
         runs=runs,
         facts=facts[0],
         results=[[key, *(found[key] for found in facts)] for key in facts[0]],

@@ -217,7 +217,7 @@ def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> 
             assert tokenizer.unk_token_id not in ids
 
 
-def test_the_card_tells_the_run_s_numbers(made: Path, exported: Path) -> None:
+def test_card_and_configuration_tell_of_the_run(made: Path, exported: Path) -> None:
     assert accuracies(exported) == {"test": 0.625, "validation": 0.75}
     card = (exported / "README.md").read_text()
     data = ModelCard(card).data
@@ -229,13 +229,10 @@ def test_the_card_tells_the_run_s_numbers(made: Path, exported: Path) -> None:
     assert "| updates | 9 of 64 rows, AdamW" in card and "One run with one seed" in card
     assert "method `hir`" in card and "the run's answer: '<R>'" in card
     assert "a local folder" in card and str(made.parent) not in card
-
-
-def test_the_configuration_repeats_the_run_without_where_it_was_logged(made: Path, exported: Path) -> None:
     before, after = (
         load_config([f"config={file}"]) for file in (made / "config.yaml", exported / "hir_config.yaml")
     )
-    assert before.wandb.entity == "team"
+    assert before.wandb.entity == "team"  # where it was logged is no part of it
     assert after == replace(before, logger="csv", wandb=WandbConfig())
 
 

@@ -160,7 +160,7 @@ def test_page_of_a_run() -> None:
     assert f"Iteration 2 {head} {first} {last} Iteration 1 {head} {first} {last}" in page.text
     assert "seed 3 1" in page.text and "method.alpha 0.5 0.25" in page.text  # this run's and the default
     assert "python train.py config=runs/one/config.yaml" in page.text
-    assert "val/accuracy ● one 1 val/accuracy_p_wrong ● one 0" in page.text
+    assert "val/accuracy ● runs/one 1 val/accuracy_p_wrong ● runs/one 0" in page.text
     assert page.tags["img"] == 5  # two accuracies, two shares of samples, the loss
 
 
