@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from hir.callbacks.evaluation import accuracy, answer
 from hir.config.load import find_checkpoint
@@ -41,7 +39,7 @@ class Options:
 
 
 def run(options: Options, settings: list[str]) -> int:
-    """Print the results as a table and as JSON; UserError for a mistake in run, settings or files."""
+    """Print the results as lines and as JSON; UserError for a mistake in run, settings or files."""
     own: list[str] = []
     checkpoint = None
     if options.run is not None:
@@ -51,11 +49,9 @@ def run(options: Options, settings: list[str]) -> int:
     if own and any(setting.removeprefix("--").startswith("task=") for setting in settings):
         own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # of the trained task
     results = evaluate_model(load_run_config([*own, *settings]), trained, checkpoint)
-    table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
-    for name, result in results.items():
-        accuracies = (f"{result[key]:.3f}" for key in ("accuracy", "accuracy_p_wrong"))
-        table.add_row(name, str(result["rows"]), *accuracies)
-    Console().print(table)
+    for name, found in results.items():
+        right, wrong = found["accuracy"], found["accuracy_p_wrong"]
+        print(f"{name} ({found['rows']} test rows)  {right:.3f}, under p_wrong {wrong:.3f}")
     print(json.dumps(results))
     return 0
 
