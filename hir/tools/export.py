@@ -105,6 +105,7 @@ def write_folder(folder: Path, export: Export) -> None:
     """Weights, configurations, tokenizer and card. Raises OSError or SafetensorError."""
     config, policy, model = export.run.config, export.policy, export.policy.model
     if export.options.merge:
+        model.generation_config = generation_config(policy, config)
         model.save_pretrained(folder)
         written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if written.get("scale_decoder_outputs") is False:
@@ -118,7 +119,7 @@ def write_folder(folder: Path, export: Export) -> None:
         adapters.revision = config.model.revision
         # False: with auto, peft looks on the hub whether the base has as many tokens.
         model.save_pretrained(folder, save_embedding_layers=False)
-    generation_config(policy, config).save_pretrained(folder)
+        generation_config(policy, config).save_pretrained(folder)
     policy.tokenizer.chat_template = chat_template(config.instructions.correct, entities(export))
     policy.tokenizer.save_pretrained(folder)
     # Where its author logged the run, and what notes it had there, is no part of it.
