@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,15 +21,6 @@ T_VALUES = (
 
 MARKERS = "os^Dv*P"
 LINES = ("-", ":", "-.")
-
-
-class Reached(NamedTuple):
-    """The first evaluation at which a run had reached an accuracy."""
-
-    samples: float
-    updates: float
-    seconds: float
-    """Of sampling and training until then."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +49,9 @@ def area(curve: Sequence[tuple[float, float]]) -> float | None:
     return sum(pieces) / width if width else None
 
 
-def first_reached(history: Sequence[Mapping[str, float]], accuracy: float) -> Reached | None:
+def first_reached(history: Sequence[Mapping[str, float]], accuracy: float) -> Mapping[str, float] | None:
     """The first row of metrics.csv with at least a validation accuracy."""
-    for row in history:
-        if row.get("val/accuracy", 0.0) >= accuracy:
-            return Reached(row["samples"], row["updates"], row["seconds"])
-    return None
+    return next((row for row in history if row.get("val/accuracy", 0.0) >= accuracy), None)
 
 
 def curve_figure(
@@ -95,9 +83,10 @@ def curve_figure(
             marker = MARKERS[place % len(MARKERS)]
             axes.plot(x, y, line, color=color, marker=marker, markersize=4, label=plain(curve.label))
             if curve.halves:
-                low, high = bounds or (-math.inf, math.inf)
-                under = [max(low, mean - half) for mean, half in zip(y, curve.halves, strict=True)]
-                over = [min(high, mean + half) for mean, half in zip(y, curve.halves, strict=True)]
+                under, over = (
+                    [mean + side * half for mean, half in zip(y, curve.halves, strict=True)]
+                    for side in (-1, 1)
+                )
                 axes.fill_between(x, under, over, color=color, alpha=0.18, linewidth=0)
     if base is not None:
         axes.axhline(base, color="black", linewidth=0.8, linestyle="--", label="base")

@@ -97,7 +97,7 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
     """Load the configurations of the long commands as the copy has them; returns how many commands."""
     monkeypatch.setattr("hir.config.load.CONF", folder / "conf")
     # A method that the page writes stands in its copy alone.
-    monkeypatch.setattr("hir.tools.compare.load_run_config", load_config)
+    monkeypatch.setattr("hir.tools.runs.load", load_config)
     commands = [words for words in long_commands(page) if "--help" not in words]
     for words in commands:
         if words[1] == "train.py":
@@ -199,5 +199,5 @@ def test_long_commands_are_those_of_plain_fences_and_of_the_text(monkeypatch: py
         ["python", "train.py", "--help"],
     ]
     assert load_commands(page, ROOT, monkeypatch) == 2
-    with pytest.raises(UserError, match="did you mean"):
+    with pytest.raises(UserError, match="unknown key sedes"):
         load_commands(page.replace("seeds=2", "sedes=2"), ROOT, monkeypatch)

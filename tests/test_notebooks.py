@@ -77,8 +77,8 @@ def test_they_run(environment: dict[str, str], tmp_path: Path, monkeypatch: pyte
     summaries = [*(folder / "outputs").rglob("summary.json")]
     assert len(summaries) == 1 + 1 + 2 * 2  # of results two methods on two seeds
     (quickstart,) = (path for path in summaries if path.parent.name.startswith("quickstart"))
-    # The main job: `python train.py` learns on unseen rows from right and wrong. Three iterations of it took a
-    # base of 0.29 to 0.82; one of the eight answers that is lost by some rounding costs an eighth.
+    # The main job: `python train.py` learns on unseen rows from right and wrong. Three iterations of it took
+    # a base of 0.29 to 0.82; one of the eight answers that is lost by some rounding costs an eighth.
     summary, last = json.loads(quickstart.read_text()), read_run(quickstart.parent).history[-1]
     assert summary["test"]["accuracy"] >= summary["base"]["accuracy"] + 0.2
     assert last["val/accuracy_p_wrong"] < 0.5 * last["val/accuracy"]

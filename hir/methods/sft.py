@@ -12,7 +12,6 @@ from hir.config.schema import check_range
 from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
-from hir.relabel.base import Relabel
 
 
 @register("sft")
@@ -20,9 +19,11 @@ class SFT(Method):
     """L = label-smoothed cross entropy of a query's target under the goal, a mean over tokens.
 
     An upper reference and no competitor: it reads the targets, which a method that learns from right/wrong
-    feedback never sees. It is given the queries that the others are given; the answers sampled to them are
-    logged and not trained on. HIR's paper has it as fine-tuning (Zhang et al. 2023, arXiv 2302.05206).
+    feedback never sees. It is given the queries and the updates that the others are given, and draws no
+    answers. HIR's paper has it as fine-tuning (Zhang et al. 2023, arXiv 2302.05206).
     """
+
+    samples = False
 
     @dataclass
     class Settings:
@@ -32,26 +33,14 @@ class SFT(Method):
         def __post_init__(self) -> None:
             check_range("method", self, "[0, 1)", "epsilon")
 
-    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
-        self.config = config
-        self.encode_answer = policy.encode_answer
-
-    def instruction(self, rollout: Rollout) -> str | None:
-        """None: no sampled answer is trained on."""
-        return None
+    def instruction(self, rollout: Rollout) -> str:
+        """The goal: every answer is a target."""
+        return rollout.instruction
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
-        """One row a query, with its target in place of the sampled answers."""
-        return [
-            TrainingExample(
-                iteration=rollout.iteration,
-                query=query,
-                instruction=rollout.instruction,
-                output_ids=self.encode_answer(rollout.target),
-                correct=True,
-            )
-            for query, rollout in {rollout.query: rollout for rollout in rollouts}.items()
-        ]
+        """One row a query, however often it was asked."""
+        once = {rollout.query: rollout for rollout in rollouts}
+        return [TrainingExample.of(rollout, rollout.instruction) for rollout in once.values()]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return supervised_loss(policy, batch, self.config.epsilon)

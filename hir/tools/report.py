@@ -122,7 +122,7 @@ def facts_of(run: SavedRun) -> dict[str, str]:
         "under p_wrong": f"{validation['val/accuracy_p_wrong']:.3f}",
         "test": test,
         "95 % interval": interval,
-        f"answers to {REACH:g}": f"{reached.samples:,.0f}" if reached else "–",
+        f"answers to {REACH:g}": f"{reached['samples']:,.0f}" if reached else "–",
         "answers sampled": f"{history[-1]['samples']:,.0f}",
         "updates": f"{history[-1]['updates']:,.0f}",
         "time": str(timedelta(seconds=round(seconds))),

@@ -1,56 +1,78 @@
-"""What compare and sweep stand on: runs of train.py as processes, several at a time, in folders that last."""
+"""What compare and sweep stand on: runs of train.py as processes, several at a time, and their results."""
 
 from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from itertools import chain, islice
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RichCast
-from rich.live import Live
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import hir
-from hir.config.keys import KEYS
 from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.training.settings import load_run_config
+from hir.figures import image
+from hir.files import atomic_write, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIBRARIES = ("torch", "lightning", "transformers")
-
-REMAINS = {"config.yaml", "metrics.csv", "samples.jsonl", "checkpoints", "wandb"}
-"""What a run that was killed before its first checkpoint may leave."""
 
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One run."""
 
+    name: str
+    """In words."""
     folder: Path
-    arguments: tuple[str, ...]
+    arguments: Sequence[str]
     """Of train.py, all but run_dir."""
-    config: Config = field(compare=False, repr=False)
+    config: Config
     """What the arguments make."""
-    arm: tuple[str, ...] = ()
-    """Of a comparison: task, method and what else is compared, in words, which all seeds share."""
+    arm: Mapping[str, str] = field(default_factory=dict)
+    """What all seeds share of what is compared, in words."""
+
+
+def load(arguments: Sequence[str]) -> Config:
+    """The configuration that train.py makes of its arguments; raises UserError."""
+    from hir.training.settings import load_run_config  # imports torch, which --help does without
+
+    return load_run_config(list(arguments))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file as OmegaConf reads it: 1e-4 is a number, a date a text; UserError if it is no mapping."""
+    try:
+        tree: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} must be a mapping of names to values")
+    return tree
+
+
+# Runs
 
 
 def is_finished(cell: Cell) -> bool:
@@ -59,16 +81,13 @@ def is_finished(cell: Cell) -> bool:
     Raises:
         UserError: its folder holds a run, finished or not, with another configuration.
     """
-    summary = cell.folder / "summary.json"
-    if summary.is_file() or _checkpoint(cell).exists():
-        saved = load_run_config([f"config={cell.folder / 'config.yaml'}"])
-        for key in sorted(KEYS.keys() - {"run_dir", "resume"}):
-            before, now = (attrgetter(key)(config) for config in (saved, cell.config))
-            if before != now:
-                raise UserError(
-                    f"{cell.folder} holds a run with {key}={before!r}, not {now!r}: choose another out"
-                )
-    return summary.is_file()
+    finished = (cell.folder / "summary.json").is_file()
+    if finished or _checkpoint(cell).exists():
+        if load([f"config={cell.folder / 'config.yaml'}"]) != cell.config:
+            raise UserError(
+                f"{cell.folder} holds a run with other settings: choose another out, or delete it"
+            )
+    return finished
 
 
 def _checkpoint(cell: Cell) -> Path:
@@ -80,12 +99,6 @@ def log_file(cell: Cell) -> Path:
     return cell.folder.with_name(f"{cell.folder.name}.log")
 
 
-def last_line(cell: Cell) -> str:
-    """What the run said last."""
-    lines = log_file(cell).read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-
-
 def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     """The environment of each run at a time: its share of the GPUs and of the cores.
 
@@ -95,24 +108,19 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
         cells: what is to be run.
 
     Raises:
-        UserError: a run wants several machines, or more GPUs than its share.
+        UserError: jobs is no number of runs, or a run wants more GPUs than its share.
     """
     import torch
 
-    for cell in cells:
-        if (num_nodes := cell.config.trainer.get("num_nodes", 1)) != 1:
-            raise UserError(
-                f"trainer.num_nodes={num_nodes}: runs are started on this machine alone, so set 1"
-            )
+    if jobs is not None and jobs < 1:
+        raise UserError(f"jobs must be at least 1, not {jobs}")
     on_gpu = any(cell.config.trainer.get("accelerator") != "cpu" for cell in cells)
     gpus = [str(i) for i in range(torch.cuda.device_count())] if on_gpu else []
     if gpus and os.environ.get("CUDA_VISIBLE_DEVICES"):
         gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",")[: len(gpus)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    devices = max((_num_devices(cell.config) for cell in cells), default=1)
-    if gpus and not jobs:
-        jobs = max(1, len(gpus) // devices)
-    jobs = jobs or cores
+    devices = max(_num_devices(cell.config) for cell in cells)
+    jobs = jobs or (max(1, len(gpus) // devices) if gpus else cores)
     if gpus and devices > 1 and jobs * devices > len(gpus):
         raise UserError(
             f"jobs={jobs} x trainer.devices={devices} is more than the {len(gpus)} GPUs there are"
@@ -132,81 +140,58 @@ def _num_devices(config: Config) -> int:
     return max(1, devices) if isinstance(devices, int) else 1
 
 
-def check_machine(cells: Sequence[Cell], jobs: int | None) -> None:
-    """Refuse what ``slots`` refuses before anything is written; runs that have ended need no machine.
-
-    Raises:
-        UserError: a run wants several machines, or more GPUs than its share.
-    """
-    slots(jobs, [cell for cell in cells if not (cell.folder / "summary.json").exists()])
-
-
-@dataclass
-class _Running:
-    """A run that has been started."""
-
-    cell: Cell
-    environment: dict[str, str]
-    process: subprocess.Popen[bytes]
-    killed_at: float = math.inf
-    """time.monotonic() at which it is killed, as it has been asked to end."""
-
-
 def run_cells(
     cells: Iterable[Cell],
-    jobs: int | None,
-    started: Callable[[Cell], None],
-    ended: Callable[[Cell, bool], None],
+    environments: Sequence[dict[str, str]],
+    ended: Callable[[Cell], str],
     watch: Callable[[Cell], bool] | None = None,
-) -> None:
-    """Run the cells in their order; all that runs is ended where this is interrupted.
+) -> dict[Cell, str]:
+    """Run the cells in their order, one in each environment at a time, and print a line for each that ends.
+
+    All that runs is ended where this is interrupted.
 
     Args:
         cells: unfinished ones. The next one is taken when there is room for its run, after ``ended`` was told
-            of those before it, so that a generator may choose it by their results. How the machine is shared
-            suits all cells of a list, and of a generator the first one.
-        jobs: runs at a time, None for what suits the machine.
-        started: told of each cell when its run starts.
-        ended: told of each cell, and whether its run succeeded.
-        watch: asked of each running cell once a second. True ends the run: it is interrupted, after
-            ``PATIENCE`` seconds killed, and ``ended`` is told False, unless it had succeeded by then.
+            of those before it, so that a generator may choose it by their results.
+        environments: of ``slots``.
+        ended: told of each cell whose run succeeded or was given up; returns what to print of it.
+        watch: asked of each running cell again and again; True gives its run up.
+
+    Returns:
+        The last line of each run that failed.
     """
-    coming = iter(cells)
-    known = list(islice(coming, None if isinstance(cells, Sequence) else 1))
-    free, waiting = slots(jobs, known), chain(known, coming)
-    running: list[_Running] = []
-    watched = time.monotonic()
+    waiting, free, failed = iter(cells), list(environments), dict[Cell, str]()
+    running: list[tuple[Cell, dict[str, str], subprocess.Popen[bytes]]] = []
     try:
         while True:
             while free and (cell := next(waiting, None)):
                 environment = free.pop(0)
-                running.append(_Running(cell, environment, _start(cell, environment)))
-                started(cell)
+                running.append((cell, environment, _start(cell, environment)))
             if not running:
-                return
-            time.sleep(0.05)
-            if watch and time.monotonic() - watched >= 1:
-                watched = time.monotonic()
-                for run in running:
-                    if run.killed_at == math.inf and watch(run.cell):
-                        run.killed_at = watched + PATIENCE
-                        _signal(run.process, signal.SIGINT)
+                return failed
+            time.sleep(0.2)
             for run in list(running):
-                if time.monotonic() > run.killed_at:
-                    _signal(run.process, signal.SIGKILL)
-                if (code := run.process.poll()) is not None:
-                    running.remove(run)
-                    free.append(run.environment)
-                    ended(run.cell, code == 0 and is_finished(run.cell))
+                cell, environment, process = run
+                if given_up := watch is not None and watch(cell):
+                    _stop([process])
+                if (code := process.poll()) is None:
+                    continue
+                running.remove(run)
+                free.append(environment)
+                if given_up or (code == 0 and is_finished(cell)):
+                    print(f"{cell.name}: {ended(cell)}", flush=True)
+                else:
+                    lines = log_file(cell).read_text(encoding="utf-8", errors="replace").split("\n")
+                    failed[cell] = next((line.strip() for line in reversed(lines) if line.strip()), "")
+                    print(f"{cell.name} failed: {failed[cell]} ({log_file(cell)})", flush=True)
     finally:
-        _stop([run.process for run in running])
+        _stop([process for _, _, process in running])
 
 
 def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     resume = _checkpoint(cell).exists()
-    names = {path.name for path in cell.folder.iterdir()} if cell.folder.is_dir() else set()
-    if not resume and all(name in REMAINS or name.endswith(".tmp") for name in names):
-        shutil.rmtree(cell.folder, ignore_errors=True)
+    if not resume and (cell.folder / "config.yaml").exists():  # of a run killed before its first checkpoint
+        shutil.rmtree(cell.folder)
     arguments = [f"resume={cell.folder}"] if resume else [*cell.arguments, f"run_dir={cell.folder}"]
     log_file(cell).parent.mkdir(parents=True, exist_ok=True)
     with log_file(cell).open("ab" if resume else "wb") as log:
@@ -221,14 +206,8 @@ def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         )
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to a run and all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End processes with all that they started: asked first, so that they clear up, then killed."""
+    """End runs with all that they started: asked first, so that they clear up, then killed."""
     deadline = time.monotonic() + PATIENCE
     try:
         for process in processes:
@@ -240,6 +219,11 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             _signal(process, signal.SIGKILL)
             process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 @contextmanager
@@ -262,49 +246,71 @@ def claimed(out: Path) -> Iterator[None]:
         raise UserError(f"{error.filename or out}: {error.strerror or error}") from error
 
 
-def open_console() -> Console:
-    """The terminal, or a log, whose lines are not to be wrapped."""
-    console = Console(highlight=False)
-    if not console.file.isatty():
-        console.width = 250
-    return console
-
-
-def run_live(
-    state: RichCast,
-    console: Console,
-    cells: Iterable[Cell],
-    jobs: int | None,
-    started: Callable[[Cell], None],
-    ended: Callable[[Cell, bool], None],
-    watch: Callable[[Cell], bool] | None = None,
-) -> None:
-    """``run_cells``, in a terminal under a live table of the state."""
-    if console.file.isatty():
-        with Live(console=console, get_renderable=state.__rich__, refresh_per_second=2, transient=True):
-            run_cells(cells, jobs, started, ended, watch)
-    else:
-        run_cells(cells, jobs, started, ended, watch)
+# Arguments and results
 
 
 def as_argument(key: str, value: Any) -> str:
-    """The argument of train.py that sets a key to a value of a YAML file.
+    """The argument of train.py that sets a key to a value of a YAML file."""
+    return f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
-    Raises:
-        UserError: no argument can say it, as with a date.
+
+def command_line(verb: str, options: Any, settings: Sequence[str]) -> str:
+    """The command of a tool with these options and settings of train.py."""
+    default = asdict(type(options)())
+    given = [f"{name}={value}" for name, value in asdict(options).items() if value != default[name]]
+    return shlex.join(["python", "-m", "hir", verb, *given, *settings])
+
+
+def as_text(value: Any) -> str:
+    """A value for a table, a number to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table with at least a row, the texts of each by their heads; it reads well in a terminal, too."""
+    lines = [[*rows[0]], *([*row.values()] for row in rows)]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def write_results(
+    out: Path,
+    title: str,
+    command: str,
+    failed: Mapping[Cell, str],
+    content: Mapping[str, Any],
+    blocks: Iterable[str],
+    charts: Mapping[str, Figure],
+) -> int:
+    """Write results.json, results.md and the charts; returns the exit code: 1 if a run failed.
+
+    Args:
+        out: the folder.
+        title: of results.md.
+        command: which makes all this again.
+        failed: as ``run_cells`` returns it.
+        content: what results.json has of its own.
+        blocks: the text of results.md, in Markdown.
+        charts: by the names of their files.
     """
-    if isinstance(value, str):
-        return f"{key}={value}"
-    try:
-        return f"{key}={json.dumps(value, ensure_ascii=False)}"
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key} holds what is no value of train.py: {error} (a date wants quotes)") from error
-
-
-def versions() -> dict[str, str]:
-    """Of Python, of this project and of the libraries that numbers depend on."""
-    return {
-        "python": platform.python_version(),
-        "hir": hir.__version__,
-        **{name: version(name) for name in LIBRARIES},
-    }
+    versions = {"python": platform.python_version(), "hir": hir.__version__}
+    versions |= {name: version(name) for name in LIBRARIES}
+    says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
+    write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})
+    text = [
+        f"# {title}",
+        f"```\n{command}\n```",
+        f"Made with {', '.join(' '.join(pair) for pair in versions.items())}.",
+        *(f"**Failed**: {cell.name}: `{line}`" for cell, line in failed.items()),
+        *blocks,
+    ]
+    atomic_write(out / "results.md", "\n\n".join(text).encode())
+    for name, figure in charts.items():
+        atomic_write(out / name, image(figure))
+    print(f"written to {out}: {' '.join(['results.md', 'results.json', *charts])}")
+    if failed:
+        print(f"error: runs failed: {len(failed)}; the same command tries them again", file=sys.stderr)
+    return 1 if failed else 0

@@ -5,10 +5,10 @@
 key=value is any key of train.py (python train.py --help), for every run: it beats the file's parameter. The
 file's logger is left out: logger=wandb asks for it. docs/sweeps.md says what of a file is understood.
 
-Writes results.md, results.json, sweep.png and best.yaml, which `python train.py config=DIR/best.yaml` takes,
-into DIR; a run lies in DIR/runNNN and its output in runNNN.log beside it. Broken off, the same command goes
-on. Exit code: 0; 1 if a run failed or none has the metric, 2 for a mistake in the arguments or the file, 130
-if interrupted.
+Writes results.md, results.json, importances.png, parallel.png and best.yaml, which
+`python train.py config=DIR/best.yaml` takes, into DIR; a run lies in DIR/runNNN and its output in runNNN.log
+beside it. Broken off, the same command goes on. Exit code: 0; 1 if a run failed, 2 for a mistake in the
+arguments or the file, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -16,50 +16,35 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.markup import escape
-from rich.table import Table
 
 from hir.errors import UserError
-from hir.figures import image, plain
-from hir.files import atomic_write, write_json
+from hir.files import atomic_write
 from hir.randomness import derive_seed
 from hir.tools import runs
-from hir.training.run_folder import Row, read_history
-from hir.training.settings import load_run_config
+from hir.tools.runs import Cell
+from hir.training.run_folder import read_history
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from optuna import Trial
     from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
+    from optuna.pruners import BasePruner
+    from optuna.storages import BaseStorage
 
 TAKES_SETTINGS = True
 
 METRICS = ("val/accuracy", "val/accuracy_p_wrong", "val/gap", "fraction_correct", "fraction_unique")
-"""Columns of metrics.csv that a sweep may go by, beside train/... and TASK/accuracy of evaluation.tasks."""
-
-RANGE = ("min", "max")
-DISTRIBUTIONS = {
-    "constant": ("value",),
-    "categorical": ("values",),
-    "uniform": RANGE,
-    "int_uniform": RANGE,
-    "log_uniform_values": RANGE,
-    "q_uniform": (*RANGE, "q"),
-    "q_log_uniform_values": (*RANGE, "q"),
-}
-"""W&B's distributions that are drawn from here, and what a file says for each."""
+"""Columns of metrics.csv that a sweep may go by, beside train/..."""
 
 
 @dataclass
@@ -76,6 +61,9 @@ class Options:
     """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
     seed: int = 1
     """Seed of the draws; that of the runs is a parameter of the file."""
+
+
+# The file
 
 
 @dataclass
@@ -97,120 +85,78 @@ class Hyperband:
 
 @dataclass
 class File:
-    """A sweep file, but for its parameters and its command."""
+    """What of a sweep file has a say here."""
 
     program: Literal["train.py"] = MISSING
     method: Literal["grid", "random", "bayes"] = MISSING
     metric: Metric = MISSING
+    parameters: dict[str, Any] = MISSING
     run_cap: int | None = None
     early_terminate: Hyperband | None = None
-    name: Any = None
-    description: Any = None
-    project: Any = None
-    entity: Any = None
 
 
-def read_file(path: Path) -> tuple[File, dict[str, Any]]:
-    """A sweep file and its parameters; UserError if it is none that is run here."""
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: of text, of a date or of a number
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    parameters = tree.pop("parameters", None) if isinstance(tree, dict) else None
-    if not isinstance(parameters, dict) or not parameters:
-        raise UserError(f"{path} must hold program, method, metric and parameters")
+def read_file(path: Path) -> File:
+    """A sweep file; UserError if it is none that is run here."""
+    tree = runs.read_mapping(path)
     if extra := [part for part in tree.pop("command", None) or () if "=" in str(part)]:
         raise UserError(f"{path}: command sets {extra[0]}: make it a parameter with a value")
-    tree.setdefault("metric", {"name": "val/accuracy", "goal": "maximize"})
+    for name in ("name", "description", "project", "entity"):
+        tree.pop(name, None)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(File), OmegaConf.create(tree))
-        file: Any = OmegaConf.to_object(merged)
+        file = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(File), tree))
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {error.full_key or 'file'}: {str(error).splitlines()[0]}") from error
-    rule = file.early_terminate
-    if rule and (rule.min_iter < 1 or rule.eta < 2) or file.run_cap is not None and file.run_cap < 1:
-        raise UserError(f"{path}: run_cap and min_iter must be at least 1, eta at least 2")
-    return file, parameters
+    assert isinstance(file, File)
+    metric, allowed = file.metric.name, f"use {', '.join(METRICS)} or train/loss"
+    if metric not in METRICS and not metric.startswith("train/"):
+        raise UserError(f"metric {metric}: test rows have no part in a choice; {allowed}")
+    return file
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A key of train.py, and where its values come from."""
-
-    name: str
-    distribution: BaseDistribution
-    q: float | None
-    """What values are rounded to a multiple of; None for no rounding."""
-
-    def suggest(self, trial: Trial) -> None:
-        """Have Optuna choose, unless the trial has a value."""
-        d: Any = self.distribution
-        if hasattr(d, "choices"):
-            trial.suggest_categorical(self.name, d.choices)
-        elif isinstance(d.low, int):
-            trial.suggest_int(self.name, d.low, d.high)
-        else:
-            trial.suggest_float(self.name, d.low, d.high, log=d.log)
-
-    def value(self, trial: Trial | FrozenTrial) -> Any:
-        """What the trial's run gets; an integer where q is one, as an integer key wants it."""
-        chosen = trial.params[self.name]
-        if self.q is None:
-            return chosen
-        steps = round(chosen / self.q)
-        return steps * int(self.q) if self.q == int(self.q) else float(f"{steps * self.q:.12g}")
-
-    def grid(self) -> Sequence[Any]:
-        """All values; UserError where they are a range of fractions."""
-        d: Any = self.distribution
-        if hasattr(d, "choices"):
-            return list(d.choices)
-        if isinstance(d.low, int):
-            return range(d.low, d.high + 1)
-        raise UserError(f"{self.name}: a grid takes value, values and int_uniform, not a range of fractions")
-
-
-def read_parameter(name: str, entry: Any) -> Parameter:
-    """A parameter of a file; UserError if it is none that is drawn from here."""
+def read_parameter(name: str, entry: Any) -> BaseDistribution:
+    """Where the values of a parameter come from; UserError if that is not known here."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if not isinstance(entry, dict) or "parameters" in entry:
-        nested = "in place of parameters within a parameter write dotted keys, such as training.lr"
-        raise UserError(f"{name} must be like {{value: 1}} or {{min: 0.0, max: 1.0}}: {nested}")
-    options = {str(key): value for key, value in entry.items()}
+    reason = "docs/sweeps.md says what there is, as {value: 1} or {min: 0.0, max: 1.0}"
+    options = dict(entry) if isinstance(entry, dict) else {}
     kind = options.pop("distribution", None)
-    if kind is None:
-        implied = {"value": "constant", "values": "categorical", "max min": "uniform"}
-        kind = implied.get(" ".join(sorted(options)), f"{', '.join(options)} alone")
-        if kind == "uniform" and all(type(bound) is int for bound in options.values()):
-            kind = "int_uniform"
-    if kind not in DISTRIBUTIONS:
-        raise UserError(f"{name}: {kind} is no distribution known here: {', '.join(DISTRIBUTIONS)}")
-    if kind.startswith("q_"):
-        options.setdefault("q", 1)
-    if options.keys() != set(DISTRIBUTIONS[kind]):
-        raise UserError(f"{name}: {kind} takes {', '.join(DISTRIBUTIONS[kind])}, not {', '.join(options)}")
-    if kind in ("constant", "categorical"):
-        values = options.get("values", [options.get("value")])
-        if not isinstance(values, list) or not values:
-            raise UserError(f"{name}: values must be a list with something in it, not {values!r}")
-        # Optuna keeps plain values alone: a list or a mapping as the text that train.py gets.
-        texts = [runs.as_argument(name, value).partition("=")[2] for value in values]
-        kept = (bool, int, float, str, type(None))
-        choices = [v if isinstance(v, kept) else text for v, text in zip(values, texts, strict=True)]
-        return Parameter(name, CategoricalDistribution(list(dict.fromkeys(choices))), None)
-    wanted = (int,) if kind == "int_uniform" else (int, float)
-    for key, value in options.items():
-        if type(value) not in wanted or not math.isfinite(value) or key == "q" and value <= 0:
-            hint = " (YAML wants 1.0e-4 for 1e-4)" if isinstance(value, str) else ""
-            raise UserError(f"{name}: {kind} cannot have {key} {value!r}{hint}")
-    low, high = options["min"], options["max"]
+    bounds: list[Any] = [options.get(key) for key in ("min", "max", "q")]
+    low, high, step = bounds
+    whole = all(isinstance(value, int) for value in options.values())
     try:
-        if kind == "int_uniform":
-            return Parameter(name, IntDistribution(low, high), None)
-        return Parameter(name, FloatDistribution(low, high, log="log" in kind), options.get("q"))
-    except ValueError as error:
-        raise UserError(f"{name}: {error}") from error
+        match kind, *sorted(options):
+            case None | "constant", "value":
+                return CategoricalDistribution([_plain(options["value"])])
+            case None | "categorical", "values":
+                return CategoricalDistribution(list(dict.fromkeys(map(_plain, options["values"]))))
+            case None | "int_uniform", "max", "min" if whole:
+                return IntDistribution(low, high)
+            case None | "uniform", "max", "min":
+                return FloatDistribution(low, high)
+            case "log_uniform_values", "max", "min":
+                return FloatDistribution(low, high, log=True)
+            case "q_uniform", "max", "min", "q":
+                kinds = IntDistribution if whole else FloatDistribution
+                return kinds(low, high, step=step)
+    except (TypeError, ValueError) as error:
+        reason = str(error)
+    raise UserError(f"{name} cannot be drawn from {entry}: {reason}")
+
+
+def _plain(value: Any) -> Any:
+    """A value as Optuna keeps it: a list or a mapping as the text that train.py gets."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def grid_of(distributions: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """All combinations of values; UserError where a parameter is a range of fractions."""
+    axes: list[Sequence[Any]] = []
+    for name, distribution in distributions.items():
+        d: Any = distribution
+        if not hasattr(d, "choices") and not isinstance(d.step, int):
+            raise UserError(f"{name}: a grid takes value, values and integers, not a range of fractions")
+        axes.append(d.choices if hasattr(d, "choices") else range(d.low, d.high + 1, d.step))
+    return [dict(zip(distributions, point, strict=True)) for point in product(*axes)]
 
 
 class Sweep:
@@ -224,352 +170,178 @@ class Sweep:
         """Read the file, and try the configurations of its runs, as far as they are known.
 
         Raises:
-            UserError: the file, an argument or a configuration is wrong.
+            UserError: the file, an argument or a configuration is wrong, or this machine cannot run it.
         """
-        import optuna
+        from optuna import pruners
 
-        for name, low in (("count", 1), ("jobs", 1), ("seed", 0)):
-            if (value := getattr(options, name)) is not None and value < low:
-                raise UserError(f"{name} must be at least {low}, not {value}")
-        self.options, self.settings = options, tuple(settings)
-        self.file, parameters = read_file(Path(options.file))
-        given = {setting.removeprefix("--").partition("=")[0] for setting in settings}
-        if taken := {"run_dir", "resume"} & {*given, *parameters}:
+        self.options, self.settings, self.file = options, settings, read_file(Path(options.file))
+        given = {setting.removeprefix("--").partition("=")[0] for setting in settings} | {"logger"}
+        if taken := {"run_dir", "resume"} & (given | self.file.parameters.keys()):
             raise UserError(f"{min(taken)} is set by the sweep: use out=")
-        read = [read_parameter(str(name), entry) for name, entry in parameters.items()]
-        self.parameters = [p for p in read if p.name not in {*given, "logger"}]
-        self.points: list[tuple[Any, ...]] = []
-        if self.file.method == "grid":
-            self.points = list(product(*(parameter.grid() for parameter in self.parameters)))
-        limits = [limit for limit in (options.count, self.file.run_cap, len(self.points)) if limit]
-        if not limits:
-            raise UserError("count=N is missing: how many runs to draw (a grid alone has an end)")
-        self.count = min(limits)
+        drawn = {name: entry for name, entry in self.file.parameters.items() if name not in given}
+        self.distributions = {name: read_parameter(name, entry) for name, entry in drawn.items()}
+        self.varied = [name for name, values in self.distributions.items() if not values.single()]
+        self.grid = grid_of(self.distributions) if self.file.method == "grid" else []
+        limits = [options.count, self.file.run_cap, len(self.grid) or None]
+        self.count = min((limit for limit in limits if limit is not None), default=0)
+        if self.count < 1:
+            raise UserError("count=N, the runs to draw, must be at least 1; a grid alone has an end")
         self.out = Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
-        file, seed = asdict(self.file), None if self.points else options.seed
-        decisive = [
-            file["method"],
-            file["metric"],
-            file["early_terminate"],
-            parameters,
-            sorted(settings),
-            seed,
-        ]
-        self.identity = json.loads(json.dumps(decisive))
-        self.trials: dict[runs.Cell, Trial] = {}
-        self.running: list[runs.Cell] = []
-        self.given_up: set[runs.Cell] = set()
-        self.failed: dict[int, str] = {}
-        """What each run, by its number, said last."""
-        self.study = optuna.create_study()  # in memory
+        self.trials: dict[Cell, Trial] = {}
+        self.pruner: BasePruner = pruners.NopPruner()
+        self.open()
         cells = [self.cell(self.ask()) for _ in range(self.count)]
-        self.longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
-        """Values of the metric that a run has at most, the base's among them."""
-        runs.check_machine(cells, options.jobs)
+        self.environments = runs.slots(options.jobs, cells)
+        if rule := self.file.early_terminate:
+            # Values of the metric that a run has at most, the base's among them.
+            longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
+            self.pruner = pruners.HyperbandPruner(rule.min_iter, longest, rule.eta)
 
-    def open(self) -> None:
-        """Go on with the study in the folder, or begin it; UserError if that holds another sweep."""
+    def open(self, storage: BaseStorage | None = None) -> None:
+        """Begin the study, in memory or where it lasts, or go on; UserError if that holds another sweep's."""
         import optuna
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-        path, rule, pruner = str(self.out / "journal.log"), self.file.early_terminate, None
-        if rule:
-            pruner = optuna.pruners.HyperbandPruner(rule.min_iter, self.longest, rule.eta)
+        goal = self.file.metric.goal
         self.study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path))),
-            pruner=pruner,
-            study_name="sweep",
-            direction=self.file.metric.goal,
-            load_if_exists=True,
+            storage=storage, pruner=self.pruner, study_name="sweep", direction=goal, load_if_exists=True
         )
-        if self.study.user_attrs.get("sweep", self.identity) != self.identity:
+        decisive = {**asdict(self.file), "run_cap": None}
+        identity = json.dumps([decisive, sorted(self.settings), self.options.seed])
+        if self.study.user_attrs.get("sweep", identity) != identity:
             raise UserError(f"{self.out} holds the runs of another sweep: choose another out, or delete it")
-        self.study.set_user_attr("sweep", self.identity)
+        self.study.set_user_attr("sweep", identity)
+        for point in self.grid:
+            self.study.enqueue_trial(point, skip_if_exists=True)
 
-    def ask(self, begun: FrozenTrial | None = None) -> Trial:
-        """A new trial, or one begun before, with a value for each parameter.
-
-        The draws depend on the seed, the trial's number and, for bayes, on what the study was told.
-        """
-        import optuna
-
-        number = begun.number if begun else self.asked
-        bayes = self.file.method == "bayes"
-        sampler = optuna.samplers.TPESampler if bayes else optuna.samplers.RandomSampler
-        self.study.sampler = sampler(seed=derive_seed(self.options.seed, number, 0, "sweep") % 2**32)
-        if self.points and not begun and number == len(self.study.get_trials(deepcopy=False)):
-            names = [parameter.name for parameter in self.parameters]
-            self.study.enqueue_trial(dict(zip(names, self.points[number], strict=True)))
-        trial = optuna.Trial(self.study, begun._trial_id) if begun else self.study.ask()
-        for parameter in self.parameters:
-            parameter.suggest(trial)
-        return trial
-
-    @property
-    def asked(self) -> int:
-        """How many runs have been chosen; one that waits in the study has not."""
+    def num_asked(self) -> int:
+        """How many runs have been chosen; those of a grid wait in the study before."""
         return sum(trial.state.name != "WAITING" for trial in self.study.get_trials(deepcopy=False))
 
-    def cell(self, trial: Trial) -> runs.Cell:
+    def ask(self) -> Trial:
+        """A new trial, drawn by the seed, its number and, for bayes, what the study was told."""
+        from optuna.samplers import RandomSampler, TPESampler
+
+        kind = TPESampler if self.file.method == "bayes" else RandomSampler
+        self.study.sampler = kind(seed=derive_seed(self.options.seed, self.num_asked(), 0, "sweep") % 2**32)
+        return self.study.ask(self.distributions)
+
+    def cell(self, trial: Trial) -> Cell:
         """The trial's run; UserError if train.py would refuse it."""
-        arguments = [runs.as_argument(p.name, p.value(trial)) for p in self.parameters] + [*self.settings]
-        metric = self.file.metric.name
-        try:
-            config = load_run_config(arguments)
-        except UserError as error:
-            raise UserError(f"run {trial.number + 1}: {error}") from error
-        task = metric.removesuffix("/accuracy")
-        if task in ("test", config.task.name):
-            raise UserError(f"metric {metric}: test rows have no part in a choice; use val/accuracy")
-        if metric not in METRICS and not metric.startswith("train/") and task not in config.evaluation.tasks:
-            raise UserError(f"no run has the metric {metric}: use {', '.join(METRICS)} or train/loss")
-        return runs.Cell(self.out / f"run{trial.number + 1:03}", tuple(arguments), config)
+        arguments = [runs.as_argument(name, trial.params[name]) for name in self.distributions]
+        arguments += self.settings
+        number = trial.number + 1
+        cell = Cell(f"run {number}", self.out / f"run{number:03}", arguments, runs.load(arguments))
+        self.trials[cell] = trial
+        return cell
 
-    def cells(self) -> Iterator[runs.Cell]:
+    def cells(self) -> Iterator[Cell]:
         """What is to be run: what was begun before, then new runs, each chosen when its turn has come."""
-        from optuna.trial import TrialState
+        import optuna
 
-        begun = self.study.get_trials(states=[TrialState.RUNNING])
-        while begun or self.asked < self.count:
-            trial = self.ask(begun.pop(0) if begun else None)
-            try:
-                cell = self.cell(trial)
-            except UserError as error:
-                self.failed[trial.number + 1] = str(error)
-                self.study.tell(trial, state=TrialState.FAIL)
-                continue
-            self.trials[cell] = trial
-            if runs.is_finished(cell):  # interrupted before it was told
-                self.finish(cell)
+        begun = self.study.get_trials(states=[optuna.trial.TrialState.RUNNING])
+        while begun or self.num_asked() < self.count:
+            cell = self.cell(optuna.Trial(self.study, begun.pop(0)._trial_id) if begun else self.ask())
+            if runs.is_finished(cell):  # interrupted before the study was told
+                self.ended(cell)
             else:
                 yield cell
 
-    def history(self, cell: runs.Cell) -> list[Row]:
-        """The rows of a run's metrics.csv with a value of the metric; none while there is no such file."""
-        with suppress(OSError, ValueError):
-            return [row for row in read_history(cell.folder) if self.file.metric.name in row]
-        return []
-
-    def watch(self, cell: runs.Cell) -> bool:
-        """Whether the pruner gives a running run up; it judges each value once."""
-        trial = self.trials[cell]
+    def watch(self, cell: Cell) -> bool:
+        """Tell the study what a run has reached so far; whether the pruner gives the run up."""
+        trial, values, given_up = self.trials[cell], list[float](), False
+        with suppress(OSError, ValueError):  # there is no metrics.csv yet
+            rows = read_history(cell.folder)
+            values = [row[self.file.metric.name] for row in rows if self.file.metric.name in row]
         told = self.study.get_trials(deepcopy=False)[trial.number].last_step or 0
-        for step, row in enumerate(self.history(cell)[told:], told + 1):
-            trial.report(row[self.file.metric.name], step)
-            if trial.should_prune() and step < self.longest:  # at its end it may as well be tested
-                self.given_up.add(cell)
-                return True
-        return False
+        for step, value in enumerate(values[told:], told + 1):
+            trial.report(value, step)
+            given_up = given_up or trial.should_prune()
+        return given_up and len(values) <= cell.config.trainer["max_epochs"]  # at its end it may be tested
 
-    def finish(self, cell: runs.Cell) -> None:
-        """Tell the study what a finished run gave; one without a value counts as failed there."""
+    def ended(self, cell: Cell) -> str:
+        """Tell the study of a run that is finished or given up; returns what came out."""
         from optuna.trial import TrialState
 
-        if self.file.early_terminate:
-            self.watch(cell)  # what came since it was last watched: others are judged by it
-        trial, rows = self.trials[cell], self.history(cell)
-        summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
-        trial.set_user_attr("test", summary["test"]["accuracy"])
-        trial.set_user_attr("seconds", summary["seconds"]["sampling"] + summary["seconds"]["training"])
-        value = rows[-1][self.file.metric.name] if rows and rows[-1]["iteration"] else math.nan
-        if math.isfinite(value):
-            self.study.tell(trial, value)
-        else:
-            self.study.tell(trial, state=TrialState.FAIL)
+        self.watch(cell)  # what came since it was last watched
+        trial, summary, state = self.trials[cell], cell.folder / "summary.json", TrialState.PRUNED
+        values = self.study.trials[trial.number].intermediate_values
+        value = values[max(values)] if values else math.nan
+        if summary.is_file():
+            content = json.loads(summary.read_text(encoding="utf-8"))
+            trial.set_user_attr("test", content["test"]["accuracy"])
+            trial.set_user_attr("seconds", content["seconds"]["sampling"] + content["seconds"]["training"])
+            state = TrialState.COMPLETE if math.isfinite(value) else TrialState.FAIL
+        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state)
+        given_up = f", given up at {len(values)}" if state == TrialState.PRUNED else ""
+        return f"{self.file.metric.name} {runs.as_text(value)}{given_up}"
 
-    def ended(self, cell: runs.Cell, succeeded: bool) -> str:
-        """Take in a run that has ended; returns a line about it."""
-        from optuna.trial import TrialState
-
-        self.running.remove(cell)
-        number, metric = self.trials[cell].number, self.file.metric.name
-        if succeeded:
-            self.finish(cell)
-        elif cell in self.given_up:
-            self.study.tell(number, state=TrialState.PRUNED)
-        else:
-            self.failed[number + 1] = f"{runs.last_line(cell)} ({runs.log_file(cell)})"
-            return f"run {number + 1} failed: {self.failed[number + 1]}"
-        return f"run {number + 1}: {metric} {_outcome(self.study.get_trials(deepcopy=False)[number])}"
-
-    def ranked(self) -> list[FrozenTrial]:
-        """The trials that have ended, the best first; those given up and those without a value last."""
+    def results(self) -> list[dict[str, Any]]:
+        """The runs that have ended, the best first; those given up and those without a value last."""
         sign = -1 if self.file.metric.goal == "maximize" else 1
-        done = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
-        return sorted(done, key=lambda t: (t.state, math.inf if t.value is None else sign * t.value))
-
-    def best(self) -> FrozenTrial | None:
-        """The first of the ranked that went to its end with a value."""
-        return next((trial for trial in self.ranked() if trial.state.name == "COMPLETE"), None)
-
-    def rows(self) -> list[list[str]]:
-        """The table of results as text, its heads first."""
-        varied = [parameter for parameter in self.parameters if not parameter.distribution.single()]
-        rows = [["", "run", *(p.name for p in varied), self.file.metric.name, "test", "seconds"]]
-        for place, trial in enumerate(self.ranked(), 1):
-            settings = [_text(parameter.value(trial)) for parameter in varied]
-            test, seconds = (_text(trial.user_attrs.get(name)) for name in ("test", "seconds"))
-            rows.append([str(place), str(trial.number + 1), *settings, _outcome(trial), test, seconds])
-        return rows
-
-    def __rich__(self) -> Table:
-        heads, *rows = self.rows()
-        running = [f"{cell.folder.name} ({len(self.history(cell))} values)" for cell in self.running]
-        table = Table(*map(escape, heads), box=None)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        table.caption = f"running: {', '.join(running)}" if running else None
-        return table
-
-
-def _text(value: Any) -> str:
-    """A value for a table, a number to four digits."""
-    if isinstance(value, str):
-        return value
-    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
-
-
-def _outcome(trial: FrozenTrial) -> str:
-    """The metric of a trial that has ended, and whether it was given up."""
-    return _text(trial.value) + (f", given up at {trial.last_step}" if trial.state.name == "PRUNED" else "")
-
-
-NOTES = """\
-- {metric}: the run's last value. A run given up at N had N values of it, the base's among them.
-- test: the final model's accuracy on test rows, which has no part in the order.
-- The first of many runs is first partly by luck: `python -m hir compare` tells how its
-  settings do on other seeds.
-"""
-
-
-def write_results(sweep: Sweep) -> list[str]:
-    """Write results.md and results.json, and with a best run best.yaml and the chart; returns their names."""
-    out, best, metric = sweep.out, sweep.best(), sweep.file.metric
-    given = {name: value for name, value in asdict(sweep.options).items() if value is not None}
-    command = shlex.join([given.pop("file"), *(f"{k}={v}" for k, v in given.items()), *sweep.settings])
-    content = {
-        "command": f"python -m hir sweep {command}",
-        "versions": runs.versions(),
-        "method": sweep.file.method,
-        "metric": asdict(metric),
-        "best": best.number + 1 if best else None,
-        "runs": [
+        done = [trial for trial in self.study.trials if trial.state.is_finished()]
+        done.sort(key=lambda t: (t.state, math.inf if t.value is None else sign * t.value))
+        return [
             {
                 "run": trial.number + 1,
-                "settings": {p.name: p.value(trial) for p in sweep.parameters},
-                "value": trial.value,
-                "given_up_at": trial.last_step if trial.state.name == "PRUNED" else None,
-                **trial.user_attrs,
+                **{name: trial.params[name] for name in self.varied},
+                self.file.metric.name: trial.value,
+                "given up at": trial.last_step if trial.state.name == "PRUNED" else None,
+                **{name: trial.user_attrs.get(name) for name in ("test", "seconds")},
             }
-            for trial in sweep.ranked()
-        ],
-        "failed": [{"run": number, "says": line} for number, line in sweep.failed.items()],
-    }
-    write_json(out / "results.json", content)
-    heads, *rows = sweep.rows()
-    table = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    blocks = [
-        f"# {Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}",
-        f"```\n{content['command']}\n```",
-    ]
-    blocks += [f"**Failed**: run {number}: `{line}`" for number, line in sweep.failed.items()]
-    blocks += ["\n".join(f"| {' | '.join(row)} |" for row in table)]
-    files = ["results.md", "results.json"]
-    for name in ("best.yaml", "sweep.png"):  # of a state before this one
-        (out / name).unlink(missing_ok=True)
-    if best:
-        atomic_write(out / "best.yaml", (out / f"run{best.number + 1:03}" / "config.yaml").read_bytes())
-        files.append("best.yaml")
-        where = shlex.quote(str(out / "best.yaml"))
-        blocks.append(f"Best: run {best.number + 1}; `python train.py config={where}` repeats it.")
-    if best and len(heads) > 5:
-        atomic_write(out / "sweep.png", chart(sweep))
-        files.append("sweep.png")
-        blocks.append(f"![What mattered, and {metric.name} of each run by its settings](sweep.png)")
-    blocks += ["## How to read this", NOTES.format(metric=metric.name)]
-    atomic_write(out / "results.md", "\n\n".join(blocks).encode())
-    return files
-
-
-def chart(sweep: Sweep) -> bytes:
-    """A PNG: how much each parameter mattered, and a line a run through its settings to the metric.
-
-    Args:
-        sweep: with a varied parameter and a run that went to its end.
-    """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-    from optuna.importance import get_param_importances
-
-    trials = [trial for trial in sweep.ranked() if trial.state.name == "COMPLETE"][::-1]  # the best on top
-    varied = [parameter for parameter in sweep.parameters if not parameter.distribution.single()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # for few runs it says that importances will be equal
-        importances = get_param_importances(sweep.study, params=[parameter.name for parameter in varied])
-    figure = Figure(figsize=(4 + 1.8 * len(varied), 4.2), dpi=120, layout="constrained")
-    bars, lines = figure.subplots(1, 2, width_ratios=(2, 1 + len(varied)))
-    bars.barh(list(importances)[::-1], list(importances.values())[::-1], color="#4c72b0")
-    bars.set_title("importance (PED-ANOVA)", fontsize=10)
-    values = [trial.value or 0.0 for trial in trials]
-    columns = [[_height(p.distribution, trial.params[p.name]) for trial in trials] for p in varied]
-    columns.append([(value - min(values)) / ((max(values) - min(values)) or 1.0) for value in values])
-    for heights, shade in zip(zip(*columns, strict=True), columns[-1], strict=True):
-        goodness = shade if sweep.file.metric.goal == "maximize" else 1 - shade
-        lines.plot(heights, color=colormaps["viridis_r"](goodness))
-    for x, parameter in enumerate(varied):
-        d: Any = parameter.distribution
-        for value in getattr(d, "choices", None) or (d.low, d.high):
-            lines.annotate(plain(_text(value)[:18]), (x, _height(d, value)), fontsize=8)
-    for height, value in ((0.0, min(values)), (1.0, max(values))):
-        lines.annotate(_text(value), (len(varied), height), fontsize=8)
-    names = [parameter.name.replace(".", ".\n") for parameter in varied]
-    lines.set_xticks(range(len(names) + 1), [*names, sweep.file.metric.name], fontsize=8)
-    lines.grid(axis="x")
-    lines.set_yticks([])
-    lines.set_title(f"{len(trials)} runs: a darker line is better, to {sweep.file.metric.goal}", fontsize=10)
-    return image(figure)
-
-
-def _height(distribution: Any, value: Any) -> float:
-    """Where a value stands between the ends of its distribution, 0 to 1."""
-    if hasattr(distribution, "choices"):
-        return float(distribution.choices.index(value) / (len(distribution.choices) - 1))
-    scale = math.log if distribution.log else float
-    low, high = scale(distribution.low), scale(distribution.high)
-    return (scale(value) - low) / (high - low)
+            for trial in done
+        ]
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
-    """Run what is unfinished and write the results; returns the exit code.
-
-    Raises:
-        UserError: a mistake in the arguments or the file, the folder holds or another process runs other
-            runs, or this machine cannot run these.
-    """
+    """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     try:
         import optuna
+        from optuna.storages.journal import JournalFileBackend
     except ModuleNotFoundError as error:
         raise UserError("a sweep needs optuna: pip install optuna") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sweep, console = Sweep(options, settings), runs.open_console()
-
-    def ended(cell: runs.Cell, succeeded: bool) -> None:
-        console.print(sweep.ended(cell, succeeded), markup=False, soft_wrap=True)
-
-    watch = sweep.watch if sweep.file.early_terminate else None
+    sweep = Sweep(options, settings)
     with runs.claimed(sweep.out):
-        sweep.open()
-        if options.jobs != 1 and (watch or sweep.file.method == "bayes"):
-            console.print("note: with several jobs, what is chosen depends on which run ends first")
-        runs.run_live(sweep, console, sweep.cells(), options.jobs, sweep.running.append, ended, watch)
-        files = write_results(sweep)
-    console.print(sweep)
-    console.print(f"written to {sweep.out}: {' '.join(files)}", markup=False, soft_wrap=True)
-    if sweep.failed:
-        print(
-            f"error: {len(sweep.failed)} of {sweep.count} runs failed; the same command tries them again",
-            file=sys.stderr,
-        )
-    elif not sweep.best():
-        print(f"error: no run has a value of {sweep.file.metric.name}", file=sys.stderr)
-    return 1 if sweep.failed or not sweep.best() else 0
+        journal = JournalFileBackend(str(sweep.out / "journal.log"))
+        sweep.open(optuna.storages.JournalStorage(journal))
+        failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended, sweep.watch)
+        return write_results(sweep, failed)
+
+
+def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
+    """Write the results, and with a best run best.yaml and the charts; returns the exit code."""
+    metric, results, charts = sweep.file.metric, sweep.results(), {}
+    command = runs.command_line("sweep", sweep.options, sweep.settings)
+    title = f"{Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
+    rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
+    table = runs.markdown(rows) if rows else "No run has ended."
+    print(table)
+    blocks = [table, "docs/sweeps.md says how to read this."]
+    good = [r for r in results if r[metric.name] is not None and r["given up at"] is None]
+    best = good[0]["run"] if good else None
+    if best:
+        where = sweep.out / "best.yaml"
+        atomic_write(where, (sweep.out / f"run{best:03}" / "config.yaml").read_bytes())
+        blocks.append(f"Best: run {best}; `python train.py config={shlex.quote(str(where))}` repeats it.")
+        charts = draw(sweep) if sweep.varied else {}
+        blocks += [f"![{name}]({name})" for name in charts]
+    content = {"method": sweep.file.method, "metric": asdict(metric), "best": best, "runs": results}
+    return runs.write_results(sweep.out, title, command, failed, content, blocks, charts)
+
+
+def draw(sweep: Sweep) -> dict[str, Figure]:
+    """Optuna's figures by file: how much each parameter mattered, and a line a run through its settings."""
+    import matplotlib
+    from optuna.visualization.matplotlib import plot_parallel_coordinate, plot_param_importances
+
+    matplotlib.use("agg")  # no window
+    shown: Any = {"params": sweep.varied, "target_name": sweep.file.metric.name}
+    with matplotlib.rc_context(), warnings.catch_warnings():  # the last one sets a style
+        warnings.simplefilter("ignore")  # they are experimental, and of few runs all matter alike
+        matplotlib.rc("figure", figsize=(4 + 2 * len(sweep.varied), 4.5))
+        matplotlib.rc("figure.constrained_layout", use=True)
+        plots: dict[str, Any] = {
+            "parallel.png": plot_parallel_coordinate(sweep.study, **shown),
+            "importances.png": plot_param_importances(sweep.study, **shown),
+        }
+    return {name: axes.figure for name, axes in plots.items()}

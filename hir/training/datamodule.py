@@ -18,7 +18,7 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample
 from hir.relabel.base import Relabel
-from hir.sampling.base import Sampler, Stage, silent_stage
+from hir.sampling.base import Answer, Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
 from hir.training.rows import Blocks, PlannedRows, rows_per_device
@@ -139,13 +139,16 @@ class HIRDataModule(LightningDataModule):
         sampling: SamplingConfig | None = None,
     ) -> list[list[Rollout]]:
         """Judged answers to each example, drawn as the sampler does by itself or by other settings."""
-        answers = sampler.sample(
-            [self.policy.render(self.phi.goal(example), example.query) for example in examples],
-            self.config.sampling.num_samples,
-            derive_seed(self.config.seed, iteration, rank(), purpose),
-            stage(purpose, len(examples)),
-            sampling,
-        )
+        if self.method.samples:
+            answers = sampler.sample(
+                [self.policy.render(self.phi.goal(example), example.query) for example in examples],
+                self.config.sampling.num_samples,
+                derive_seed(self.config.seed, iteration, rank(), purpose),
+                stage(purpose, len(examples)),
+                sampling,
+            )
+        else:
+            answers = [[Answer(self.policy.encode_answer(row.targets[0]), ())] for row in examples]
         flat = [(row, answer) for row, of_row in zip(examples, answers, strict=True) for answer in of_row]
         outputs = [self.policy.decode(answer.tokens) for _, answer in flat]
         verdicts = self.task.feedback([row for row, _ in flat], outputs)

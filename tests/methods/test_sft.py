@@ -16,21 +16,12 @@ def method(**config):
     return build_method({"name": "sft", **config}, instructions(), FakePolicy())
 
 
-def test_a_row_a_query_with_its_target_whatever_was_answered() -> None:
-    rollouts = [
-        rollout(False, (0, 1), "one?"),
-        rollout(True, (2, 1), "one?"),
-        rollout(False, (), "two?"),
-        rollout(True, (2, 1), "one?"),  # asked twice in the iteration
-    ]
-    assert method().relabel(rollouts, random.Random(0)) == [
+def test_a_row_a_query_with_its_target() -> None:
+    asked = [rollout(True, (2, 1), query) for query in ("one?", "two?", "one?")]  # one twice in the iteration
+    assert method().relabel(asked, random.Random(0)) == [
         TrainingExample(iteration=3, query=query, instruction=RIGHT, output_ids=(2, 1), correct=True)
         for query in ("one?", "two?")
     ]
-
-
-def test_no_answer_is_trained_on() -> None:
-    assert method().instruction(rollout(True, (2, 1))) is None
 
 
 def test_loss_by_hand() -> None:

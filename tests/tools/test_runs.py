@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from hir.config.load import save_config
 from hir.errors import UserError
-from hir.tools.runs import Cell, claimed, last_line, run_cells, slots
+from hir.tools.runs import Cell, claimed, run_cells, slots
 from hir.training.settings import load_run_config
 
 TRAIN = """\
@@ -43,11 +42,15 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (root / "train.py").write_text(TRAIN)
     save_config(config, root / "config.yaml")
     monkeypatch.setattr("hir.tools.runs.ROOT", root)
-    return lambda name: Cell(tmp_path / "out" / name, ("task=object_counting",), config)
+    return lambda name: Cell(name, tmp_path / "out" / name, ["task=object_counting"], config)
 
 
-def ignore(*_: object) -> None:
-    pass
+ONE = [{**os.environ}]
+"""The environment of one run at a time."""
+
+
+def ended(cell: Cell) -> str:
+    return "ended"
 
 
 def test_a_run_is_gone_on_with_or_made_anew(make) -> None:
@@ -55,54 +58,41 @@ def test_a_run_is_gone_on_with_or_made_anew(make) -> None:
     (resumed.folder / "checkpoints").mkdir(parents=True)
     (resumed.folder / "checkpoints" / "last.ckpt").touch()
     (begun.folder / "checkpoints").mkdir(parents=True)  # killed at its first checkpoint
-    (begun.folder / "metrics.csv").touch()
-    (begun.folder / ".metrics.csv.1234.tmp").touch()
+    (begun.folder / "config.yaml").touch()
     others.folder.mkdir()
     (others.folder / "notes.txt").touch()  # no run's: for train.py to refuse
-    run_cells([resumed, begun, others], 1, ignore, ignore)
+    assert run_cells([resumed, begun, others], ONE, ended) == {}
     logs = [cell.folder.with_suffix(".log").read_text().splitlines() for cell in (resumed, begun, others)]
     assert logs == [
         [f"resume={resumed.folder}", "['checkpoints']"],
         [f"task=object_counting run_dir={begun.folder}", "anew"],
         [f"task=object_counting run_dir={others.folder}", "['notes.txt']"],
     ]
-    assert last_line(begun) == "anew"
 
 
 def test_a_generator_chooses_the_next_cell_when_the_one_before_has_ended(make) -> None:
-    said: list[tuple[object, ...]] = []
+    said: list[str] = []
 
     def cells() -> Iterator[Cell]:
         for name in ("one", "two"):
-            said.append(("chosen", name))
+            said.append(f"chosen {name}")
             yield make(name)
 
-    run_cells(
-        cells(),
-        1,
-        lambda cell: said.append(("started", cell.folder.name)),
-        lambda cell, succeeded: said.append(("ended", cell.folder.name, succeeded)),
-    )
-    assert said == [
-        ("chosen", "one"), ("started", "one"), ("ended", "one", True),
-        ("chosen", "two"), ("started", "two"), ("ended", "two", True),
-    ]  # fmt: skip
+    run_cells(cells(), ONE, lambda cell: said.append(f"ended {cell.name}") or "")
+    assert said == ["chosen one", "ended one", "chosen two", "ended two"]
 
 
 @pytest.mark.parametrize("name", ["endless", "deaf"])
 def test_a_watched_run_is_ended_and_the_others_go_on(
-    name: str, make, monkeypatch: pytest.MonkeyPatch
+    name: str, make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("hir.tools.runs.PATIENCE", 0.5)
-    said = {}
-    run_cells(
-        [make(name), make("other")],
-        1,  # the other one needs the place of the first
-        ignore,
-        lambda cell, succeeded: said.update({cell.folder.name: succeeded}),
-        lambda cell: cell.folder.name == name and (cell.folder / "checkpoints" / "last.ckpt").exists(),
-    )
-    assert said == {name: False, "other": True}
+
+    def watch(cell: Cell) -> bool:
+        return cell.name == name and (cell.folder / "checkpoints" / "last.ckpt").exists()
+
+    assert run_cells([make(name), make("other")], ONE, ended, watch) == {}  # in the place of the first
+    assert capsys.readouterr().out == f"{name}: ended\nother: ended\n"
 
 
 def test_a_second_interrupt_ends_at_once_what_does_not_listen(make) -> None:
@@ -118,7 +108,7 @@ def test_a_second_interrupt_ends_at_once_what_does_not_listen(make) -> None:
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_cells([cell], 1, ignore, ignore, interrupt)
+            run_cells([cell], ONE, ended, interrupt)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -131,15 +121,15 @@ def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
     with claimed(out), pytest.raises(UserError, match=f"another process is running the runs in {out}"):
         with claimed(out):
             pass
-    with claimed(out), (out / ".lock").open() as file, pytest.raises(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with claimed(out):  # which the first has let go of
+        pass
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file/out: Not a directory"), claimed(tmp_path / "file" / "out"):
         pass
 
 
 def cell_of(*arguments: str) -> list[Cell]:
-    return [Cell(Path("o"), (), load_run_config([*arguments]))]
+    return [Cell("run", Path("o"), [], load_run_config([*arguments]))]
 
 
 def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from optuna import storages
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hir.__main__ import main
 from hir.config.load import to_dict
 from hir.tools.arguments import read_options
-from hir.tools.sweep import Options, Sweep, chart, read_parameter
+from hir.tools.runs import as_argument
+from hir.tools.sweep import Options, Sweep, read_parameter
 from hir.training.settings import load_run_config
 from tests.command_line import ROOT, SMALL, run
 
@@ -28,14 +30,15 @@ def sweep_of(*arguments: str) -> Sweep:
 
 
 def write(folder: Path, text: str) -> str:
-    """A sweep file of train.py with this text."""
+    """A sweep file of train.py with this text, which goes by the validation accuracy."""
     path = folder / "mine.yaml"
-    path.write_text(f"program: train.py\n{text}")
+    metric = "" if "metric:" in text else "metric: {name: val/accuracy, goal: maximize}\n"
+    path.write_text(f"program: train.py\n{metric}{text}")
     return str(path)
 
 
 def with_parameter(text: str) -> str:
-    return f"method: random\nparameters: {{{text}}}\n"
+    return f"method: random\nrun_cap: 1\nparameters: {{{text}}}\n"
 
 
 # The files, and the command lines that W&B's agent makes of them
@@ -63,73 +66,50 @@ def command_line(arguments: dict[str, Any], command: list[str], patch: pytest.Mo
     return started[0]
 
 
+ODD = {
+    "sampling.max_queries": None,
+    "buffer.group": False,
+    "evaluation.tasks": ["word_sorting", "it's"],
+    "instructions.wrong": "Solve it: = and #, wrongly.",
+}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_agent_gives_each_run_the_configuration_that_it_has_here(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    tree = yaml.safe_load(path.read_text())
-    sweep = sweep_of(str(path), "count=3")
-    configs = []
-    for trial in sweep.study.trials:
-        values = {parameter.name: parameter.value(trial) for parameter in sweep.parameters}
-        line = command_line({**values, "logger": "wandb"}, tree["command"], monkeypatch)
-        assert line[:3] == ["/usr/bin/env", "python", "train.py"]
-        configs.append(sweep.cell(trial).config)
-        assert load_run_config(line[3:]) == replace(configs[-1], logger="wandb")
+    *command, form = yaml.safe_load(path.read_text())["command"]
+    assert form == "${args_no_hyphens}"
+    sweep = sweep_of(str(path), "count=3", *(as_argument(*pair) for pair in ODD.items()))
+    configs = [sweep.cell(trial).config for trial in sweep.study.trials]
     assert len({str(to_dict(config)) for config in configs}) == 3
-
-
-@pytest.mark.parametrize("form", ["${args}", "${args_no_hyphens}"])
-def test_agent_form_of_any_value_is_understood(
-    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    values = {"training.lr": 1e-05, "sampling.max_queries": None, "buffer.group": False}
-    values |= {
-        "evaluation.tasks": ["word_sorting", "it's"],
-        "instructions.wrong": "Solve it: = and #, wrongly.",
-    }
-    line = command_line(values, ["${program}", form], monkeypatch)
-    assert line[1].startswith("--") == (form == "${args}")
-    config = to_dict(load_run_config(line[1:]))
-    for name, value in values.items():
-        section, key = name.split(".")
-        assert config[section][key] == value
+    for trial, config, shape in zip(sweep.study.trials, configs, (form, form, "${args}"), strict=True):
+        given = {**trial.params, **ODD, "logger": "wandb"}
+        line = command_line(given, [*command, shape], monkeypatch)
+        assert line[:3] == ["/usr/bin/env", "python", "train.py"]
+        assert line[3].startswith("--") == (shape == "${args}")
+        assert load_run_config(line[3:]) == replace(config, logger="wandb")
 
 
 # What is drawn from
 
-
-@pytest.mark.parametrize(
-    ("entry", "kind", "low", "high", "log"),
-    [
-        ({"min": 0.5, "max": 2}, float, 0.5, 2, False),
-        ({"min": 1, "max": 4}, int, 1, 4, False),
-        ({"distribution": "uniform", "min": 1, "max": 4}, float, 1, 4, False),
-        ({"distribution": "int_uniform", "min": 1, "max": 4}, int, 1, 4, False),
-        ({"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}, float, 1e-4, 1e-2, True),
-        ({"distribution": "q_uniform", "min": 1, "max": 9, "q": 2}, float, 1, 9, False),
-        ({"distribution": "q_log_uniform_values", "min": 1, "max": 9}, float, 1, 9, True),
-    ],
-)
-def test_a_range_is_optunas(entry: dict[str, Any], kind: type, low: float, high: float, log: bool) -> None:
-    distribution: Any = read_parameter("x", entry).distribution
-    assert (type(distribution.low), distribution.low, distribution.high) == (kind, low, high)
-    assert distribution.log is log
+ENTRIES = [
+    ({"min": 0.5, "max": 2}, FloatDistribution(0.5, 2)),
+    ({"min": 1, "max": 4}, IntDistribution(1, 4)),
+    ({"distribution": "uniform", "min": 1, "max": 4}, FloatDistribution(1, 4)),
+    ({"distribution": "int_uniform", "min": 1, "max": 4}, IntDistribution(1, 4)),
+    ({"distribution": "log_uniform_values", "min": 1e-4, "max": 0.1}, FloatDistribution(1e-4, 0.1, log=True)),
+    ({"distribution": "q_uniform", "min": 2, "max": 8, "q": 2}, IntDistribution(2, 8, step=2)),
+    ({"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.25}, FloatDistribution(0, 1, step=0.25)),
+    ({"value": [1, 2]}, CategoricalDistribution(["[1, 2]"])),
+    ({"values": [0, 0.5, None, "a", {"a": 1}]}, CategoricalDistribution([0, 0.5, None, "a", '{"a": 1}'])),
+]  # fmt: skip
 
 
-def test_listed_values_are_choices() -> None:
-    entries = [{"value": [1, 2]}, {"values": [0, 0.5, None, "a"]}, {"values": [{"a": 1}]}]
-    choices = [read_parameter("x", entry).distribution.choices for entry in entries]  # type: ignore[attr-defined]
-    assert choices == [("[1, 2]",), (0, 0.5, None, "a"), ('{"a": 1}',)]
-
-
-@pytest.mark.parametrize(("q", "drawn", "value"), [(4, 10.5, 12), (2.0, 3.2, 4), (0.1, 0.29, 0.3)])
-def test_q_rounds_to_its_multiples(q: float, drawn: float, value: float) -> None:
-    parameter = read_parameter("x", {"distribution": "q_uniform", "min": 0, "max": 100, "q": q})
-    trial: Any = type("Trial", (), {"params": {"x": drawn}})
-    assert parameter.value(trial) == value and type(parameter.value(trial)) is type(value)
+@pytest.mark.parametrize(("entry", "distribution"), ENTRIES)
+def test_a_parameter_is_a_distribution_of_optuna(entry: dict[str, Any], distribution: Any) -> None:
+    assert read_parameter("x", entry) == distribution
 
 
 GRID = """\
@@ -147,7 +127,7 @@ def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     sweep = sweep_of(write(tmp_path, GRID))
     cells = [sweep.cell(trial) for trial in sweep.study.trials]
     assert [cell.arguments for cell in cells] == [
-        (f"method.alpha={alpha}", f"trainer.max_epochs={epochs}", 'evaluation.tasks=["mine"]')
+        [f"method.alpha={alpha}", f"trainer.max_epochs={epochs}", 'evaluation.tasks=["mine"]']
         for alpha in (0.5, 0) for epochs in (2, 3)
     ]  # fmt: skip
     assert cells[3].folder == Path("outputs/sweep-mine/run004")
@@ -164,7 +144,7 @@ method: random
 run_cap: 20
 parameters:
   method.alpha: {min: 0.0, max: 1.0}
-  training.lr: {distribution: log_uniform_values, min: 1.0e-4, max: 1.0e-2}
+  training.lr: {distribution: log_uniform_values, min: 1e-4, max: 1e-2}
 """
 
 
@@ -176,13 +156,16 @@ def test_a_random_draw_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
     assert len({params["method.alpha"] for params in drawn}) == 4
 
 
-def search(file: str, out: Path, target: float, *parts: int) -> list[float]:
+def journal(path: Path) -> Any:
+    return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
+
+
+def search(file: str, path: Path, target: float, *parts: int) -> list[float]:
     """Alphas that bayes chooses, by how near they come to a target, in commands of so many runs."""
     for count in parts:
-        sweep = sweep_of(file, f"count={count}", f"out={out}")
-        out.mkdir(exist_ok=True)
-        sweep.open()
-        while sweep.asked < count:
+        sweep = sweep_of(file, f"count={count}")
+        sweep.open(journal(path))
+        while sweep.num_asked() < count:
             trial = sweep.ask()
             sweep.study.tell(trial, -abs(trial.params["method.alpha"] - target))
     return [trial.params["method.alpha"] for trial in sweep.study.trials]
@@ -197,40 +180,22 @@ def test_bayes_goes_where_the_values_are_good_and_goes_on_as_if_never_interrupte
     assert sum(low[10:]) / 4 < 0.5 < sum(high[10:]) / 4
 
 
-# Mistakes
-
 MISTAKES = [
-    (RANGES.replace("run_cap: 20\n", ""), [], "count=N is missing"),
-    (RANGES, ["count=0"], "count must be at least 1, not 0"),
-    (RANGES, ["jobs=x"], "jobs must be an integer"),
+    (RANGES.replace("run_cap: 20\n", ""), [], "count=N, the runs to draw, must be"),
     (RANGES, ["method.alhpa=1"], "method.alpha"),
     (RANGES, ["run_dir=x"], "run_dir is set by the sweep: use out="),
-    (RANGES, ["training.lr=-1"], "run 1: training.lr must be"),
-    (f"{RANGES}metric: {{name: val/acuracy}}\n", [], "no run has the metric val/acuracy: use val/accuracy"),
+    (RANGES, ["training.lr=-1"], "training.lr must be"),
     (f"{RANGES}metric: {{name: test/accuracy}}\n", [], "test rows have no part in a choice"),
-    (f"{RANGES}metric: {{name: object_counting/accuracy}}\n", [], "test rows have no part in a choice"),
     (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric.goal: Invalid value 'up'"),
-    (f"{RANGES}metric: {{name: val/gap, target: 1}}\n", [], "metric.target: Key 'target' not in"),
     (f"{RANGES}early_terminate: {{type: hyperband}}\n", [], "mandatory value: min_iter"),
-    (f"{RANGES}early_terminate: {{type: hyperband, min_iter: 0}}\n", [], "min_iter must be at least 1"),
-    (f"{RANGES}program: main.py\n", [], "program: Invalid value 'main.py'"),
     (f"{RANGES}methd: grid\n", [], "Did you mean: 'method'?"),
     (f"{RANGES}command: ['${{program}}', seed=1]\n", [], "command sets seed=1: make it a parameter"),
-    ("method: random\n", [], "must hold program, method, metric and parameters"),
-    ("method: custom\nparameters: {seed: {value: 1}}\n", [], "method: Invalid value 'custom'"),
+    ("method: random\n", [], "mandatory value: parameters"),
     ("{", [], "cannot be read"),
     (RANGES.replace("random", "grid"), [], "method.alpha: a grid takes"),
-    (with_parameter("method.alhpa: {value: 1}"), ["count=1"], "method.alpha"),
-    (with_parameter("seed: {distribution: normal}"), ["count=1"], "normal is no distribution known here"),
-    (with_parameter("seed: {distribution: uniform, min: 0}"), ["count=1"], "uniform takes min, max, not min"),
-    (with_parameter("seed: {values: [1], probabilities: [1]}"), ["count=1"], "probabilities alone is no"),
-    (with_parameter("seed: {min: 3, max: 1}"), ["count=1"], "low=3, high=1"),
-    (with_parameter("seed: {distribution: log_uniform_values, min: 0, max: 1}"), ["count=1"], "`low > 0`"),
-    (with_parameter("training.lr: {min: 1e-4, max: 1.0}"), ["count=1"], "YAML wants 1.0e-4 for 1e-4"),
-    (with_parameter("training: {parameters: {lr: {value: 1}}}"), ["count=1"], "write dotted keys"),
-    (with_parameter("seed: 3"), ["count=1"], "seed must be like {value: 1}"),
-    (with_parameter("seed: {values: []}"), ["count=1"], "values must be a list with something in it"),
-    (with_parameter("task.data_dir: {value: 2024-01-01}"), ["count=1"], "a date wants quotes"),
+    (with_parameter("seed: {values: [1], probabilities: [1]}"), [], "docs/sweeps.md says what there is"),
+    (with_parameter("seed: {min: 3, max: 1}"), [], "low=3, high=1"),
+    (with_parameter("seed: 3"), [], "seed cannot be drawn from 3: docs/sweeps.md"),
 ]  # fmt: skip
 
 
@@ -258,19 +223,19 @@ def test_without_optuna_a_line_says_what_to_install(
     assert capsys.readouterr().err == "error: a sweep needs optuna: pip install optuna\n"
 
 
-# Runs, by a train.py that trains nothing: its validation accuracy becomes alpha
+# Runs, by a train.py that trains nothing: its validation accuracy becomes alpha, and of 0.9 there is none
 
 TRAIN = """\
 import json, sys
 from pathlib import Path
 
 given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-folder, alpha = Path(given["run_dir"]), given["method.alpha"]
-if alpha == "0.5" and not Path(__file__).with_name("mended").exists():
+folder, alpha = Path(given["run_dir"]), float(given["method.alpha"])
+if alpha == 0.5 and not Path(__file__).with_name("mended").exists():
     sys.exit("error: out of luck")
 folder.mkdir(parents=True)
 (folder / "config.yaml").write_text(f"method: {{alpha: {alpha}}}\\n")
-(folder / "metrics.csv").write_text(f"iteration,val/accuracy\\n0,0.95\\n1,{alpha}\\n")
+(folder / "metrics.csv").write_text(f"iteration,val/accuracy\\n0,\\n1,{alpha if alpha < 0.9 else ''}\\n")
 seconds = {"sampling": 2.0, "training": 4.0}
 (folder / "summary.json").write_text(json.dumps({"test": {"accuracy": 0.5}, "seconds": seconds}))
 with Path(__file__).with_name("runs").open("a") as file:
@@ -278,7 +243,7 @@ with Path(__file__).with_name("runs").open("a") as file:
 """
 CHOICES = """\
 method: grid
-parameters: {method.alpha: {values: [0.2, 0.5, 0.8, nan]}, trainer.max_epochs: {value: 1}}
+parameters: {method.alpha: {values: [0.2, 0.5, 0.8, 0.9]}, trainer.max_epochs: {value: 1}}
 """
 
 
@@ -292,42 +257,45 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["sweep", write(stub, CHOICES.replace(", nan", "")), f"out={stub / 'out'}", "jobs=1"]
+    command = ["sweep", write(stub, CHOICES), f"out={stub / 'out'}", "jobs=1"]
     assert main(command) == 1
     printed = capsys.readouterr()
     failed = f"run 2 failed: error: out of luck ({stub / 'out' / 'run002.log'})"
-    assert printed.out.splitlines()[:3] == ["run 1: val/accuracy 0.2", failed, "run 3: val/accuracy 0.8"]
-    assert printed.err == "error: 1 of 3 runs failed; the same command tries them again\n"
+    assert printed.out.splitlines()[:4] == [
+        "run 1: val/accuracy 0.2", failed, "run 3: val/accuracy 0.8", "run 4: val/accuracy nan"
+    ]  # fmt: skip
+    assert printed.err == "error: runs failed: 1; the same command tries them again\n"
     results = json.loads((stub / "out/results.json").read_text())
-    assert [run["run"] for run in results["runs"]] == [3, 1] and results["best"] == 3
-    assert results["failed"] == [{"run": 2, "says": failed.removeprefix("run 2 failed: ")}]
+    assert [run["run"] for run in results["runs"]] == [3, 1, 4] and results["best"] == 3
+    assert results["failed"] == [{"run": "run 2", "says": "error: out of luck"}]
     (stub / "mended").touch()
     assert main(command) == 0
-    assert (stub / "runs").read_text().splitlines() == ["run001 0.2", "run003 0.8", "run002 0.5"]
+    started = ["run001 0.2", "run003 0.8", "run004 0.9", "run002 0.5"]
+    assert (stub / "runs").read_text().splitlines() == started
     table = [line for line in (stub / "out/results.md").read_text().splitlines() if line.startswith("|")]
     assert table == [
-        "|  | run | method.alpha | val/accuracy | test | seconds |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| 1 | 3 | 0.8 | 0.8 | 0.5 | 6 |",
-        "| 2 | 2 | 0.5 | 0.5 | 0.5 | 6 |",
-        "| 3 | 1 | 0.2 | 0.2 | 0.5 | 6 |",
+        "| run | method.alpha | val/accuracy | given up at | test | seconds |",
+        "| --- | ------------ | ------------ | ----------- | ---- | ------- |",
+        "| 3   | 0.8          | 0.8          | –           | 0.5  | 6       |",
+        "| 2   | 0.5          | 0.5          | –           | 0.5  | 6       |",
+        "| 1   | 0.2          | 0.2          | –           | 0.5  | 6       |",
+        "| 4   | 0.9          | –            | –           | 0.5  | 6       |",
     ]
     assert (stub / "out/best.yaml").read_text() == "method: {alpha: 0.8}\n"
-    assert (stub / "out/sweep.png").read_bytes().startswith(b"\x89PNG")
-    write(stub, CHOICES.replace(", nan", "") + "name: mine\nrun_cap: 3\n")
-    assert main([*command, "seed=2"]) == 0  # the same grid
+    for name in ("importances.png", "parallel.png"):
+        assert (stub / "out" / name).read_bytes().startswith(b"\x89PNG")
+    write(stub, f"{CHOICES}name: mine\nrun_cap: 4\n")
+    assert main(command) == 0  # the same sweep
     capsys.readouterr()
-    assert main([*command, "training.lr=1"]) == 2  # another sweep
-    assert capsys.readouterr().err.endswith(
-        "holds the runs of another sweep: choose another out, or delete it\n"
-    )
-    assert json.loads((stub / "out/results.json").read_text())["best"] == 3
+    assert main([*command, "training.lr=1"]) == 2
+    assert "holds the runs of another sweep" in capsys.readouterr().err
+    assert (stub / "runs").read_text().splitlines() == started
 
 
-def test_interrupted_it_goes_on_where_it_was(
-    stub: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_interrupted_it_goes_on_where_it_was_and_a_larger_count_adds_runs(
+    stub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["sweep", write(stub, RANGES), "count=2", f"out={stub / 'out'}", "jobs=1"]
+    command = ["sweep", write(stub, RANGES), f"out={stub / 'out'}", "jobs=1"]
     chosen: list[str] = []
 
     def interrupted(cells: Any, *_: object) -> None:
@@ -336,88 +304,45 @@ def test_interrupted_it_goes_on_where_it_was(
 
     with monkeypatch.context() as patched:
         patched.setattr("hir.tools.runs.run_cells", interrupted)
-        assert main(command) == 130
-    assert main(command) == 0
+        assert main([*command, "count=2"]) == 130
+    assert main([*command, "count=1"]) == main([*command, "count=2"]) == 0
     first, second = (line.split() for line in (stub / "runs").read_text().splitlines())
     assert first == ["run001", chosen[0].removeprefix("method.alpha=")] and second[0] == "run002"
 
 
-def test_a_run_without_a_value_is_last_and_alone_no_best(
-    stub: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = write(
-        stub, CHOICES.replace("0.2, 0.5, 0.8, nan", "0.2").replace("grid", "grid\nmetric: {name: val/gap}")
-    )
-    assert main(["sweep", file, f"out={stub / 'out'}", "jobs=1"]) == 1
-    assert capsys.readouterr().err == "error: no run has a value of val/gap\n"
-    assert sorted(path.name for path in (stub / "out").iterdir() if path.is_file()) == [
-        ".lock", "journal.log", "results.json", "results.md", "run001.log",
-    ]  # fmt: skip
-
-
 def test_hyperband_gives_up_a_run_that_falls_behind(tmp_path: Path) -> None:
     rule = "early_terminate: {type: hyperband, min_iter: 3, eta: 2}\n"
-    metric = "metric: {name: val/accuracy, goal: maximize}\n"
-    text = CHOICES.replace("0.5, 0.8, nan", "0.1, 0.3").replace("value: 1", "value: 3") + rule + metric
-    sweep = sweep_of(write(tmp_path, text), f"out={tmp_path / 'out'}")
-    sweep.out.mkdir()
-    sweep.open()
+    text = CHOICES.replace("0.5, 0.8, 0.9", "0.1, 0.3").replace("value: 1", "value: 3") + rule
+    sweep = sweep_of(write(tmp_path, text), f"out={tmp_path}")
+    sweep.open(journal(tmp_path / "journal"))
 
     def reach(cell: Any, *accuracies: float) -> None:
-        cell.folder.mkdir(parents=True, exist_ok=True)
+        cell.folder.mkdir(exist_ok=True)
         rows = ["iteration,val/accuracy", *(f"{i},{accuracy}" for i, accuracy in enumerate(accuracies))]
         (cell.folder / "metrics.csv").write_text("\n".join([*rows, ""]))
 
-    cells = sweep.cells()
-    one = next(cells)
-    sweep.running.append(one)
+    one, two, three = sweep.cells()
     reach(one, 0.5, 0.6, 0.6, 0.7)
-    (one.folder / "summary.json").write_text(
-        '{"test": {"accuracy": 0}, "seconds": {"sampling": 0, "training": 0}}'
-    )
-    assert sweep.ended(one, True) == "run 1: val/accuracy 0.7"
-    two = next(cells)
-    sweep.running.append(two)
+    summary = '{"test": {"accuracy": 0}, "seconds": {"sampling": 0, "training": 0}}'
+    (one.folder / "summary.json").write_text(summary)
+    assert sweep.ended(one) == "val/accuracy 0.7"
     reach(two, 0.5, 0.4)
     assert not sweep.watch(two)
     reach(two, 0.5, 0.4, 0.4)  # the third value, below run 1's third
     assert sweep.watch(two)
-    assert sweep.ended(two, False) == "run 2: val/accuracy 0.4, given up at 3"
-    three = next(cells)
+    assert sweep.ended(two) == "val/accuracy 0.4, given up at 3"
     reach(three, 0.5, 0.4, 0.9)
     assert not sweep.watch(three)
-    assert [trial.number for trial in sweep.ranked()] == [0, 1]
+    assert [(run["run"], run["given up at"]) for run in sweep.results()] == [(1, None), (2, 3)]
 
 
-def test_a_chart_of_any_parameters(tmp_path: Path) -> None:
-    text = """\
-method: random
-run_cap: 3
-parameters:
-  instructions.wrong: {values: [cost $a^$ now, half $]}
-  training.lr: {distribution: log_uniform_values, min: 1.0e-4, max: 1.0e-2}
-  training.batch_size: {distribution: q_log_uniform_values, min: 4, max: 64, q: 4}
-"""
-    sweep = sweep_of(write(tmp_path, text))
-    for trial in sweep.study.trials:
-        sweep.study.tell(trial.number, 0.5)  # all alike
-    assert chart(sweep).startswith(b"\x89PNG")
-    sizes = [parameter.value(trial) for trial in sweep.study.trials for parameter in sweep.parameters[2:]]
-    assert all(type(size) is int and size % 4 == 0 for size in sizes)
-
-
-@pytest.mark.slow(seconds=30)
-def test_real_runs_and_more_of_them(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.slow(seconds=15)
+def test_a_real_run(environment: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = [str(QUICKSTART), f"out={out}", "jobs=1", *SMALL, "trainer.max_epochs=1"]
-    done = run(environment, "sweep", *arguments, "count=1", program="-m hir")
+    arguments = [str(QUICKSTART), "count=1", f"out={out}", *SMALL, "trainer.max_epochs=1"]
+    done = run(environment, "sweep", *arguments, program="-m hir")
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    before = (out / "run001" / "summary.json").stat().st_mtime_ns
-    done = run(environment, "sweep", *arguments, "count=2", program="-m hir")
-    assert done.returncode == 0 and done.stdout.startswith("run 2: val/accuracy "), done.stderr
-    assert (out / "run001" / "summary.json").stat().st_mtime_ns == before
-    results = json.loads((out / "results.json").read_text())
+    assert done.stdout.startswith("run 1: val/accuracy 0.")
+    (result,) = json.loads((out / "results.json").read_text())["runs"]
     best = load_run_config([f"config={out / 'best.yaml'}"])
-    settings = {run["run"]: run["settings"] for run in results["runs"]}
-    assert len(settings) == 2 and all(math.isfinite(run["value"]) for run in results["runs"])
-    assert best.training.lr == settings[results["best"]]["training.lr"] and best.run_dir is None
+    assert best.training.lr == result["training.lr"] and best.run_dir is None

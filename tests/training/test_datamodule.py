@@ -94,6 +94,21 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     assert (report.fraction_correct, report.fraction_unique) == (0.5, 0.5)
 
 
+def test_a_method_that_does_not_sample_is_given_targets_in_place_of_answers(policy: Seq2SeqPolicy) -> None:
+    rows = (Example("cat", ("one",)), Example("dog", ("two",)))
+    training = TrainingConfig(batch_size=2, num_updates=1)
+    config = Config(method={"name": "sft"}, sampling=SamplingConfig(num_samples=4), training=training)
+    instructions = Correctness(InstructionConfig("right", "wrong"))
+    method = build_method(config.method, instructions, policy)
+    data = HIRDataModule(
+        config, Task("t", rows, rows, rows, Match(exact_match)), policy, method, instructions
+    )
+    report = data.regenerate(None, iteration=0)
+    trained = {(row.query, row.instruction, policy.decode(row.output_ids)) for row in data.buffer.rows()}
+    assert trained == {("cat", "right", "one"), ("dog", "right", "two")}
+    assert report.num_samples == 2
+
+
 def probe(environment: dict[str, str], folder: Path, *arguments: str) -> list[dict]:
     """Notes of each rank of a run of three iterations that keeps one iteration's rows."""
     folder.mkdir()
