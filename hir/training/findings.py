@@ -57,16 +57,10 @@ def known(history: Iterable[Row], *names: str) -> list[Row]:
 
 
 def targets_of(answers: Sequence[dict[str, Any]]) -> list[Target]:
-    """Rows of answers.jsonl by their targets, numbers in their order before other texts."""
+    """Rows of answers.jsonl by their targets, shorter ones first, so that numbers stand in their order."""
 
     def fold(text: str) -> str:
         return normalise_answer(text).strip("()")
-
-    def place(target: Target) -> float:
-        try:
-            return float(target.name)
-        except ValueError:
-            return math.inf
 
     names = {fold(row["target"]): row["target"] for row in reversed(answers)}
     outputs: dict[str, Counter[str]] = defaultdict(Counter)
@@ -74,7 +68,8 @@ def targets_of(answers: Sequence[dict[str, Any]]) -> list[Target]:
         own, output = names[fold(row["target"])], names.get(fold(row["output"]), OTHER)
         # A judge may refuse what only looks like the target, such as an answer with a bracket too many.
         outputs[own][own if row["correct"] else OTHER if output == own else output] += 1
-    return sorted((Target(name, count) for name, count in outputs.items()), key=place)
+    in_order = sorted(outputs.items(), key=lambda item: (len(item[0]), item[0]))
+    return [Target(name, count) for name, count in in_order]
 
 
 def findings(run: SavedRun) -> list[Finding]:
