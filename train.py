@@ -7,25 +7,16 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hir.config.load import load_config
+from hir.config.schema import Config
 from hir.errors import UserError
-from hir.trainer import run_folder
-from hir.training.launch import check_launch, check_num_processes, process_rank
+from hir.training.launch import check_launch, check_num_processes
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
-
-    from hir.config.schema import Config
-
-RANK = process_rank()
-
-
-def say(line: str) -> None:
-    """Print a line at once, on rank 0."""
-    if RANK == 0:
-        print(line, flush=True)
 
 
 def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
@@ -36,32 +27,26 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         started: time.perf_counter() at the start of the program.
         callbacks: further ones, called before the project's own.
     """
-    from hir.training.settings import complete
-
-    config = complete(config)
-    inherited = "HIR_RUN_DIR" in os.environ
-    try:
-        return _train(config, run_folder(config), started, callbacks)
-    finally:
-        if not inherited:  # the next run of this process, a notebook's say, makes up a name of its own
-            os.environ.pop("HIR_RUN_DIR", None)
-
-
-def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Callback]) -> dict[str, Any]:
-    say("loading transformers")
     # Imported late: --help and mistakes in the configuration need not wait for torch.
+    from lightning.pytorch.utilities import rank_zero_only
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+    say = rank_zero_only(partial(print, flush=True))
+    say("loading transformers")
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
     from hir.callbacks.recorder import RunRecorder
+    from hir.callbacks.wandb import WandbReport
     from hir.quiet import quiet_libraries
-    from hir.trainer import build_trainer
+    from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
     from hir.training.checkpoints import check_resume, check_rows
     from hir.training.rows import rows_per_device
+    from hir.training.settings import complete
 
     quiet_libraries()
+    config = complete(config)
+    folder = run_folder(config)
     check_launch(config.trainer.get("num_nodes", 1))
     checkpoint = check_resume(config) if config.resume else None
     trainer = build_trainer(config, folder)
@@ -78,8 +63,6 @@ def _train(config: Config, folder: Path, started: float, callbacks: Sequence[Cal
     console = ConsoleReport(config, run, recorder, config.trainer.get("enable_progress_bar", True))
     own: list[Callback] = [evaluation, recorder, console]
     if config.logger == "wandb":
-        from hir.callbacks.wandb import WandbReport
-
         own.append(WandbReport(config, recorder))
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
@@ -97,14 +80,10 @@ def main(argv: list[str]) -> int:
             from hir.config.help import help_text
 
             print(help_text())
-            return 0
-
-        say("loading torch and Lightning")
-        from hir.config.load import load_config
-
-        train(load_config(argv), started)
+        else:
+            train(load_config(argv), started)
     except UserError as error:
-        print(f"error: {error}" if RANK == 0 else f"error on rank {RANK}: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

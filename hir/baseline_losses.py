@@ -40,9 +40,7 @@ def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip
 def whiten(values: Tensor) -> Tensor:
     """The values with mean 0 and standard deviation 1 (the population's); 0 where all are equal."""
     centred = values - values.mean()
-    return centred / (
-        centred.square().mean().sqrt() + 1e-4
-    )  # what rounding leaves of equal values stays small
+    return centred / (centred.square().mean().sqrt() + 1e-4)  # rounding of equal values is not blown up
 
 
 def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Rollout:
     output: str
     """The answer as text."""
     output_ids: tuple[int, ...]
-    """The answer as the sampled tokens, end token included if it came."""
+    """The answer as the sampled tokens, at least one, end token included if it came."""
     verdict: Verdict
     target: str
     """An accepted answer, for the log and for supervised baselines alone."""
@@ -89,16 +90,10 @@ class TrainingExample:
     """What a value function should have said before each trained token."""
 
     @classmethod
-    def of(cls, rollout: Rollout, instruction: str, **values: tuple[float, ...]) -> TrainingExample:
-        """The row that trains a rollout's whole answer under an instruction, with values of its tokens."""
-        return cls(
-            iteration=rollout.iteration,
-            query=rollout.query,
-            instruction=instruction,
-            output_ids=rollout.output_ids,
-            correct=rollout.correct,
-            **values,  # type: ignore[arg-type]  # names of the fields above
-        )
+    def of(cls, rollout: Rollout, instruction: str, **other: Any) -> TrainingExample:
+        """The row that trains a rollout's answer under an instruction, but for the ``other`` fields."""
+        row = cls(rollout.iteration, rollout.query, instruction, rollout.output_ids, rollout.correct)
+        return replace(row, **other)
 
 
 TOKEN_VALUES = ("log_probs", "reference_log_probs", "advantages", "returns")

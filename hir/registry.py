@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any, Generic, TypeVar
 from hir.errors import UserError
 
 T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Registry(Generic[T]):
@@ -28,7 +29,7 @@ class Registry(Generic[T]):
     def __init__(self, package: str, key: str) -> None:
         self.package = package
         self.key = key
-        self._entries: dict[str, Any] = {}
+        self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """Class decorator: make an implementation known by the name of its file."""
@@ -41,16 +42,14 @@ class Registry(Generic[T]):
 
     def modules(self) -> dict[str, str]:
         """Name to dotted module of those in the project."""
-        parent, _, room = self.package.rpartition(".")
-        in_room = pkgutil.iter_modules(importlib.import_module(self.package).__path__)
-        rooms = [
-            module
-            for module in pkgutil.iter_modules(importlib.import_module(parent).__path__)
-            if module.ispkg
-        ]
-        own = {module.name: f"{parent}.{module.name}.{room}" for module in rooms}
-        here = {module.name: f"{self.package}.{module.name}" for module in in_room}
-        return {name: module for name, module in {**here, **own}.items() if _registers(module)}
+        folder = ROOT.joinpath(*self.package.split("."))
+        files = [(path.stem, path) for path in folder.glob("*.py")]
+        files += [(path.parent.name, path) for path in folder.parent.glob(f"*/{folder.name}.py")]
+        return {
+            name: ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            for name, path in files
+            if "\n@register(" in path.read_text(encoding="utf-8")
+        }
 
     def names(self) -> list[str]:
         """Names of those in the project."""
@@ -62,29 +61,21 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         """The implementation; UserError if there is none of that name."""
-        short, module = name, self._module(name)
-        if name not in self._entries:
-            if module is None:
-                known = ", ".join(self.names())
-                raise UserError(f"{self.key}={name}: {self.package} holds {known}, and no module is {name}")
-            importlib.import_module(module)
-            short = name.rpartition(".")[2]
+        if name in self._entries:
+            return self._entries[name]
+        module, short = self._module(name), name.rpartition(".")[2]
+        if module is None:
+            known = ", ".join(self.names())
+            raise UserError(f"{self.key}={name}: {self.package} holds {known}, and no module is {name}")
+        importlib.import_module(module)
         if short not in self._entries:
             raise UserError(f"{self.key}={name}: its file registers nothing under {short!r}")
-        entry: T = self._entries[short]
-        return entry
+        return self._entries[short]
 
     def _module(self, name: str) -> str | None:
         """Dotted module of a name, None where there is none."""
         module = self.modules().get(name, name)
-        dotted = "." in module and all(part.isidentifier() for part in module.split("."))
         try:
-            return module if dotted and find_spec(module) else None
-        except ModuleNotFoundError:  # a folder on the way is none
+            return module if "." in module and find_spec(module) else None
+        except (ImportError, ValueError):  # a folder on the way is none, or the name is no module's
             return None
-
-
-def _registers(module: str) -> bool:
-    """Whether there is such a file, and it registers something."""
-    spec = find_spec(module)
-    return bool(spec and spec.origin and "\n@register(" in Path(spec.origin).read_text(encoding="utf-8"))

@@ -97,7 +97,8 @@ def made_once(shared, environment):
             if not (folder / "summary.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 done = run(environment, *SMALL, *arguments, f"run_dir={folder}")
-                assert done.returncode == 0, done.stderr
+                assert done.returncode == 0 and not done.stderr, done.stderr
+                folder.with_suffix(".out").write_text(done.stdout)
         return folder
 
     return make

@@ -13,8 +13,7 @@ from hir.losses import (
     token_entropy,
     unlikelihood,
 )
-
-LN2 = log(2)
+from tests.methods.fake import FIRST, LN2, SECOND
 
 
 def logits_of(*probabilities: list[float]) -> torch.Tensor:
@@ -22,12 +21,7 @@ def logits_of(*probabilities: list[float]) -> torch.Tensor:
     return torch.tensor([probabilities]).log() + 7.0
 
 
-# One word likelier than the others, in each place: -log p is ln 2 for it and 2 ln 2 for the other two, so the
-# mean of -log p over the vocabulary is 5/3 ln 2 whichever it is.
-FIRST, SECOND = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25]
-
-
-def test_nll_without_smoothing_is_cross_entropy() -> None:
+def test_nll_without_smoothing_is_cross_entropy_over_real_tokens() -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(3, 4, 5), torch.randint(5, (3, 4))
     labels[1, 2:] = -100
@@ -38,56 +32,35 @@ def test_nll_without_smoothing_is_cross_entropy() -> None:
 @pytest.mark.parametrize(("label", "nll"), [(0, LN2), (1, 2 * LN2)])
 def test_nll_with_smoothing_by_hand(label: int, nll: float) -> None:
     # 0.8 * ln 2 + 0.2 * 5/3 ln 2 = 0.7856 for the likely word
-    loss = label_smoothed_nll(logits_of(FIRST), torch.tensor([[label]]), 0.2)
-    assert loss.item() == pytest.approx(0.8 * nll + 0.2 * 5 / 3 * LN2)
+    expected = 0.8 * nll + 0.2 * 5 / 3 * LN2
+    assert label_smoothed_nll(logits_of(FIRST), torch.tensor([[label]]), 0.2).item() == pytest.approx(
+        expected
+    )
+    for ignored in (FIRST, SECOND, [0.98, 0.01, 0.01]):
+        loss = label_smoothed_nll(logits_of(FIRST, ignored), torch.tensor([[label, -100]]), 0.2)
+        assert loss.item() == pytest.approx(expected)
 
 
-def test_nll_is_the_mean_over_real_tokens_not_over_rows() -> None:
-    # Row 0 has two tokens of ln 2, row 1 one of 2 ln 2: 4/3 ln 2. A mean of rows' means would be 3/2 ln 2.
-    logits = torch.cat([logits_of(FIRST, SECOND), logits_of(FIRST, FIRST)])
-    labels = torch.tensor([[0, 1], [1, -100]])
-    assert label_smoothed_nll(logits, labels, 0.0).item() == pytest.approx(4 / 3 * LN2)
-
-
-@pytest.mark.parametrize("epsilon", [0.0, 0.2])
-def test_ignored_positions_cost_nothing(epsilon: float) -> None:
-    labels = torch.tensor([[0, -100]])
-    plain = label_smoothed_nll(logits_of(FIRST), labels[:, :1], epsilon)
-    for other in (FIRST, SECOND, [0.98, 0.01, 0.01]):
-        assert label_smoothed_nll(logits_of(FIRST, other), labels, epsilon).item() == pytest.approx(
-            plain.item()
-        )
-
-
-def test_nll_of_nothing_is_zero() -> None:
-    assert label_smoothed_nll(logits_of(FIRST), torch.tensor([[-100]]), 0.2).item() == 0
-
-
-def test_row_weights_scale_the_cost_and_not_the_count() -> None:
-    # (1 * ln 2 + 0.25 * 2 ln 2) / 2 tokens = 0.75 ln 2
-    logits = torch.cat([logits_of(FIRST), logits_of(FIRST)])
-    loss = label_smoothed_nll(logits, torch.tensor([[0], [1]]), 0.0, torch.tensor([1.0, 0.25]))
-    assert loss.item() == pytest.approx(0.75 * LN2)
-
-
-def test_row_weights_scale_the_smoothing_too() -> None:
-    labels = torch.tensor([[0]])
-    full = label_smoothed_nll(logits_of(FIRST), labels, 0.2)
-    half = label_smoothed_nll(logits_of(FIRST), labels, 0.2, torch.tensor([0.5]))
-    assert half.item() == pytest.approx(full.item() / 2)
+def test_row_weights_scale_the_cost_smoothing_included_and_not_the_count() -> None:
+    # Without smoothing (1 * ln 2 + 0.25 * 2 ln 2) / 2 tokens = 0.75 ln 2.
+    logits, labels = torch.cat([logits_of(FIRST), logits_of(FIRST)]), torch.tensor([[0], [1]])
+    for epsilon in (0.0, 0.2):
+        likely, unlikely = ((1 - epsilon) * nll + epsilon * 5 / 3 * LN2 for nll in (LN2, 2 * LN2))
+        loss = label_smoothed_nll(logits, labels, epsilon, torch.tensor([1.0, 0.25]))
+        assert loss.item() == pytest.approx((likely + 0.25 * unlikely) / 2)
 
 
 def test_sequence_log_prob_is_a_mean_over_real_tokens() -> None:
-    logits = torch.cat([logits_of(FIRST, SECOND, FIRST), logits_of(FIRST, FIRST, FIRST)])
-    labels = torch.tensor([[0, 0, 0], [-100, 1, -100]])
-    # Row 0: -(1 + 2 + 1)/3 ln 2. Row 1: its one real token, -2 ln 2.
-    log_probs = sequence_log_prob(logits, labels)
-    assert log_probs.shape == (2,)
-    assert log_probs.tolist() == pytest.approx([-4 / 3 * LN2, -2 * LN2])
+    logits = torch.cat([logits_of(FIRST, SECOND, FIRST), *[logits_of(FIRST, FIRST, FIRST)] * 2])
+    labels = torch.tensor([[0, 0, 0], [-100, 1, -100], [-100, -100, -100]])
+    # Row 0: -(1 + 2 + 1)/3 ln 2. Row 1: its one real token, -2 ln 2. Row 2: nothing.
+    assert sequence_log_prob(logits, labels).tolist() == pytest.approx([-4 / 3 * LN2, -2 * LN2, 0])
 
 
-def test_sequence_log_prob_of_nothing_is_zero() -> None:
-    assert sequence_log_prob(logits_of(FIRST, FIRST), torch.tensor([[-100, -100]])).tolist() == [0.0]
+def test_nothing_costs_nothing() -> None:
+    nothing = torch.tensor([[-100]])
+    assert label_smoothed_nll(logits_of(FIRST), nothing, 0.2).item() == 0
+    assert token_entropy(logits_of(FIRST), nothing).item() == 0
 
 
 @pytest.mark.parametrize(
@@ -111,71 +84,57 @@ def test_contrast_is_the_mean_over_rows() -> None:
     assert contrastive_instruction_loss(log_probs, 0.0).item() == pytest.approx((log(2) + log(4)) / 2)
 
 
-def contrast_slope(margin: float, epsilon: float) -> float:
-    """Derivative by the log-probability under the row's own instruction, ``margin`` above the other."""
+@pytest.mark.parametrize(("margin", "epsilon", "slope"), [
+    # The slope is s_own - (1 - epsilon): 0 where s_own = 0.8, that is at margin log(0.8 / 0.2).
+    (log(4), 0.2, 0), (0.0, 0.2, 0.5 - 0.8), (log(9), 0.2, 0.9 - 0.8),
+    (log(9), 0.0, 0.9 - 1.0),  # unbounded: always wants more
+])  # fmt: skip
+def test_smoothing_bounds_the_margin(margin: float, epsilon: float, slope: float) -> None:
     log_probs = torch.tensor([[margin - 2.0], [-2.0]], requires_grad=True)
     contrastive_instruction_loss(log_probs, epsilon).backward()
-    return log_probs.grad[0, 0].item()
+    assert log_probs.grad[0, 0].item() == pytest.approx(slope, abs=1e-6)
 
 
-def test_smoothing_bounds_the_margin() -> None:
-    # The slope is s_own - (1 - epsilon): 0 where s_own = 0.8, that is at margin log(0.8 / 0.2).
-    assert contrast_slope(log(4), 0.2) == pytest.approx(0, abs=1e-6)
-    assert contrast_slope(0.0, 0.2) == pytest.approx(0.5 - 0.8)
-    assert contrast_slope(log(9), 0.2) == pytest.approx(0.9 - 0.8, abs=1e-6)
-    assert contrast_slope(log(9), 0.0) == pytest.approx(0.9 - 1.0, abs=1e-6)  # unbounded: always wants more
-
-
-def test_entropy_of_uniform_and_of_a_point_mass() -> None:
+def test_entropy_of_uniform_and_of_a_point_mass_and_the_mean_over_real_tokens() -> None:
     label = torch.tensor([[0]])
     assert token_entropy(torch.zeros(1, 1, 7), label).item() == pytest.approx(log(7))
     assert token_entropy(torch.tensor([[[0.0, -1e4, -1e4]]]), label).item() == 0
-
-
-def test_entropy_is_the_mean_over_real_tokens() -> None:
     # FIRST: 1/2 ln 2 + 2 * 1/4 * 2 ln 2 = 3/2 ln 2; a fair coin: ln 2; the ignored position: nothing.
     logits = logits_of(FIRST, [0.5, 0.5, 1e-12], [1 / 3, 1 / 3, 1 / 3])
     entropy = token_entropy(logits, torch.tensor([[1, 0, -100]]))
     assert entropy.item() == pytest.approx(1.25 * LN2, abs=1e-6)
 
 
-LOSSES = [
-    pytest.param(lambda logits, labels: label_smoothed_nll(logits, labels, 0.2), id="nll"),
-    pytest.param(lambda logits, labels: sequence_log_prob(logits, labels).sum(), id="log_prob"),
-    pytest.param(token_entropy, id="entropy"),
-    pytest.param(
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda logits, labels: label_smoothed_nll(logits, labels, 0.2),
         lambda logits, labels: contrastive_instruction_loss(
             sequence_log_prob(logits, labels).view(2, 2), 0.2
         ),
-        id="contrast",
-    ),
-]
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_bf16_logits_are_computed_in_float32(loss) -> None:
+        token_entropy,
+    ],
+    ids=["nll", "contrast", "entropy"],
+)
+def test_bf16_logits_are_computed_in_float32_and_gradients_are_finite_at_extremes(loss) -> None:
     torch.manual_seed(0)
     logits, labels = (5 * torch.randn(4, 3, 50)).bfloat16(), torch.randint(50, (4, 3))
     result = loss(logits, labels)
     assert result.dtype == torch.float32
     torch.testing.assert_close(result, loss(logits.double(), labels).float(), rtol=1e-6, atol=0)
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_gradients_are_finite_at_extreme_logits_and_empty_rows(loss) -> None:
-    torch.manual_seed(0)
-    logits = (1e4 * torch.randn(4, 3, 5)).requires_grad_()
-    labels = torch.randint(5, (4, 3))
-    labels[1] = -100
+    logits = (1e4 * torch.randn(4, 3, 50)).requires_grad_()
+    labels[1] = -100  # a row of nothing
     value = loss(logits, labels)
     value.backward()
     assert value.isfinite() and logits.grad.isfinite().all()
     assert (logits.grad[1] == 0).all()
 
 
-def test_numbers_by_row() -> None:
+def test_numbers_and_sums_by_row() -> None:
     values, rows = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 1, 1, 2])
     assert by_row(values, rows) == [(1,), (2, 3), (4,)]
+    sums = row_sums(torch.tensor([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]]), torch.tensor([1, 0, 1]), 3)
+    assert sums.tolist() == [[2.0, 5.0, 0.0], [5.0, 10.0, 0.0]]
 
 
 def test_clipped_policy_loss_by_hand() -> None:
@@ -201,28 +160,19 @@ def test_clipped_value_loss_by_hand() -> None:
 
 
 def test_whitened() -> None:
-    assert whiten(torch.tensor([4.0, 4.0, 1.0, 7.0])).tolist() == pytest.approx(
-        [0, 0, -sqrt(2), sqrt(2)], abs=1e-3
-    )
+    whitened = whiten(torch.tensor([4.0, 4.0, 1.0, 7.0]))
+    assert whitened.tolist() == pytest.approx([0, 0, -sqrt(2), sqrt(2)], abs=1e-3)
     assert whiten(torch.full((7,), 0.3)).abs().max() < 1e-2  # rounding is not blown up
     assert whiten(torch.tensor([0.3])).item() == 0
 
 
-def test_kl_estimate_by_hand() -> None:
-    log_probs, reference = (
-        torch.tensor([1 / 2, 1 / 4, 1 / 2]).log(),
-        torch.tensor([1 / 4, 1 / 2, 1 / 2]).log(),
-    )
+def test_kl_estimate_by_hand_and_unbiased() -> None:
+    log_probs, reference = torch.tensor([[1 / 2, 1 / 4, 1 / 2], [1 / 4, 1 / 2, 1 / 2]]).log()
     # e^d - d - 1 with d = -ln 2, ln 2 and 0
     assert kl_estimate(log_probs, reference).tolist() == pytest.approx([LN2 - 0.5, 1 - LN2, 0], abs=1e-6)
-
-
-def test_kl_estimate_is_unbiased() -> None:
-    policy, reference = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.1, 0.3, 0.6])
-    expected = (policy * (policy / reference).log()).sum()
-    assert (policy * kl_estimate(policy.log(), reference.log())).sum().item() == pytest.approx(
-        expected.item()
-    )
+    policy, reference = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]])
+    estimate = (policy * kl_estimate(policy.log(), reference.log())).sum()
+    assert estimate.item() == pytest.approx((policy * (policy / reference).log()).sum().item())
 
 
 def test_unlikelihood_by_hand() -> None:
@@ -242,8 +192,3 @@ def test_unlikelihood_keeps_its_gradient_where_an_output_is_certain() -> None:
     cost = unlikelihood(certain)
     cost.backward()
     assert cost.isfinite() and certain.grad is not None and certain.grad.isfinite()
-
-
-def test_row_sums() -> None:
-    sums = row_sums(torch.tensor([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]]), torch.tensor([1, 0, 1]), 3)
-    assert sums.tolist() == [[2.0, 5.0, 0.0], [5.0, 10.0, 0.0]]

@@ -41,7 +41,7 @@ class Lenient:
 
     def __call__(self, rows, outputs):
         short = [len(output) <= self.settings.longest for output in outputs]
-        return [Verdict(right, float(right), note="lenient") for right in short]
+        return [Verdict(right, float(right)) for right in short]
 """,
     "polite": """
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ class Every(Method):
         return self.phi.instruction(rollout)
 
     def relabel(self, rollouts, rng):
-        return [TrainingExample.of(r, self.instruction(r)) for r in rollouts if r.output_ids]
+        return [TrainingExample.of(r, self.instruction(r)) for r in rollouts]
 
     def loss(self, policy, batch):
         return supervised_loss(policy, batch, self.config.epsilon)

@@ -12,8 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hir.errors import UserError
+from hir.trainer import run_folder
+from hir.training.checkpoints import check_resume
 from hir.training.findings import findings
 from hir.training.run_folder import read_run
+from hir.training.settings import load_run_config
 from tests.command_line import SMALL, run
 
 pytestmark = pytest.mark.slow
@@ -89,58 +93,42 @@ def test_answers_are_those_of_the_test_accuracy(finished: Path) -> None:
     assert json.loads((finished / "summary.json").read_text())["test"]["accuracy"] == round(right / 30, 6)
 
 
-def test_same_command_twice_gives_the_same_run(
-    finished: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    again = train(environment, tmp_path / "again", "trainer.max_epochs=3")
-    assert without_times(again) == without_times(json.loads((finished / "summary.json").read_text()))
-    assert_same_weights(finished, tmp_path / "again")
-
-
 def test_saved_config_repeats_the_run(finished: Path, environment: dict[str, str], tmp_path: Path) -> None:
     done = run(environment, f"config={finished / 'config.yaml'}", f"run_dir={tmp_path / 'again'}")
     assert done.returncode == 0, done.stderr
+    one, other = (json.loads((f / "summary.json").read_text()) for f in (finished, tmp_path / "again"))
+    assert without_times(one) == without_times(other)
     assert_same_weights(finished, tmp_path / "again")
 
 
-def test_output_is_plain_text_with_header_lines_and_result(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    done = run(environment, *SMALL, f"run_dir={tmp_path / 'run'}", "trainer.max_epochs=1")
-    assert "\x1b" not in done.stdout
-    lines = done.stdout.splitlines()
+def test_output_is_plain_text_with_header_lines_and_result(finished: Path) -> None:
+    text = finished.with_suffix(".out").read_text()
+    lines = text.splitlines()
+    assert "\x1b" not in text
     assert any(line.startswith("task    object_counting: 200 training queries") for line in lines)
     assert any("from here on the model only hears right or wrong" in line for line in lines)
-    assert any(line.startswith("1/1  correct ") for line in lines)
+    assert any(line.startswith("1/3  correct ") for line in lines)
     assert any("trained as Solve the question with" in line for line in lines)
-    for title, text in findings(read_run(tmp_path / "run")):
-        assert f"note    {title}: {text}" in lines
+    for title, said in findings(read_run(finished)):
+        assert f"note    {title}: {said}" in lines
     assert any(line.startswith("saved in ") for line in lines)
-    assert done.stderr == ""
 
 
-def test_a_run_that_is_told_to_end_does_not_say_that_it_succeeded(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    arguments = [str(int(signal.SIGTERM)), *SMALL, "trainer.max_epochs=3", f"run_dir={tmp_path / 'run'}"]
-    assert run(environment, *arguments, program="tests/killed.py").returncode == 128 + signal.SIGTERM
-    assert not (tmp_path / "run" / "summary.json").exists()
-
-
-def test_killed_run_resumes_to_the_same_weights_and_files(
+def test_a_run_that_was_killed_and_then_told_to_end_resumes_to_the_same_weights_and_files(
     finished: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "killed"
-    arguments = [str(int(signal.SIGKILL)), *SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
-    assert run(environment, *arguments, program="tests/killed.py").returncode == -signal.SIGKILL
-    assert not (folder / "summary.json").exists()
+    fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
+    done = run(environment, str(int(signal.SIGKILL)), *fresh, program="tests/killed.py")
+    assert done.returncode == -signal.SIGKILL
+    done = run(environment, str(int(signal.SIGTERM)), f"resume={folder}", program="tests/killed.py")
+    assert done.returncode == 128 + signal.SIGTERM and not (folder / "summary.json").exists()
     done = run(environment, f"resume={folder}")
     assert done.returncode == 0, done.stderr
     assert_same_weights(finished, folder)
-    for name in ("samples.jsonl", "metrics.csv"):
-        lines = [(run / name).read_text().splitlines() for run in (finished, folder)]
-        assert len(lines[0]) == len(lines[1])
     assert (finished / "samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()
+    lines = [(run / "metrics.csv").read_text().splitlines() for run in (finished, folder)]
+    assert len(lines[0]) == len(lines[1])
     one, other = (json.loads((f / "summary.json").read_text()) for f in (finished, folder))
     assert without_times(one) == without_times(other)
 
@@ -148,7 +136,7 @@ def test_killed_run_resumes_to_the_same_weights_and_files(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["trainer.devcies=2"], ["trainer.devcies", "did you mean trainer.devices"]),
+        (["trainer.devcies=2"], ["trainer.*", "unexpected keyword argument 'devcies'"]),
         (["task=logical_deduction"], ["unknown task 'logical_deduction'"]),
         (["model=hub", "model.path=./nowhere"], ["model.path=./nowhere", "no such folder"]),
         (["task.settings={max_items: 2, max_count: 1, max_answer: 2}"], ["more queries asked than it has"]),
@@ -156,15 +144,16 @@ def test_killed_run_resumes_to_the_same_weights_and_files(
         (["method=hri"], ["method.name=hri", "hir"]),
         (["trainer.accelerator=tpuu"], ["trainer.*", "tpuu"]),
         (["trainer.devices=two"], ["trainer.*", "devices"]),
-        (["trainer.devices=3"], ["training.batch_size=64", "multiple of 3"]),
+        (["trainer.devices=3"], ["training.batch_size=16", "multiple of 3"]),
         (["model.max_input_tokens=20", "model.overlong=refuse"], ["prompts are over", "20"]),
+        (["method=grpo", "buffer.window=4"], ["method=grpo", "set buffer.window=1, not 4"]),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_leave_nothing(
     arguments: list[str], words: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    done = run(environment, f"run_dir={folder}", *arguments)
+    done = run(environment, *SMALL, f"run_dir={folder}", *arguments)
     assert done.returncode == 2
     message = done.stderr.strip()
     assert message.startswith("error: ") and "\n" not in message, message
@@ -180,99 +169,49 @@ def test_used_run_folder_is_refused_and_kept(finished: Path, environment: dict[s
     assert (finished / "summary.json").read_bytes() == before
 
 
-def test_finished_run_is_not_resumed_unless_it_gets_more_iterations(
-    finished: Path, environment: dict[str, str]
-) -> None:
-    done = run(environment, f"resume={finished}")
-    assert done.returncode == 2 and "raise trainer.max_epochs" in done.stderr
-
-
-def test_checkpoint_of_another_config_is_refused(finished: Path, environment: dict[str, str]) -> None:
-    done = run(environment, f"resume={finished}", "trainer.max_epochs=5", "method.alpha=0.7")
-    assert done.returncode == 2
-    assert "method.alpha is 0.7 here and was 0.25" in done.stderr
-
-
-def test_truncated_checkpoint_and_pickle_are_refused(
-    finished: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    import pickle
-    import shutil
-
-    broken = tmp_path / "broken"
-    shutil.copytree(finished, broken)
-    checkpoint = broken / "checkpoints" / "last.ckpt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
-    done = run(environment, f"resume={broken}", "trainer.max_epochs=5")
-    assert done.returncode == 2 and "no readable checkpoint" in done.stderr
-    assert done.stderr.count("\n") == 1
-    checkpoint.write_bytes(pickle.dumps({"state_dict": Path("x")}))
-    done = run(environment, f"resume={broken}", "trainer.max_epochs=5")
-    assert done.returncode == 2 and "no readable checkpoint" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_resume_into_the_folder_of_another_run_is_refused(
-    finished: Path, environment: dict[str, str], tmp_path: Path
+def test_a_run_goes_on_with_its_own_configuration_and_for_more_iterations(
+    finished: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "summary.json").write_text("{}")
-    done = run(environment, f"resume={finished}", "trainer.max_epochs=5", f"run_dir={tmp_path}")
-    assert done.returncode == 2 and "holds another run" in done.stderr
-
-
-def test_evaluate_gives_the_test_accuracy_of_the_summary(finished: Path, environment: dict[str, str]) -> None:
-    done = run(environment, f"run={finished}", program="-m hir evaluate")
-    assert done.returncode == 0, done.stderr
-    assert "split as in training" not in done.stdout
-    result = json.loads(done.stdout.splitlines()[-1])["object_counting"]
-    assert result["rows"] == 30
-    summary = json.loads((finished / "summary.json").read_text())
-    assert result["accuracy"] == summary["test"]["accuracy"]
+    for arguments, told in (
+        ([], "raise trainer.max_epochs"),
+        (["trainer.max_epochs=5", "method.alpha=0.7"], "method.alpha is 0.7 here and was 0.25"),
+        (["trainer.max_epochs=5", f"run_dir={tmp_path}"], "holds another run"),
+    ):
+        with pytest.raises(UserError, match=told):
+            config = load_run_config([f"resume={finished}", *arguments])
+            run_folder(config)
+            check_resume(config)
 
 
 def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     """Two tokens cannot spell the targets: the run goes on, on wrong rows, and says so. Not on other rows."""
-    data = tmp_path / "data"
-    data.mkdir()
+    folder = tmp_path / "run"
     examples = [{"input": f"What is {i}?", "target": f"never {i}"} for i in range(60)]
-    (data / "impossible.json").write_text(json.dumps({"examples": examples}))
-    arguments = [
-        *SMALL,
-        "task=impossible",
-        "model.base.max_updates=1",
-        "task.num_train=null",
-        f"task.data_dir={data}",
-        "sampling.max_queries=16",
-        "sampling.max_new_tokens=2",
-    ]
-    done = run(environment, *arguments, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
+    (tmp_path / "impossible.json").write_text(json.dumps({"examples": examples}))
+    arguments = ["task=impossible", f"task.data_dir={tmp_path}", "task.num_train=null"]
+    arguments += ["model.base.max_updates=1", "sampling.max_queries=16", "sampling.max_new_tokens=2"]
+    done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={folder}")
     assert done.returncode == 0, done.stderr
     assert "no sample of this iteration was correct" in done.stdout
     assert "set sampling.max_new_tokens as noted above" in done.stdout
     assert "note    all 60 targets of impossible are longer than sampling.max_new_tokens=2, so" in done.stdout
     examples.append({"input": "What is 60?", "target": "never 60"})
-    (data / "impossible.json").write_text(json.dumps({"examples": examples}))
-    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
-    done = run(environment, f"resume={tmp_path / 'run'}", "trainer.max_epochs=2")
+    (tmp_path / "impossible.json").write_text(json.dumps({"examples": examples}))
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    done = run(environment, f"resume={folder}", "trainer.max_epochs=2")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert (
-        "the rows of task impossible, or their split, are others than those the run was trained"
-        in done.stderr
-    )
-    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
-    done = run(environment, f"run={tmp_path / 'run'}", program="-m hir evaluate")
+    assert "rows of task impossible, or their split, are others than those the run was trained" in done.stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+    done = run(environment, f"run={folder}", program="-m hir evaluate")
     assert done.stdout.startswith("the rows of impossible are not split as in training: some may have been")
-    done = run(environment, *arguments, "buffer.max_wrong_fraction=0", f"run_dir={tmp_path / 'other'}")
-    assert done.returncode == 2
-    assert "nothing to train on in iteration" in done.stderr and done.stderr.count("\n") == 1
-    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("method", ["sft", "farl", "grpo"])
 def test_each_baseline_trains(environment: dict[str, str], tmp_path: Path, method: str) -> None:
-    summary = train(environment, tmp_path / "run", f"method={method}", "trainer.max_epochs=2")
+    summary = train(environment, tmp_path / "run", f"method={method}", "trainer.max_epochs=1")
     answers = 1 if method == "sft" else 4  # it draws none, and reads a target a query
-    assert summary["samples"] == 2 * 32 * answers and summary["updates"] == 6
+    assert summary["samples"] == 32 * answers and summary["updates"] == 3
     rows = list(csv.DictReader((tmp_path / "run/metrics.csv").read_text().splitlines()))
     assert all(isfinite(loss := float(row["train/loss"])) and loss for row in rows[1:])
 
@@ -289,29 +228,20 @@ def test_ppo_resumes_with_its_value_head_and_is_evaluated_without(
     assert_same_weights(whole, part)
     assert weights(whole)["method.value_head.weight"].any()
     done = run(environment, f"run={whole}", program="-m hir evaluate")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])["object_counting"]["accuracy"]
-    assert found == summary["test"]["accuracy"]
+    assert done.returncode == 0 and "split as in training" not in done.stdout, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])["object_counting"]
+    assert found["rows"] == 30 and found["accuracy"] == summary["test"]["accuracy"]
 
 
 def test_no_training_leaves_every_weight_on_two_devices(environment: dict[str, str], tmp_path: Path) -> None:
     devices = ["trainer.devices=2", "trainer.accelerator=cpu"]
-    summary = train(environment, tmp_path / "run", "method=none", *devices, "trainer.max_epochs=2")
+    summary = train(environment, tmp_path / "run", "method=none", *devices, "trainer.max_epochs=1")
     assert summary["base"]["accuracy"] == summary["test"]["accuracy"]
     bases = list((Path(environment["HIR_CACHE"]) / "base").glob("*/model.safetensors"))
     found = {name.removeprefix("policy.model."): w for name, w in weights(tmp_path / "run").items()}
     assert any(
         all(torch.equal(found[name], weight) for name, weight in load_file(base).items()) for base in bases
     )
-
-
-def test_an_on_policy_method_refuses_a_window_before_anything_is_made(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    done = run(environment, "method=grpo", "buffer.window=4", f"run_dir={tmp_path / 'run'}")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "set buffer.window=1, not 4" in done.stderr
-    assert not (tmp_path / "run").exists()
 
 
 def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from functools import reduce
+from collections.abc import Iterator
+from operator import attrgetter
+from pathlib import Path
 from textwrap import fill
-from typing import Any
 
-from hir.config.keys import GROUPS, KEYS, SECTIONS, declared_settings
-from hir.config.load import ROOT, group_files, merge_layers, to_dict
+from hir.config.keys import GROUPS, KEYS, meanings
+from hir.config.load import ROOT, group_files, load_config
 
 HEAD = """\
 usage: python train.py [group=name ...] [key=value ...]
@@ -21,15 +23,18 @@ first reads the files it names, then its own lines; the last word wins; of a gro
 named file is read. The order of arguments does not matter. None and null mean null; a list is [a,b]
 or a,b.
 
-Files:"""
+Files:
+  task=NAME  {task}, or any BIG-bench task
+  model=NAME  {model}
+  method=NAME  {method}, or a module of yours
+  sampling=NAME  t5 (the T5 family), generate (any model), or a module of yours
+  experiment=NAME  {experiment}
+  config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list
 
-NOTES = {
-    "task": ", or any BIG-bench task",
-    "method": ", or a module of yours",
-    "sampling": "t5 (the T5 family), generate (any model), or a module of yours",
-}
+Keys:
+"""
 
-SETTINGS = {
+ROOMS = {
     "task.settings": "tasks/generated",
     "feedback": "feedback",
     "relabel": "relabel",
@@ -37,7 +42,7 @@ SETTINGS = {
 }
 """Mappings whose keys are declared in the files of a room, each its own."""
 
-TAIL = """\
+TAIL = """
 Every argument of Lightning's Trainer works as trainer.NAME, such as trainer.devices=4.
 
 Examples:
@@ -50,35 +55,41 @@ Examples:
 
 
 def help_text() -> str:
-    """Usage, groups, and every key with its type, default and meaning."""
-    defaults = to_dict(merge_layers([]))
-    lines = [HEAD]
-    for group in (*GROUPS, "experiment"):
-        lines.append(_wrap(f"{group}=NAME  {', '.join(group_files(group))}{NOTES.get(group, '')}", 2, 6))
-    lines += ["  config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list"]
-    section = ""
-    lines += ["", "Keys:"]
+    """Usage, groups, and every key with its type, limits, default and meaning."""
+    config, section = load_config([]), ""
+    lines = [HEAD.format(**{group: ", ".join(group_files(group)) for group in (*GROUPS, "experiment")})]
     for key in KEYS.values():
-        parent = key.name.rpartition(".")[0]
-        if parent != section:
+        if (parent := key.name.rpartition(".")[0]) != section:
             section = parent
-            lines += ["", _wrap(f"{section}: {SECTIONS[section]}")] if section else [""]
-        value: Any = reduce(lambda tree, name: tree[name], key.name.split("."), defaults)
-        default = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        lines.append(_wrap(f"{key.name}  ({key.type_name}; default: {default})", 2, 6))
-        lines.append(_wrap(key.meaning, 6, 6))
-    for section, room in SETTINGS.items():
+            lines += ["", _wrap(f"{section}: {attrgetter(section)(config).__doc__}", 0) if section else ""]
+        default = attrgetter(key.name)(config)
+        text = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+        lines += _entry(key.name, key.type_name, text, key.meaning)
+    for section, room in ROOMS.items():
         for path in sorted((ROOT / "hir" / room).glob("*.py")):
-            if settings := declared_settings(path):
-                lines += ["", f"{section}.* where {section.partition('.')[0]}={path.stem}:"]
-            for name, kind, default, meaning in settings:
-                lines += [
-                    _wrap(f"{section}.{name}  ({kind}; default: {default})", 2, 6),
-                    _wrap(meaning, 6, 6),
-                ]
-    return "\n".join([*lines, "", TAIL])
+            if settings := [*_settings(path, section)]:
+                lines += ["", f"{section.partition('.')[0]}={path.stem}:", *settings]
+    return "\n".join([*lines, TAIL])
 
 
-def _wrap(text: str, indent: int = 0, hanging: int = 0) -> str:
-    first, rest = " " * indent, " " * hanging
-    return fill(text, 100, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+def _settings(path: Path, section: str) -> Iterator[str]:
+    """The settings that a file of a method, say, declares; importing it would take seconds."""
+    for definition in ast.walk(ast.parse(path.read_text())):
+        if isinstance(definition, ast.ClassDef) and definition.name == "Settings":
+            texts = meanings(definition)
+            for field in definition.body:
+                if isinstance(field, ast.AnnAssign) and field.value:
+                    name, kind, default = map(ast.unparse, (field.target, field.annotation, field.value))
+                    if isinstance(field.value, ast.Call) and default.startswith("limited("):
+                        default, interval = map(ast.unparse, field.value.args)
+                        kind += f" in {ast.literal_eval(interval)}"
+                    yield from _entry(f"{section}.{name}", kind, default, texts.get(name, ""))
+
+
+def _entry(name: str, kind: str, default: str, meaning: str) -> list[str]:
+    return [_wrap(f"{name}  ({kind}; default: {default})", 2), _wrap(meaning, 6)]
+
+
+def _wrap(text: str, indent: int) -> str:
+    hanging = " " * (6 if indent else 0)
+    return fill(text, 100, initial_indent=" " * indent, subsequent_indent=hanging, break_on_hyphens=False)

@@ -6,13 +6,12 @@ names, then its own lines, and the last word wins. Of a group only the last name
 A file is whole sections, and may name files of groups: ``files: {model: tiny}``. On the command line
 ``model=tiny`` names a file and ``training.lr=1e-4`` is a line; their order does not matter. Files of one
 place are read in the order of GROUPS. resume=RUN implies the run's own config.yaml and run_dir.
-Interpolations such as ${oc.env:HOME} work in files, where \${ is plain text. On the command line, ${ is text.
+Interpolations such as ${oc.env:HOME} are OmegaConf's; \${ is plain text.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,28 +21,23 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hir.config.keys import CHOICES, GROUPS, SECTIONS, lookup, suggest
-from hir.config.schema import Config, ConfigError, as_integer
-from hir.config.values import NULLS, escape, parse_value, read_yaml, set_value
+from hir.config.schema import Config, ConfigError, as_integer, check
+from hir.config.values import parse_value, set_value
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
 
-RESERVED_TRAINER_KEYS = {
+RESERVED = {
     "accumulate_grad_batches": "training.rows_per_device",
-    "barebones": None,
-    "callbacks": None,
     "check_val_every_n_epoch": "evaluation.every",
     "default_root_dir": "run_dir",
-    "enable_checkpointing": None,
     "limit_train_batches": "training.num_updates",
     "logger": "logger",
     "max_steps": "training.num_updates",
     "overfit_batches": "task.num_train",
-    "reload_dataloaders_every_n_epochs": None,
-    "use_distributed_sampler": None,
     "val_check_interval": "evaluation.every",
 }
-"""Trainer arguments that the project sets itself, and the key that stands for each, if there is one."""
+"""Arguments of Lightning's Trainer that the project sets itself, and the key that stands for each."""
 
 PRECISIONS = (None, 32, "32", "32-true", "bf16", "bf16-mixed")
 
@@ -64,43 +58,60 @@ def load_config(argv: list[str]) -> Config:
     Raises:
         ConfigError: an argument or a file is wrong; the message is one line.
     """
-    config = merge_layers(argv)
-    check_trainer(config)
-    return config
-
-
-def merge_layers(argv: list[str]) -> Config:
-    """load_config but for the check of trainer.*, which has to import Lightning."""
     command = _read_arguments(argv)
     if run := command.lines.get("resume"):
         folder, _ = find_checkpoint(run)
         command.lines.setdefault("run_dir", str(folder))
         command.files.setdefault("config", str(folder / "config.yaml"))
-    parts = [_read(Path(command.files.get("config") or CONF / "config.yaml"))]
-    if experiment := command.files.get("experiment"):
-        parts.append(_read(_path("experiment", experiment)))
+    parts = [_read(Path(command.files.get("config", CONF / "config.yaml")))]
+    if "experiment" in command.files:
+        parts.append(_read_named("experiment", command.files["experiment"]))
     parts.append(command)
-    if command.lines.get("model.path") and [p.files["model"] for p in parts if "model" in p.files] == [
-        "tiny"
-    ]:
-        command.files["model"] = "hub"  # which conf/config.yaml's choice cannot mean
     last = {group: part for part in parts for group in part.files}
+    if command.lines.get("model.path") and last.get("model") is parts[0]:
+        command.files["model"], last["model"] = "hub", command  # the path is not conf/config.yaml's model's
     tree = OmegaConf.structured(Config)
     for part in parts:
-        named = [group for group in GROUPS if last.get(group) is part]
-        for lines in (*(_read_group(group, part.files[group]) for group in named), part.lines):
-            for name, value in lines.items():
-                set_value(tree, lookup(name), name, value)
-    config = OmegaConf.to_object(tree)
+        lines: list[tuple[str, Any]] = []
+        for group in GROUPS:
+            if last.get(group) is part:
+                name = part.files[group]
+                lines += [(f"{group}.name", name), *_read_named(group, name).lines.items()]
+        for key, value in [*lines, *part.lines.items()]:
+            set_value(tree, lookup(key), key, value)
+    try:
+        config = OmegaConf.to_object(tree)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(config, Config)
-    if config.model.name == "tiny" and config.model.path:
-        raise ConfigError(f"model.path={config.model.path}: model=tiny makes its own model, set model=hub")
+    _check_trainer(config.trainer)
     return config
+
+
+def _check_trainer(trainer: dict[str, Any]) -> None:
+    """Refuse arguments of Lightning's Trainer that the project sets itself, and what fails in training."""
+    for name in trainer:
+        if name in RESERVED:
+            raise ConfigError(f"trainer.{name} is set by the project: use {RESERVED[name]}")
+    trainer["max_epochs"] = epochs = as_integer(trainer.get("max_epochs"))
+    rule = "an integer of at least 1, the number of HIR iterations"
+    check(type(epochs) is int and epochs > 0, "trainer.max_epochs", rule, epochs)
+    rule = "bf16-mixed or 32-true, since fp16 overflows in T5 and bf16-true rounds AdamW's updates away"
+    check(trainer.get("precision") in PRECISIONS, "trainer.precision", rule, trainer.get("precision"))
 
 
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as plain nested containers, fit for YAML and for weights_only checkpoints."""
     return asdict(config)
+
+
+def flat(tree: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
+    """The leaves of a tree under dotted names, or others; an empty branch has none."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        leaves |= flat(value, separator, f"{key}{separator}") if isinstance(value, dict) else {key: value}
+    return leaves
 
 
 def save_config(config: Config, path: str | Path) -> None:
@@ -109,28 +120,8 @@ def save_config(config: Config, path: str | Path) -> None:
     run_dir and resume are written as null: repeating a run must neither overwrite nor continue it.
     """
     tree = to_dict(replace(config, run_dir=None, resume=None))
-    OmegaConf.save(OmegaConf.create(escape(tree)), path)
-
-
-def check_trainer(config: Config) -> None:
-    """Refuse what Lightning's Trainer does not know, what the project sets itself and what fails."""
-    from lightning.pytorch import Trainer  # takes seconds, which --help need not wait for
-
-    parameters = inspect.signature(Trainer).parameters
-    for name in config.trainer:
-        if name in RESERVED_TRAINER_KEYS:
-            key = RESERVED_TRAINER_KEYS[name]
-            raise ConfigError(f"trainer.{name} is set by the project: {f'use {key}' if key else 'remove it'}")
-        if name not in parameters:
-            hint = suggest(name, parameters, "trainer.") or ": see the documentation of lightning.Trainer"
-            raise ConfigError(f"trainer.{name} is no argument of Lightning's Trainer{hint}")
-    config.trainer["max_epochs"] = epochs = as_integer(config.trainer.get("max_epochs"))
-    if type(epochs) is not int or epochs < 1:
-        rule = "trainer.max_epochs, the number of HIR iterations, must be an integer of at least 1"
-        raise ConfigError(f"{rule}, not {epochs!r}")
-    if (precision := config.trainer.get("precision")) not in PRECISIONS:
-        problem = "fp16 overflows in T5, and bf16-true rounds most of AdamW's updates away"
-        raise ConfigError(f"trainer.precision={precision}: {problem}; use bf16-mixed or 32-true")
+    text = OmegaConf.to_yaml(OmegaConf.create(tree)).replace("${", r"\${")
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
@@ -143,9 +134,7 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     folder = path.parent.parent if path.suffix == ".ckpt" else path
     checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
     if not checkpoint.exists() or not (folder / "config.yaml").is_file():
-        raise ConfigError(
-            f"{run} holds no run to go on with: {checkpoint} and {folder}/config.yaml must exist"
-        )
+        raise ConfigError(f"{run} holds no run to go on with: it has no config.yaml or no {checkpoint.name}")
     return folder, checkpoint
 
 
@@ -154,52 +143,33 @@ def group_files(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def _path(group: str, name: str) -> Path:
+def _read_named(group: str, name: str) -> Part:
+    """The file of conf/ that `group=name` names; but for a model and an experiment there need be none."""
     files = group_files(group)
-    if name not in files:
+    if name in files:
+        return _read(CONF / group / f"{name}.yaml")
+    if group in ("model", "experiment"):
         hint = suggest(name, files) or f": conf/{group}/ holds {', '.join(files)}"
         raise ConfigError(f"unknown {group} {name!r}{hint}")
-    return CONF / group / f"{name}.yaml"
-
-
-def _read_group(group: str, name: str) -> dict[str, Any]:
-    """The name of a group's choice, and what its file says: a model needs one, anything else may have one."""
-    named = {f"{group}.name": name}
-    if group != "model" and name not in group_files(group):
-        return named
-    return named | _read(_path(group, name)).lines
+    return Part({}, {})
 
 
 def _read(path: Path) -> Part:
     """Read a file of conf/ or config=FILE."""
-    label = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    if not path.is_file():
-        raise ConfigError(f"{label} does not exist or is no file: give the path of a YAML file")
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{label} is not valid YAML, where \\${{ is plain ${{: {reason}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{label} must hold keys with values, not a list")
-    files = tree.pop("files", None) or {}
-    if not isinstance(files, dict) or not set(files) <= set(GROUPS):
-        raise ConfigError(f"{label}: files must name one for {', '.join(GROUPS)}, not {files!r}")
-    try:
-        return Part({group: str(name) for group, name in files.items()}, dict(_flatten(tree)))
-    except ConfigError as error:
-        raise ConfigError(f"{label}: {error}") from error
-
-
-def _flatten(tree: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield dotted keys and values; an empty section or mapping (null in YAML) sets nothing."""
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        if key in SECTIONS and isinstance(value, dict | None):
-            yield from _flatten(value or {}, f"{key}.")
-        elif value is not None or lookup(key).kind is not dict:
+        tree: Any = OmegaConf.to_container(OmegaConf.load(path))
+        if not isinstance(tree, dict):
+            raise ConfigError("it must hold keys with values")
+        files = tree.pop("files", {})
+        if not isinstance(files, dict) or not set(files) <= set(GROUPS):
+            raise ConfigError(f"files must name one for {', '.join(GROUPS)}, not {files!r}")
+        lines = {key: value for key, value in flat(tree).items() if key not in SECTIONS or value is not None}
+        for key in lines:
             lookup(key)
-            yield key, value
+        return Part(files, lines)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, ConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be read: {reason}") from error
 
 
 def _read_arguments(argv: list[str]) -> Part:
@@ -209,10 +179,8 @@ def _read_arguments(argv: list[str]) -> Part:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not equals or not name:
             raise ConfigError(f"{argument!r} is not key=value: write for example training.lr=1e-4")
-        if name in (*SECTIONS, *GROUPS) and text.startswith("{"):  # W&B's nested parameters
-            part.lines.update(_flatten(read_yaml(text), f"{name}."))
-        elif name in CHOICES:
-            part.files[name] = "" if text in NULLS and name not in GROUPS else text
+        if name in CHOICES:
+            part.files[name] = text
         else:
             part.lines[name] = parse_value(lookup(name), text)
     return part

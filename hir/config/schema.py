@@ -1,6 +1,7 @@
 """The typed configuration: what can be set, its defaults, its limits and what it means.
 
-The text under each field is what `python train.py --help` prints. hir/config/load.py fills these classes.
+The text under each field is what `python train.py --help` prints. hir/config/load.py fills these classes, and
+sees to the limits.
 """
 
 from __future__ import annotations
@@ -21,14 +22,9 @@ def check(ok: bool, key: str, rule: str, value: object) -> None:
         raise ConfigError(f"{key} must be {rule}, not {value!r}")
 
 
-def check_range(section: str, config: object, interval: str, *names: str) -> None:
-    """Refuse any of a section's values, but null, that is not in the interval, such as [0, 1)."""
-    low, high = map(float, interval[1:-1].split(","))
-    for name in names:
-        if (value := getattr(config, name)) is not None:
-            above = value >= low if interval[0] == "[" else value > low
-            below = value <= high if interval[-1] == "]" else value < high
-            check(above and below, f"{section}.{name}", f"in {interval}", value)
+def limited(default: Any, interval: str) -> Any:
+    """A number of a dataclass that must be in the interval, such as [0, 1), or null."""
+    return field(default=default, metadata={"interval": interval})
 
 
 def as_integer(value: Any) -> Any:
@@ -47,30 +43,22 @@ class TaskConfig:
     exists and no data_dir is given, else bbh."""
     data_dir: str | None = None
     """Folder with NAME.json, NAME/task.json or BIG-bench's nested folders; null: download to the cache."""
-    seed: int | None = None
+    seed: int | None = limited(None, "[0, inf)")
     """Seed of the rows and the split; null: the run's seed."""
     split: Literal["random", "grouped"] = "random"
     """random, or grouped: rows that share a scenario stay on one side."""
-    test_fraction: float = 0.2
+    test_fraction: float = limited(0.2, "(0, 1)")
     """Share of a file's rows held out for the test (paper: 0.2)."""
-    validation_fraction: float = 0.1
+    validation_fraction: float = limited(0.1, "(0, 1)")
     """Share of a file's rows carved from the training part for validation."""
-    num_train: int | None = None
+    num_train: int | None = limited(None, "[1, inf)")
     """Training queries; null: 8192 of a generated task, all of a file's training part."""
-    num_validation: int = 256
+    num_validation: int = limited(256, "[1, inf)")
     """Validation rows of a generated task."""
-    num_test: int = 1000
+    num_test: int = limited(1000, "[1, inf)")
     """Test rows of a generated task."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Difficulty settings of a generated task; its file in hir/tasks/ lists them."""
-
-    def __post_init__(self) -> None:
-        check(self.name != "", "task.name", "the name of a task", self.name)
-        check_range("task", self, "(0, 1)", "test_fraction", "validation_fraction")
-        held_out = self.test_fraction + self.validation_fraction
-        check(held_out < 1, "task.test_fraction + task.validation_fraction", "below 1", held_out)
-        check_range("task", self, "[1, inf)", "num_train", "num_validation", "num_test")
-        check_range("task", self, "[0, inf)", "seed")
 
 
 @dataclass
@@ -93,47 +81,34 @@ class InstructionConfig:
 class LoraConfig:
     """Low-rank adapters through peft (pip install peft)."""
 
-    r: int = 0
+    r: int = limited(0, "[0, inf)")
     """Rank; 0 trains all weights."""
-    alpha: int = 16
+    alpha: int = limited(16, "[1, inf)")
     """Scale of the adapters."""
-    dropout: float = 0.0
+    dropout: float = limited(0.0, "[0, 1)")
     """Dropout on the adapters' input."""
     target_modules: list[str] = field(default_factory=lambda: ["q", "v"])
     """Names of the layers that get adapters; all-linear for every linear layer but the head."""
-
-    def __post_init__(self) -> None:
-        check_range("model.lora", self, "[0, inf)", "r")
-        check_range("model.lora", self, "[1, inf)", "alpha")
-        check_range("model.lora", self, "[0, 1)", "dropout")
 
 
 @dataclass
 class BaseConfig:
     """The supervised pre-training that gives the embedded tiny model its head start."""
 
-    accuracy: float = 0.3
+    accuracy: float = limited(0.3, "(0, 1]")
     """Stop once accuracy on labelled rows of its own reaches this."""
-    seed: int = 0
+    seed: int = limited(0, "[0, inf)")
     """Seed of weights and rows; the base is the same for every run seed."""
-    d_model: int = 64
+    d_model: int = limited(64, "[1, inf)")
     """Width of the tiny T5; its feed-forward layers are twice as wide."""
-    num_heads: int = 4
+    num_heads: int = limited(4, "[1, inf)")
     """Attention heads; they divide d_model."""
-    num_layers: int = 2
+    num_layers: int = limited(2, "[1, inf)")
     """Layers of its encoder; its decoder has one."""
-    lr: float = 3e-3
+    lr: float = limited(3e-3, "(0, inf)")
     """Learning rate of the pre-training."""
-    max_updates: int = 1000
+    max_updates: int = limited(1000, "[1, inf)")
     """Give up reaching the accuracy after so many updates of 64 rows."""
-
-    def __post_init__(self) -> None:
-        check_range("model.base", self, "(0, 1]", "accuracy")
-        check_range("model.base", self, "[0, inf)", "seed")
-        check_range("model.base", self, "[1, inf)", "d_model", "num_heads", "num_layers", "max_updates")
-        check_range("model.base", self, "(0, inf)", "lr")
-        divides = self.d_model % self.num_heads == 0
-        check(divides, "model.base.num_heads", "a divisor of d_model", self.num_heads)
 
 
 @dataclass
@@ -146,7 +121,7 @@ class ModelConfig:
     """Folder made by save_pretrained or name on the Hugging Face hub, T5 family; null with model=tiny."""
     revision: str | None = None
     """Commit or tag on the hub; null: its default branch."""
-    max_input_tokens: int = 512
+    max_input_tokens: int = limited(512, "[1, inf)")
     """Longest prompt the encoder takes, in tokens."""
     overlong: Literal["cut", "refuse"] = "cut"
     """What happens to a longer prompt: cut (in its middle) or refuse."""
@@ -156,18 +131,12 @@ class ModelConfig:
     attention: str | None = None
     """Attention implementation of transformers, such as eager or sdpa, for another policy than t5, which has
     its own; null: the policy's choice."""
-    dropout: float | None = None
+    dropout: float | None = limited(None, "[0, 1)")
     """Dropout rate in training; null: the checkpoint's own."""
     shard: bool = False
     """Share out weights and optimizer over several devices: trainer.strategy=fsdp, where none is set."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     base: BaseConfig = field(default_factory=BaseConfig)
-
-    def __post_init__(self) -> None:
-        named = self.name == "tiny" or self.path is not None
-        check(named, "model.path", "a folder or a hub name where model.name is not tiny", self.path)
-        check_range("model", self, "[1, inf)", "max_input_tokens")
-        check_range("model", self, "[0, 1)", "dropout")
 
 
 @dataclass
@@ -176,101 +145,80 @@ class SamplingConfig:
 
     name: str = "t5"
     """t5: the project's own decoder, for the T5 family; generate: transformers' generate, for any model."""
-    max_queries: int | None = None
+    max_queries: int | None = limited(None, "[1, inf)")
     """Most queries an iteration, over all devices; null: every training query (paper)."""
-    num_samples: int = 4
+    num_samples: int = limited(4, "[1, inf)")
     """Answers drawn for a query (paper: 4)."""
-    temperature: float = 1.0
+    temperature: float = limited(1.0, "(0, inf)")
     """Softmax temperature (paper: 1)."""
-    retry_temperature: float | None = None
+    retry_temperature: float | None = limited(None, "(0, inf)")
     """Where no answer to a query was right num_samples more are drawn, at this temperature: above 1 it finds
     answers that the policy is sure not to give, and would never hear are right; null: none (paper)."""
-    retry_top_k: int | None = None
+    retry_top_k: int | None = limited(None, "[0, inf)")
     """top_k of those draws; null: the same. The hotter they are, the fewer tokens they should choose from."""
-    top_k: int = 50
+    top_k: int = limited(50, "[0, inf)")
     """Keep the k likeliest tokens; 0 keeps all."""
-    top_p: float = 1.0
+    top_p: float = limited(1.0, "(0, 1]")
     """Keep the likeliest tokens that together hold this probability."""
-    max_new_tokens: int = 32
+    max_new_tokens: int = limited(32, "[1, inf)")
     """Longest answer, in tokens."""
-    batch_size: int = 64
+    batch_size: int = limited(64, "[1, inf)")
     """Queries a forward pass on one device."""
-
-    def __post_init__(self) -> None:
-        check_range(
-            "sampling", self, "[1, inf)", "max_queries", "num_samples", "max_new_tokens", "batch_size"
-        )
-        check_range("sampling", self, "(0, inf)", "temperature", "retry_temperature")
-        check_range("sampling", self, "[0, inf)", "top_k", "retry_top_k")
-        check_range("sampling", self, "(0, 1]", "top_p")
 
 
 @dataclass
 class BufferConfig:
     """What of the relabeled rows is trained on."""
 
-    window: int = 1
+    window: int = limited(1, "[0, inf)")
     """Iterations kept; 0 keeps all."""
-    max_wrong_fraction: float | None = None
+    max_wrong_fraction: float | None = limited(None, "[0, 1]")
     """Largest share of wrong rows in a batch, so that failures do not swamp it; null: all as they come."""
     deduplicate: bool = True
     """Drop repeats of an output to the same query and instruction."""
     group: bool = True
     """Train on the rows of a query together: the more there are, the fewer prompts are encoded."""
 
-    def __post_init__(self) -> None:
-        check_range("buffer", self, "[0, inf)", "window")
-        check_range("buffer", self, "[0, 1]", "max_wrong_fraction")
-
 
 @dataclass
 class TrainingConfig:
     """Offline training of an iteration."""
 
-    batch_size: int = 64
+    batch_size: int = limited(64, "[1, inf)")
     """Rows an optimizer step, over all devices and accumulated batches (paper: 64)."""
-    rows_per_device: int | None = None
+    rows_per_device: int | None = limited(None, "[1, inf)")
     """Most rows of a forward pass on one device, as its memory allows; gradients are accumulated until
     batch_size is reached. null: all at once."""
-    passes: float = 10
+    passes: float = limited(10, "(0, inf)")
     """Passes over an iteration's samples (paper: 10); used where num_updates is null."""
-    num_updates: int | None = None
+    num_updates: int | None = limited(None, "[1, inf)")
     """Optimizer steps an iteration; null: passes x samples / batch_size."""
-    lr: float = 5e-4
+    lr: float = limited(5e-4, "(0, inf)")
     """Learning rate of AdamW (paper: 5e-4)."""
-    final_lr: float | None = None
+    final_lr: float | None = limited(None, "[0, inf)")
     """Learning rate reached linearly at the last step; null: constant."""
-    weight_decay: float = 0.0
+    weight_decay: float = limited(0.0, "[0, inf)")
     """Weight decay of AdamW."""
     compile: bool = False
     """torch.compile the forward pass: about a minute at the start, worth it in long runs on a GPU."""
-
-    def __post_init__(self) -> None:
-        check_range("training", self, "[1, inf)", "batch_size", "rows_per_device", "num_updates")
-        check_range("training", self, "(0, inf)", "passes", "lr")
-        check_range("training", self, "[0, inf)", "final_lr", "weight_decay")
 
 
 @dataclass
 class EvaluationConfig:
     """Greedy accuracy under p_correct and p_wrong."""
 
-    every: int = 1
+    every: int = limited(1, "[1, inf)")
     """Iterations between evaluations on the validation split; the last one is always evaluated."""
     tasks: list[str] = field(default_factory=list)
     """Further tasks to evaluate on; their answers, too, have at most sampling.max_new_tokens."""
     data_dir: str | None = None
     """Folder of their files; null: task.data_dir."""
-    batch_size: int = 128
+    batch_size: int = limited(128, "[1, inf)")
     """Rows a forward pass on one device."""
-    samples_every: int = 5
+    samples_every: int = limited(5, "[0, inf)")
     """Iterations between printed samples; 0 prints none."""
-    num_logged_rollouts: int = 16
+    num_logged_rollouts: int = limited(16, "[0, inf)")
     """Rollouts of an iteration that go into samples.jsonl."""
-
-    def __post_init__(self) -> None:
-        check_range("evaluation", self, "[1, inf)", "every", "batch_size")
-        check_range("evaluation", self, "[0, inf)", "samples_every", "num_logged_rollouts")
 
 
 @dataclass
@@ -297,7 +245,7 @@ class WandbConfig:
 class Config:
     """A whole run."""
 
-    seed: int = 1
+    seed: int = limited(1, "[0, inf)")
     """Seed of everything random in the run."""
     run_dir: str | None = None
     """Folder of the run; null: outputs/<date>-<name>-<six letters and digits>."""
@@ -327,4 +275,5 @@ class Config:
     (the reference code makes 1 + 30)."""
 
     def __post_init__(self) -> None:
-        check(self.seed >= 0, "seed", "at least 0", self.seed)
+        rule = "null with model=tiny, and with model=hub a folder or a hub name"
+        check((self.model.name == "tiny") == (self.model.path is None), "model.path", rule, self.model.path)

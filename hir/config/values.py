@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -16,36 +14,24 @@ from hir.config.schema import ConfigError, as_integer
 
 T = TypeVar("T")
 
-NULLS = ("None", "null")  # W&B's agent prints a null as None
-
 
 def parse_value(key: Key, text: str) -> Any:
     """Read an argument's text as its key's type asks; a prompt stays as it is, whatever it holds."""
-    if text in NULLS or (key.nullable and not text):
+    if text in ("None", "null") or (key.nullable and not text):  # W&B's agent prints a null as None
         return None
     if key.kind is str or (":" in text and text[0] not in "[{"):
         return text  # 12:00:00:00, a duration, YAML would take for one number
     try:
         if key.kind is list:  # of texts: 1e3 stays 1e3
             return yaml.load(text if text.startswith("[") else f"[{text}]", yaml.BaseLoader)
-        return read_yaml(text)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        if key.kind is list:
-            raise ConfigError(f"{key.name} must be {key.type_name}, not {text!r}") from error
+        tree: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+        return tree["value"]
+    except yaml.YAMLError:
         return text
 
 
-def read_yaml(text: str) -> Any:
-    """A value as YAML, or a list or a mapping as Python prints it, and so W&B's agent."""
-    try:
-        return ast.literal_eval(text if text.startswith(("[", "{")) else "")
-    except (ValueError, SyntaxError):
-        tree: Any = OmegaConf.to_container(OmegaConf.create(f"value: {text}"))
-        return tree["value"]
-
-
 def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
-    """Set a value of a structured OmegaConf tree, its type checked; mappings merge, an empty one empties.
+    """Set a value of a structured OmegaConf tree: mappings merge, and an empty one empties.
 
     Args:
         tree: what OmegaConf.structured made.
@@ -54,21 +40,31 @@ def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
         value: as ``parse_value`` or YAML reads it.
 
     Raises:
-        ConfigError: it is of another type.
+        ConfigError: it is of another type, or beyond its limits.
     """
+    hint = r": write \${ for a plain ${" if "${" in str(value) else ""
+    refused = ConfigError(f"{name} must be {key.type_name}, not {value!r}{hint}")
     if key.kind is int:
         value = as_integer(value)
     elif key.kind is list and isinstance(value, str):
         value = [value]
-    if key.kind in (str, list):
-        for item in value if isinstance(value, list) else [value]:
-            # OmegaConf would make "True" of yes, and let a: b be in a list.
-            if isinstance(item, bool | dict | list):
-                raise ConfigError(f"{name} must be {key.type_name}, not {item!r}: put it in quotes")
+    # OmegaConf would make "True" of yes, and let a: b be in a list.
+    texts = (value if isinstance(value, list) else [value]) if key.kind in (str, list) else []
+    if any(isinstance(text, bool | dict) for text in texts):
+        raise refused
     try:
-        OmegaConf.update(tree, name, escape(value), merge=value != {})
+        OmegaConf.update(tree, name, value, merge=value != {})
+        number = OmegaConf.select(tree, name)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{name} must be {key.type_name}, not {value!r}") from error
+        raise refused from error
+    if key.interval and number is not None and not _lies_in(number, key.interval):
+        raise refused
+
+
+def _lies_in(number: float, interval: str) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    above = number >= low if interval[0] == "[" else number > low
+    return above and (number <= high if interval[-1] == "]" else number < high)
 
 
 def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
@@ -89,19 +85,7 @@ def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
             set_value(tree, keys[name], f"{section}.{name}", value)
         elif name != "name":
             hint = suggest(name, keys, f"{section}.") or f": there are {', '.join(keys) or 'none'}"
-            raise ConfigError(f"{section}.{name} is no setting of {values.get('name', 'this')}{hint}")
+            raise ConfigError(f"{section}.{name} is no setting of {values['name']}{hint}")
     settings = OmegaConf.to_object(OmegaConf.select(tree, section))
     assert isinstance(settings, kind)
     return settings
-
-
-def escape(value: Any) -> Any:
-    """Keep OmegaConf from interpreting ${ in texts, at any depth."""
-    if isinstance(value, dict):
-        return {name: escape(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [escape(item) for item in value]
-    if isinstance(value, str):
-        # OmegaConf halves the backslashes before ${ and takes an odd one for an escape.
-        return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", value)
-    return value

@@ -10,13 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hir.feedback.normalise import clean, is_number, normalise_answer, without_prompt_cue
+from hir.feedback.normalise import clean, normalise_answer, without_prompt_cue
 from hir.records import Example, Verdict
 
 Verifier = Callable[[Example, str], bool]
 """Whether an output is a right answer to a row."""
 
-MAX_OPTIONS = 26 + 26 * 26
 _LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
     r"(?:[(\[] ?([a-z]{1,2}) ?[)\]][.:]?|[(\[]?([a-z]{1,2})[)\].:]) ?(.+)", re.IGNORECASE
@@ -28,8 +27,8 @@ def exact_match(example: Example, output: str) -> bool:
 
     The prompt's own cue, "A:", may stand before it.
     """
-    targets = {normalise_answer(target) for target in example.targets} - {""}
-    return normalise_answer(output) in targets or normalise_answer(without_prompt_cue(output)) in targets
+    answers = {normalise_answer(output), normalise_answer(without_prompt_cue(output))} - {""}
+    return not answers.isdisjoint(map(normalise_answer, example.targets))
 
 
 def option_letter(index: int) -> str:
@@ -50,10 +49,7 @@ def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int
     letters = [option_letter(i) for i in range(len(options))] if lettered else []
     if (match := _LETTER.fullmatch(answer)) and match[1].upper() in letters:
         return letters.index(match[1].upper())
-    for said, texts in (
-        (text, list(options)),
-        (normalise_answer(text), [normalise_answer(option) for option in options]),
-    ):
+    for said, *texts in ([text, *options], [normalise_answer(t) for t in (text, *options)]):
         if said and said in texts:
             return texts.index(said) if texts.count(said) == 1 else None
     match = _LETTER_AND_TEXT.fullmatch(answer)
@@ -68,8 +64,7 @@ def multiple_choice(example: Example, output: str) -> bool:
     """Whether the output names a right option, by letter or by text as :func:`read_choice` reads it.
 
     Targets are letters ("(A)" or "A") or texts of options; one that names no option is compared as a text.
-    A row without options is judged by :func:`exact_match`. Nothing is credited for an answer inside a longer
-    output.
+    A row without options is judged by :func:`exact_match`.
     """
     if not example.options:
         return exact_match(example, output)
@@ -92,16 +87,9 @@ class Match:
         return [Verdict(correct, float(correct)) for correct in verdicts]
 
     def about(self, rows: Sequence[Example]) -> str:
-        """How the rows are judged: "choice of 2 to 5 options", "number", "exact match".
-
-        "by text" is added where no letters name the options; a judge of a task's own goes by its name.
-        """
+        """How the rows are judged: "choice of 2 to 5 options", "exact match", or a judge's own name."""
         if self.verify not in (exact_match, multiple_choice):
             return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
-        sizes = sorted({len(row.options) for row in rows if row.options})
-        if not sizes:
-            numbers = rows and all(any(map(is_number, row.targets)) for row in rows)
-            return "number" if numbers else "exact match"
-        span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        by = "" if any(row.lettered for row in rows if row.options) else " by text"
-        return f"choice of {span} options{by}{'' if all(row.options for row in rows) else ' or exact match'}"
+        if sizes := {len(row.options) for row in rows if row.options}:
+            return f"choice of {' to '.join(map(str, sorted({min(sizes), max(sizes)})))} options"
+        return "exact match"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import Context, Decimal
 
 _CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
 _PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
@@ -35,16 +35,10 @@ def normalise_answer(text: str) -> str:
     # "1e5" may be a code; "1.0e5" and "1e+5" are numbers.
     if quantity and (not quantity[4] or "." in quantity[3] or quantity[4][1] in "+-"):
         sign, symbol, digits, exponent, unit = quantity.groups()
-        exact = Context(prec=len(digits), Emax=MAX_EMAX, Emin=MIN_EMIN)
-        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(exact)
+        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(Context(prec=len(digits)))
         return f"{value or Decimal(0):f} {symbol}{_unit(unit.strip())}".rstrip()
     lone = re.fullmatch(r"\(? ?([a-z]) ?[).:]?", text, re.IGNORECASE)
     return _fold(lone[1] if lone else text)
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is a number without a unit, and so compared by its value."""
-    return re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", normalise_answer(text)) is not None
 
 
 def without_prompt_cue(text: str) -> str:

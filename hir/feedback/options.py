@@ -25,15 +25,14 @@ def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
     """
     headers = list(HEADER.finditer(text))
     start, begin = (headers[-1].start(), headers[-1].end()) if headers else (len(text), 0)
-    nothing = (text[:start].strip() if headers else text), ()
+    nothing = text[:start].strip(), ()
     labels = [label for label in _LABEL.finditer(text, begin) if label[1] + label[3] in _FORMS]
-    firsts = [i for i, label in enumerate(labels) if label[2] in "Aa"]
+    firsts = [label for label in labels if label[2] in "Aa"]
     if not firsts:
         return nothing
-    first = labels[firsts[0 if headers else -1]]
+    first = firsts[0 if headers else -1]
     labels = [x for x in labels if x.start() >= first.start() and (x[1], x[3]) == (first[1], first[3])]
-    out_of_order = (i for i, label in enumerate(labels) if label[2].upper() != option_letter(i))
-    count = next(out_of_order, len(labels))
+    count = next((i for i, x in enumerate(labels) if x[2].upper() != option_letter(i)), len(labels))
     # The list ends within what follows its last label.
     lines = text[labels[count - 1].end() :].split("\n")
     cues = [_CUE.fullmatch(" ".join(line.split())) for line in lines]
@@ -45,11 +44,11 @@ def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
         return nothing
     if not headers:
         # Then only single lines count, with nothing but cues after them; "A:" may be somebody who speaks.
-        start = first.start()
         more = zip(lines[length:], cues[length:], strict=True)
         goes_on = any(line.strip() and (cue is None or cue[1]) for line, cue in more)
-        if first[3] == ":" or text.count("\n", start, stop) != count - 1 or goes_on:
-            return text, ()
+        if first[3] == ":" or text.count("\n", first.start(), stop) != count - 1 or goes_on:
+            return nothing
+        start = first.start()
     ends = [*(label.start() for label in labels[1:count]), stop]
     options = (text[label.end() : end] for label, end in zip(labels[:count], ends, strict=True))
     return text[:start].strip(), tuple(" ".join(option.split()) for option in options)

@@ -45,8 +45,8 @@ class Method:
         self.config = config
 
     def instruction(self, rollout: Rollout) -> str | None:
-        """The instruction that the method trains this answer under, None where it does not; for the log."""
-        raise NotImplementedError
+        """For the log: what this answer is trained under, as it was sampled, or None where it is not."""
+        return rollout.instruction
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """Training rows made from judged answers, all samples of a query together."""
@@ -59,13 +59,11 @@ class Method:
 
 def label_log_probs(outputs: Iterable[tuple[Batch, Output]]) -> list[tuple[float, ...]]:
     """Log-probabilities of the tokens of each row, from what a policy makes of batches of them."""
-    return [
-        values
-        for batch, output in outputs
-        for values in by_row(
-            chosen_log_probs(token_log_probs(output.logits[0]), batch["labels"]), batch["rows"]
-        )
-    ]
+    of_rows: list[tuple[float, ...]] = []
+    for batch, output in outputs:
+        of_tokens = chosen_log_probs(token_log_probs(output.logits[0]), batch["labels"])
+        of_rows += by_row(of_tokens, batch["rows"])
+    return of_rows
 
 
 def supervised_loss(policy: Policy, batch: Batch, epsilon: float) -> tuple[Tensor, dict[str, Tensor]]:

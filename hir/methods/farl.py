@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hir.config.schema import check_range
+from hir.config.schema import limited
 from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
@@ -25,23 +25,16 @@ class FARL(Method):
 
     @dataclass
     class Settings:
-        epsilon: float = 0.2
+        epsilon: float = limited(0.2, "[0, 1)")
         """Label smoothing."""
 
-        def __post_init__(self) -> None:
-            check_range("method", self, "[0, 1)", "epsilon")
-
     def instruction(self, rollout: Rollout) -> str | None:
-        """The goal for a right answer, None for any other; an empty answer teaches nothing."""
-        return rollout.instruction if rollout.correct and rollout.output_ids else None
+        """The goal for a right answer, None for any other."""
+        return rollout.instruction if rollout.correct else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a right answer."""
-        return [
-            TrainingExample.of(rollout, instruction)
-            for rollout in rollouts
-            if (instruction := self.instruction(rollout))
-        ]
+        return [TrainingExample.of(rollout, rollout.instruction) for rollout in rollouts if rollout.correct]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return supervised_loss(policy, batch, self.config.epsilon)

@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from torch import Tensor
 
 from hir.baseline_losses import clipped_policy_loss, fraction_clipped, kl_estimate
-from hir.config.schema import check_range
+from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
 from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
@@ -34,15 +34,11 @@ class GRPO(Method):
 
     @dataclass
     class Settings:
-        clip: float = 0.2
+        clip: float = limited(0.2, "(0, 1)")
         """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip."""
-        kl: float = 0.0
+        kl: float = limited(0.0, "[0, inf)")
         """Weight of the KL divergence from the start weights; 0 keeps no copy. DeepSeekMath: 0.04, against a
         reward model that can be fooled."""
-
-        def __post_init__(self) -> None:
-            check_range("method", self, "[0, inf)", "kl")
-            check_range("method", self, "(0, 1)", "clip")
 
     on_policy = True
     min_samples = 2
@@ -51,10 +47,6 @@ class GRPO(Method):
         self.config = config
         self.outputs = policy.outputs
         self.reference = policy.frozen() if config.kl else None
-
-    def instruction(self, rollout: Rollout) -> str | None:
-        """The one it was sampled under; an empty answer teaches nothing."""
-        return rollout.instruction if rollout.output_ids else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row an answer with its advantage."""
@@ -69,10 +61,7 @@ class GRPO(Method):
                 advantages=(advantage,) * len(rollout.output_ids),
             )
             for group in groups.values()
-            for rollout, advantage in zip(
-                group, group_advantages([float(rollout.correct) for rollout in group]), strict=True
-            )
-            if rollout.output_ids
+            for rollout, advantage in zip(group, group_advantages([r.correct for r in group]), strict=True)
         ]
         if self.reference:
             log_probs = label_log_probs(self.outputs(rows, self.reference))
@@ -105,5 +94,5 @@ def group_advantages(rewards: Sequence[float]) -> list[float]:
 
     Nothing is added to the deviation: of right and wrong answers it is 0 or far from it.
     """
-    mean, deviation = fmean(rewards), pstdev(rewards)
+    mean, deviation = fmean(rewards), pstdev(map(float, rewards))
     return [(reward - mean) / deviation if deviation else 0.0 for reward in rewards]

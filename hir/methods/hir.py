@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
-from hir.config.schema import check, check_range
+from hir.config.schema import check, limited
 from hir.losses import (
     chosen_log_probs,
     contrastive_instruction_loss,
@@ -38,25 +38,23 @@ class HIR(Method):
 
     @dataclass
     class Settings:
-        alpha: float = 1.0
+        alpha: float = limited(1.0, "[0, inf)")
         """Weight of the contrastive instruction loss."""
-        beta: float = 0.001
+        beta: float = limited(0.001, "[0, inf)")
         """Weight of the entropy term."""
-        epsilon: float = 0.2
+        epsilon: float = limited(0.2, "[0, 1)")
         """Label smoothing of the supervised loss and of the contrast."""
         contrast: Literal["negated", "set"] = "negated"
         """negated: own against the opposite instruction; set: against all of instructions."""
         sub_output: Literal["none", "decoder", "encoder"] = "none"
         """Sub-output relabeling: none, decoder (prefix stays in the decoder, the paper's) or encoder (prefix
         moves into the prompt, as in the reference code)."""
-        wrong_weight: float = 1.0
+        wrong_weight: float = limited(1.0, "[0, inf)")
         """Factor of the supervised loss on wrong rows."""
-        unlikelihood: float = 0.0
+        unlikelihood: float = limited(0.0, "[0, inf)")
         """Weight of -log(1 - P) of wrong answers under the goal, a mean over rows; 0 as in the paper."""
 
         def __post_init__(self) -> None:
-            check_range("method", self, "[0, inf)", "alpha", "beta", "wrong_weight", "unlikelihood")
-            check_range("method", self, "[0, 1)", "epsilon")
             rule = "0 with method.sub_output, since a part of a wrong answer may be right"
             whole = not self.unlikelihood or self.sub_output == "none"
             check(whole, "method.unlikelihood", rule, self.unlikelihood)
@@ -67,45 +65,37 @@ class HIR(Method):
         self.decode = policy.decode
 
     def instruction(self, rollout: Rollout) -> str | None:
-        """The one that the answer fits; an empty answer teaches nothing."""
-        return self.phi.instruction(rollout) if rollout.output_ids else None
+        """The one that the answer fits."""
+        return self.phi.instruction(rollout)
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a rollout, under the instruction its answer fits."""
         return [
-            self._relabel(rollout, instruction, rng)
+            TrainingExample.of(
+                rollout,
+                instruction,
+                contrast=self._contrast(rollout),
+                weight=1.0 if rollout.correct else self.config.wrong_weight,
+                **self._part(rollout.output_ids, rng),
+            )
             for rollout in rollouts
             if (instruction := self.instruction(rollout))
         ]
 
-    def _relabel(self, rollout: Rollout, instruction: str, rng: random.Random) -> TrainingExample:
-        contrast: tuple[str, ...] = ()
-        if self.config.alpha or self.config.unlikelihood:
-            contrast = self.phi.contrast(rollout)[: 1 if self.config.contrast == "negated" else None]
-        prefix_ids, output_ids, prompt_suffix = self._sub_output(rollout.output_ids, rng)
-        return TrainingExample(
-            iteration=rollout.iteration,
-            query=rollout.query,
-            instruction=instruction,
-            output_ids=output_ids,
-            correct=rollout.correct,
-            contrast=contrast,
-            weight=1.0 if rollout.correct else self.config.wrong_weight,
-            prefix_ids=prefix_ids,
-            prompt_suffix=prompt_suffix,
-        )
+    def _contrast(self, rollout: Rollout) -> tuple[str, ...]:
+        if not self.config.alpha and not self.config.unlikelihood:
+            return ()
+        return self.phi.contrast(rollout)[: 1 if self.config.contrast == "negated" else None]
 
-    def _sub_output(
-        self, output_ids: tuple[int, ...], rng: random.Random
-    ) -> tuple[tuple[int, ...], tuple[int, ...], str]:
-        """Given prefix, trained tokens and prompt suffix; the part is drawn anew for every rollout."""
+    def _part(self, output_ids: tuple[int, ...], rng: random.Random) -> dict[str, Any]:
+        """The trained part of an answer, drawn anew for every rollout, and where what is before it goes."""
         if self.config.sub_output == "none":
-            return (), output_ids, ""
+            return {}
         start = rng.randrange(len(output_ids))
         if self.config.sub_output == "decoder":
-            return output_ids[:start], output_ids[start:], ""
+            return {"prefix_ids": output_ids[:start], "output_ids": output_ids[start:]}
         end = rng.randint(start + 1, len(output_ids))
-        return (), output_ids[start:end], self.decode(output_ids[:start])
+        return {"prompt_suffix": self.decode(output_ids[:start]), "output_ids": output_ids[start:end]}
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         log_probs = token_log_probs(policy(batch).logits)  # (K, N, V)

@@ -28,9 +28,7 @@ class NoTraining(Method):
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row an answer, as it was sampled, for batches to be made of."""
-        return [
-            TrainingExample.of(rollout, rollout.instruction) for rollout in rollouts if rollout.output_ids
-        ]
+        return [TrainingExample.of(rollout, rollout.instruction) for rollout in rollouts]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return torch.zeros((), device=batch["weights"].device, requires_grad=True), {}

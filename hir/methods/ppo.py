@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, whiten
-from hir.config.schema import check_range
+from hir.config.schema import limited
 from hir.losses import by_row, chosen_log_probs, mean_entropy, token_log_probs
 from hir.methods.base import Method, label_log_probs, register
 from hir.policies.base import Batch, Policy
@@ -35,24 +35,19 @@ class PPO(nn.Module, Method):
 
     @dataclass
     class Settings:
-        beta: float = 0.001
+        beta: float = limited(0.001, "[0, inf)")
         """Weight of the entropy term."""
-        clip: float = 0.2
+        clip: float = limited(0.2, "(0, 1)")
         """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip, nor by a
         value further than clip from the old one."""
-        kl: float = 0.01
+        kl: float = limited(0.01, "[0, inf)")
         """Weight of the KL divergence from the start weights, a penalty on the reward; 0: no copy of them."""
-        discount: float = 1.0
+        discount: float = limited(1.0, "[0, 1]")
         """Discount of rewards, each token."""
-        gae_lambda: float = 0.95
+        gae_lambda: float = limited(0.95, "[0, 1]")
         """Lambda of generalized advantage estimation: 0 trusts the values, 1 the rewards alone."""
-        value_weight: float = 0.1
+        value_weight: float = limited(0.1, "[0, inf)")
         """Weight of the value loss."""
-
-        def __post_init__(self) -> None:
-            check_range("method", self, "[0, inf)", "beta", "kl", "value_weight")
-            check_range("method", self, "(0, 1)", "clip")
-            check_range("method", self, "[0, 1]", "discount", "gae_lambda")
 
     on_policy = True
     asks_policy = True  # relabel asks the live value function
@@ -66,28 +61,16 @@ class PPO(nn.Module, Method):
         self.outputs = policy.outputs  # not the policy itself, which would become a submodule
         self.reference = policy.frozen() if config.kl else None
 
-    def instruction(self, rollout: Rollout) -> str | None:
-        """The one it was sampled under; an empty answer teaches nothing."""
-        return rollout.instruction if rollout.output_ids else None
-
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row an answer, with advantages and returns by the values of now."""
-        rows = [
-            TrainingExample.of(rollout, rollout.instruction, log_probs=rollout.log_probs)
-            for rollout in rollouts
-            if rollout.output_ids
-        ]
-        values = [
-            row_values
-            for batch, output in self.outputs(rows)
-            for row_values in by_row(self.values(output.hidden[0]), batch["rows"])
-        ]
+        rows = [TrainingExample.of(r, r.instruction, log_probs=r.log_probs) for r in rollouts]
+        values: list[tuple[float, ...]] = []
+        for batch, output in self.outputs(rows):
+            values += by_row(self.values(output.hidden[0]), batch["rows"])
         reference = [row.log_probs for row in rows]
         if self.reference:
             reference = label_log_probs(self.outputs(rows, self.reference))
-        return [
-            self._with_advantages(row, *of_row) for row, *of_row in zip(rows, values, reference, strict=True)
-        ]
+        return list(map(self._with_advantages, rows, values, reference))
 
     def _with_advantages(
         self, row: TrainingExample, values: Sequence[float], reference: Sequence[float]

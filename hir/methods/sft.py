@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hir.config.schema import check_range
+from hir.config.schema import limited
 from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
@@ -27,15 +27,8 @@ class SFT(Method):
 
     @dataclass
     class Settings:
-        epsilon: float = 0.0
+        epsilon: float = limited(0.0, "[0, 1)")
         """Label smoothing; HIR's would only blunt labels that are known to be right."""
-
-        def __post_init__(self) -> None:
-            check_range("method", self, "[0, 1)", "epsilon")
-
-    def instruction(self, rollout: Rollout) -> str:
-        """The goal: every answer is a target."""
-        return rollout.instruction
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a query, however often it was asked."""

@@ -5,30 +5,29 @@ A new generated task is one file in generated/: a ``Settings`` dataclass and a r
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
+from typing import Any, ClassVar, Generic, TypeVar
 
-from hir.config.keys import suggest
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
 from hir.config.schema import TaskConfig, as_integer, check
 from hir.errors import UserError
 from hir.feedback.base import Feedback
-from hir.feedback.match import Match, Verifier, exact_match, multiple_choice
+from hir.feedback.match import Match, Verifier, multiple_choice
 from hir.records import Example
 from hir.registry import Registry
 from hir.tasks.bigbench import read_rows
-from hir.tasks.download import BBH, download
+from hir.tasks.download import SOURCES, download
 from hir.tasks.files import find_file, suggestion
 from hir.tasks.splits import split_rows
 
 S = TypeVar("S")
-T = TypeVar("T", bound="type[GeneratedTask[Any]]")
 
 MAX_MISSES = 10_000
 """Rows in a row that are no new query before a generator counts as exhausted."""
@@ -81,11 +80,11 @@ def is_pretraining(query: str) -> bool:
 class GeneratedTask(Generic[S]):
     """A task whose row i is a function of (seed, i); subclass it, give it Settings and ``example``."""
 
-    name: ClassVar[str] = ""
     Settings: ClassVar[type]
     verify: ClassVar[Verifier] = staticmethod(multiple_choice)  # exact match where a row has no options
 
-    def __init__(self, settings: S) -> None:
+    def __init__(self, name: str, settings: S) -> None:
+        self.name = name
         self.settings = settings
 
     def example(self, rng: random.Random) -> Example:
@@ -100,77 +99,52 @@ class GeneratedTask(Generic[S]):
         """A Task of so many different queries, none of them a pre-training query.
 
         Test rows come first, then validation, then training, so that more training rows change neither
-        of the others. Raises UserError if the settings have too few queries.
+        of the others.
         """
-        counts = {"num_train": num_train, "num_validation": num_validation, "num_test": num_test}
-        rows = self._take(
-            seed, sum(counts.values()), False, " + ".join(f"{k}={n}" for k, n in counts.items())
-        )
         held_out = num_test + num_validation
-        return Task(
-            self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], Match(type(self).verify)
-        )
+        rows = self._unique_rows(seed, held_out + num_train, pretraining=False)
+        judge = Match(type(self).verify)
+        return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], judge)
 
-    def pretraining_rows(self, seed: int, n: int) -> list[Example]:
+    def pretraining_rows(self, seed: int, n: int) -> tuple[Example, ...]:
         """The first n different rows of file ``seed`` that are pre-training rows (:func:`is_pretraining`)."""
-        return list(self._take(seed, n, True, f"{n} for pre-training"))
+        return self._unique_rows(seed, n, pretraining=True)
 
-    def _take(self, seed: int, n: int, pretraining: bool, asked: str) -> tuple[Example, ...]:
-        rows = tuple(islice(self._unique_rows(seed, pretraining), n))
-        if len(rows) < n:
-            raise UserError(
-                f"task {self.name}: more queries asked than it has: {asked}, "
-                f"but these task.settings give about {len(rows)}"
-            )
-        return rows
-
-    def _unique_rows(self, seed: int, pretraining: bool) -> Iterator[Example]:
-        seen: set[str] = set()
+    def _unique_rows(self, seed: int, n: int, pretraining: bool) -> tuple[Example, ...]:
+        rows: dict[str, Example] = {}
         index = misses = 0
-        while misses < MAX_MISSES:
+        while len(rows) < n:
             row = self.row(seed, index)
-            index += 1
-            misses += 1
-            if row.query not in seen and is_pretraining(row.query) == pretraining:
-                seen.add(row.query)
-                misses = 0
-                yield row
+            index, misses = index + 1, misses + 1
+            if row.query not in rows and is_pretraining(row.query) == pretraining:
+                rows[row.query], misses = row, 0
+            elif misses == MAX_MISSES:
+                raise UserError(
+                    f"task {self.name}: more queries asked than it has: {n} "
+                    f"{'for pre-training' if pretraining else 'in all splits'}, "
+                    f"but these task.settings give about {len(rows)}"
+                )
+        return tuple(rows.values())
 
 
 GENERATORS: Registry[type[GeneratedTask[Any]]] = Registry(f"{__package__}.generated", "task.name")
+register = GENERATORS.register
 
 
-def register(name: str) -> Callable[[T], T]:
-    """Class decorator: make a GeneratedTask known as ``task.name=<name>``, the name of its file."""
-
-    def add(cls: T) -> T:
-        cls.name = name
-        GENERATORS.register(name)(cls)
-        return cls
-
-    return add
-
-
-def generated_task(name: str, settings: dict[str, Any]) -> GeneratedTask[Any]:
+def generated_task(name: str, settings: Mapping[str, Any]) -> GeneratedTask[Any]:
     """The generated task with its settings; UserError for an unknown name, an unknown key or a wrong type."""
-    cls = GENERATORS[name]
-    hints = get_type_hints(cls.Settings)
-    types = {field.name: hints[field.name] for field in dataclasses.fields(cls.Settings)}
-    values = {}
-    for key, value in settings.items():
-        if key not in types:
-            hint = suggest(str(key), types) or f": known are {', '.join(types)}"
-            raise UserError(f"task.settings.{key} is not a setting of {name}{hint}")
-        values[key] = as_integer(value) if types[key] is int else value
-        # bool is an int to Python, and an int is as good as a float; neither the other way round.
-        fits = type(values[key]) is types[key] or (types[key] is float and type(value) is int)
-        check(fits, f"task.settings.{key}", f"of type {types[key].__name__}", value)
-    return cls(cls.Settings(**values))
+    kind = GENERATORS[name]
+    given = {key: as_integer(value) for key, value in settings.items()}
+    try:
+        values = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind.Settings), given))
+    except OmegaConfBaseException as error:
+        raise UserError(f"task.settings.{error.full_key}: {str(error).splitlines()[0]}") from error
+    return kind(name.rpartition(".")[2], values)
 
 
 def known_tasks() -> list[str]:
     """Names that need no data_dir: generated tasks and the BigBench tasks that can be downloaded."""
-    return sorted({*GENERATORS.names(), *BBH})
+    return sorted({*GENERATORS.names(), *SOURCES["bbh"]})
 
 
 def load_task(config: TaskConfig, seed: int) -> Task:
@@ -182,28 +156,16 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     seed = seed if config.seed is None else config.seed
     name, source = config.name, config.source
     if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
+        num_train = config.num_train or NUM_TRAIN
         generator = generated_task(name, config.settings)
-        num_train = NUM_TRAIN if config.num_train is None else config.num_train
         return generator.splits(seed, num_train, config.num_validation, config.num_test)
     if config.data_dir is not None:
         path = find_file(config.data_dir, name)
-    elif name in BBH:
+    elif name in SOURCES["bbh"]:
         path = download(source or "bbh", name)
     else:
         raise UserError(f"unknown task {name!r} without task.data_dir{suggestion(name, known_tasks())}")
-    rows = read_rows(path)
-    train, validation, test = split_rows(
-        rows,
-        seed=seed,
-        test_fraction=config.test_fraction,
-        validation_fraction=config.validation_fraction,
-        grouped=config.split == "grouped",
-        name=name,
-    )
-    if config.num_train is not None and config.num_train > len(train):
-        raise UserError(
-            f"task.num_train={config.num_train} asks for more queries than {name} has: {len(train)} of its "
-            f"{len(rows)} rows are for training; lower it, or leave it null for all of them"
-        )
-    verify = multiple_choice if any(row.options for row in rows) else exact_match
-    return Task(name, train[: config.num_train], validation, test, Match(verify))
+    train, validation, test = split_rows(read_rows(path), config, seed)
+    rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
+    check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
+    return Task(name, train[: config.num_train], validation, test, Match(multiple_choice))

@@ -20,21 +20,19 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hir.errors import UserError
-from hir.feedback.match import MAX_OPTIONS, option_letter, read_choice
-from hir.feedback.normalise import normalise_answer
+from hir.feedback.match import option_letter, read_choice
 from hir.feedback.options import HEADER, listed_options, scenario
 from hir.records import Example
 
-PREFIXES = ("task_prefix", "example_input_prefix", "example_output_prefix")
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
 
@@ -44,25 +42,19 @@ _LIST_CUE = re.compile(r"\b(?:options|choices?)\s*:", re.IGNORECASE)
 def read_rows(path: Path) -> tuple[Example, ...]:
     """The rows of a file in either format; UserError, naming the file and the example, if one is broken."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    return parse_rows(content, str(path))
+        data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda nan: None)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON in UTF-8: {error}") from error
+    return parse_rows(data, str(path))
 
 
-def parse_rows(content: bytes, where: str) -> tuple[Example, ...]:
-    """As :func:`read_rows`, from bytes; ``where`` names them in errors."""
-    try:
-        data = json.loads(content.decode("utf-8-sig"))
-    except ValueError as error:
-        raise UserError(f"{where} is not JSON in UTF-8: {error}") from error
+def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
+    """The rows of a file's content; ``where`` names it in errors."""
     rows = data.get("examples") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{where} has no examples: an object with a non-empty list 'examples' is needed")
-    prefixes = [data.get(key) or "" for key in PREFIXES]
-    if not all(isinstance(text, str) for text in prefixes):
-        raise UserError(f"{where}: {', '.join(PREFIXES)} must be strings")
-    before, label, ending = map(str.strip, prefixes)
+    keys = ("task_prefix", "example_input_prefix", "example_output_prefix")
+    before, label, ending = (str(data.get(key) or "").strip() for key in keys)
     label = "" if label.lower() in PLAIN_INPUT_PREFIXES else label
     ending = "" if ending.lower() in PLAIN_OUTPUT_PREFIXES else ending
     append = data.get("append_choices_to_input", True) is not False
@@ -86,59 +78,49 @@ def _example(row: Any, append: bool, graded: bool, permute: bool) -> Example:
     if not isinstance(row, dict):
         raise UserError("it is not an object")
     text = _text(row.get("input"), "input")
-    stem, listed = listed_options(text)
+    stem, options = listed_options(text)
     given = row.get("target")
     given = given if isinstance(given, list) and given else [given]
     said = scores if isinstance(scores := row.get("target_scores"), dict) else given
-    if not HEADER.search(text) and any(read_choice(str(answer), listed) is None for answer in said):
-        stem, listed = text, ()  # lines that only look like options
-    if len(set(listed)) < len(listed):
-        raise UserError(f"duplicate options ({Counter(listed).most_common(1)[0][0]})")
-    body, options, lettered = text, listed, True
+    if not HEADER.search(text) and any(read_choice(str(answer), options) is None for answer in said):
+        stem, options = text, ()  # lines that only look like options
+    body, lettered = text, True
     if "target_scores" in row and (append or graded or "target" not in row):
         scores = _scores(row["target_scores"])
         right = [option for option, score in scores.items() if score == max(scores.values())]
         cue = _LIST_CUE.search(text)
-        if listed and not scores.keys() <= set(listed):
-            # Scores by letter: {"(A)": 1, "(B)": 0}.
-            targets = _letters(right, listed, "target_scores has")
-        elif not listed and (
-            cue and all(option in text[cue.end() :] for option in scores) or not append and "target" in row
-        ):
+        shown = cue and all(option in text[cue.end() :] for option in scores)
+        if options:
+            targets = _letters(right, options, by_text=scores.keys() <= set(options))
+        elif shown or not append and "target" in row:
             # Listed without letters ("- yes", "choice: yes"), or not at all: the answer is the option's text.
             options, targets, lettered = tuple(scores), tuple(right), False
         else:
-            if not listed:
-                names = sorted(scores)
-                random.Random(f"options/{text}").shuffle(names)
-                options = tuple(names if permute else scores)
-                shown = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
-                body = "\n".join((text, "Options:", *shown))
-            targets = tuple(f"({option_letter(options.index(option))})" for option in right)
-        # What is no text beside scores (null, NaN) says nothing.
-        texts_or_numbers = (
-            t for t in given if isinstance(t, str) or isinstance(t, (int, float)) and abs(t) < math.inf
-        )
-        texts = [_text(t, "target") for t in texts_or_numbers if str(t).strip()]
+            names = sorted(scores)
+            random.Random(f"options/{text}").shuffle(names)
+            options = tuple(names if permute else scores)
+            lines = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
+            body = "\n".join((text, "Options:", *lines))
+            targets = _letters(right, options, by_text=True)
+        texts = [_text(t, "target") for t in given if t is not None and str(t).strip()]
         targets += tuple(t for t in texts if read_choice(t, options, lettered) is None)
     else:
         targets = tuple(_text(t, "target") for t in given)
-        if not all(map(normalise_answer, targets)):
-            raise UserError("empty target")
-        if listed:
-            targets = _letters(targets, listed, "the target is")
+        if options:
+            targets = _letters(targets, options)
+    if len(set(options)) < len(options):
+        raise UserError(f"duplicate options ({Counter(options).most_common(1)[0][0]})")
     return Example(query=body, targets=targets, options=options, lettered=lettered, group=scenario(stem))
 
 
 def _text(value: Any, key: str) -> str:
-    if value is None:
-        raise UserError(f"no {key}")
-    if key == "target" and isinstance(value, (int, float)) and abs(value) < math.inf:
+    """A text that says something; of a target a number, true or false, too."""
+    if key == "target" and isinstance(value, (int, float)):
         value = json.dumps(value)
+    if not value or isinstance(value, str) and not value.strip():
+        raise UserError(f"{'no' if value is None else 'empty'} {key}")
     if not isinstance(value, str):
-        raise UserError(f"{key} is not a string but {type(value).__name__}")
-    if not value.strip():
-        raise UserError(f"empty {key}")
+        raise UserError(f"{key} is not a text but {value!r}")
     return value.strip()
 
 
@@ -149,22 +131,20 @@ def _scores(value: Any) -> dict[str, float]:
     scores = {" ".join(_text(option, "option").split()): score for option, score in value.items()}
     if len(scores) < len(value):
         raise UserError("duplicate options (they differ in white space only)")
-    if len(scores) > MAX_OPTIONS:
-        raise UserError(f"more than {MAX_OPTIONS} options")
     if not max(scores.values(), default=0) > 0:
         raise UserError("no correct option: no score in target_scores is above 0")
     return scores
 
 
-def _letters(right: list[str] | tuple[str, ...], options: tuple[str, ...], said: str) -> tuple[str, ...]:
+def _letters(right: Sequence[str], options: tuple[str, ...], by_text: bool = False) -> tuple[str, ...]:
+    """The letters of the right options, which are given as their texts, or as texts or letters."""
     letters = []
     for text in right:
-        choice = read_choice(text, options)
-        if choice is None:
-            raise UserError(
-                f"{said} {text!r}, which is not among the options (A) to ({option_letter(len(options) - 1)})"
-            )
-        letters.append(f"({option_letter(choice)})")
+        index = options.index(text) if by_text else read_choice(text, options)
+        if index is None:
+            last = option_letter(len(options) - 1)
+            raise UserError(f"the right answer {text!r} is not among the options (A) to ({last})")
+        letters.append(f"({option_letter(index)})")
     return tuple(letters)
 
 

@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
 import hir
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import Curve, curve_figure, first_reached, image
@@ -141,8 +141,9 @@ def settings_that_differ(configs: Sequence[Config]) -> list[list[str]]:
                 found[prefix + name] = value if isinstance(value, str) else json.dumps(value)
         return found
 
-    columns = [flatten(asdict(config)) for config in (*configs, merge_layers([]))]
-    rows = [[key, *(column.get(key, "–") for column in columns)] for key in {**columns[-1], **columns[0]}]
+    columns = [flatten(asdict(config)) for config in (*configs, load_config([]))]
+    keys = dict.fromkeys(key for column in columns for key in column)
+    rows = [[key, *(column.get(key, "–") for column in columns)] for key in keys]
     return [row for row in rows if len({*row[1:]}) > 1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 
 from hir.config.schema import Config
 from hir.errors import UserError
@@ -30,17 +31,12 @@ def check_on_policy(config: Config) -> None:
     Raises:
         UserError: the first of them, or there are too few answers to a query for the method.
     """
-    name, method = config.method["name"], METHODS[config.method["name"]]
-    if config.sampling.num_samples < method.min_samples:
-        least = method.min_samples
-        raise UserError(
-            f"method={name} compares answers to a query: set sampling.num_samples to at least {least}"
-        )
-    if not method.on_policy:
-        return
+    name = config.method["name"]
+    method = METHODS[name]
+    if config.sampling.num_samples < (least := method.min_samples):
+        raise UserError(f"method={name} compares answers: set sampling.num_samples to at least {least}")
     for key, needed in ON_POLICY.items():
-        section, setting = key.split(".")
-        if (value := getattr(getattr(config, section), setting)) != needed:
+        if method.on_policy and (value := attrgetter(key)(config)) != needed:
             raise UserError(
                 f"method={name} learns from the answers that the policy just gave: "
                 f"set {key}={json.dumps(needed)}, not {json.dumps(value)}"
@@ -55,15 +51,13 @@ def count_overlong(policy: Seq2SeqPolicy, tasks: Sequence[Task], relabel: Relabe
     """
     number = 0
     for task in tasks:
-        rows = task.rows
-        by_text = (
-            policy.token_ids([policy.render(text, row.query) for row in rows]) for text in relabel.texts
-        )
-        lengths = [max(of_row) for of_row in zip(*(list(map(len, ids)) for ids in by_text), strict=True)]
+        queries = [row.query for row in task.rows]
+        prompts = ([policy.render(text, query) for query in queries] for text in relabel.texts)
+        lengths = [max(map(len, of_row)) for of_row in zip(*map(policy.token_ids, prompts), strict=True)]
         long = sum(length > policy.max_input_tokens for length in lengths)
         if long and overlong == "refuse":
             raise UserError(
-                f"task {task.name}: {long} of {len(rows)} prompts are over model.max_input_tokens="
+                f"task {task.name}: {long} of {len(lengths)} prompts are over model.max_input_tokens="
                 f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; "
                 "raise it, or set model.overlong=cut"
             )
@@ -75,15 +69,13 @@ def long_targets(policy: Seq2SeqPolicy, tasks: Sequence[Task], max_new_tokens: i
     """A line on each task with rows to which no answer of so many tokens is right."""
     lines = []
     for task in tasks:
-        targets = list(dict.fromkeys(target for row in task.rows for target in row.targets))
-        ids = dict(zip(targets, policy.token_ids(targets), strict=True))
-        shortest = [(row, min((ids[target] for target in row.targets), key=len)) for row in task.rows]
-        long = [
-            len(target)
-            for row, target in shortest
+        targets = [*{target for row in task.rows for target in row.targets}]
+        ids, long = dict(zip(targets, policy.token_ids(targets), strict=True)), []
+        for row in task.rows:
+            target = min((ids[text] for text in row.targets), key=len)
             # A judge may ask for no more than a target's beginning.
-            if len(target) > max_new_tokens and not task.verify(row, policy.decode(target[:max_new_tokens]))
-        ]
+            if len(target) > max_new_tokens and not task.verify(row, policy.decode(target[:max_new_tokens])):
+                long.append(len(target))
         if long:
             number = "all" if len(long) == len(task.rows) else f"{len(long)} of"
             lines.append(

@@ -8,21 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.errors import UserError
 
 Row = dict[str, float]
 """A row of metrics.csv without its empty fields."""
-
-ANSWER = ("query", "target", "output", "correct")
-FIELDS = {
-    "metrics.csv": ("iteration", "samples", "updates", "seconds"),
-    "samples.jsonl": (*ANSWER, "iteration", "relabeled_instruction"),
-    "answers.jsonl": ANSWER,
-    "summary.json": ("iterations", "test", "seconds"),
-}
-"""What readers rely on in each row of a file."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +36,21 @@ def read_run(folder: str | Path) -> SavedRun:
     """Read the folder of a run, finished or not.
 
     Raises:
-        UserError: it holds no run, or a file of it is damaged.
+        UserError: it holds no run, or a damaged one.
     """
     path = Path(folder)
     if not (path / "config.yaml").is_file() or not (path / "metrics.csv").is_file():
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")
-    config = merge_layers([f"config={path / 'config.yaml'}"])
-    history, samples, answers, summaries = (_read(path / name) for name in FIELDS)
+    config = load_config([f"config={path / 'config.yaml'}"])
+    try:
+        history = read_history(path)
+        samples, answers = (_read_lines(path / f"{name}.jsonl") for name in ("samples", "answers"))
+        summary = json.loads(file.read_text("utf-8")) if (file := path / "summary.json").is_file() else None
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: a file of the run is damaged: {error}") from error
     # Those of a run that had ended and goes on are not of these weights.
-    ended = bool(summaries) and summaries[0]["iterations"] == history[-1]["iteration"]
-    return SavedRun(path, config, history, samples, answers if ended else [], summaries[0] if ended else None)
+    ended = summary is not None and summary["iterations"] == history[-1]["iteration"]
+    return SavedRun(path, config, history, samples, answers if ended else [], summary if ended else None)
 
 
 def read_history(folder: Path) -> list[Row]:
@@ -66,19 +62,9 @@ def read_history(folder: Path) -> list[Row]:
     return [{key: float(text) for key, text in row.items() if text} for row in rows]
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, or the one object of a .json; none where there is no such file."""
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl, none where there is no such file."""
     if not path.is_file():
         return []
-    try:
-        if path.suffix == ".csv":
-            rows: list[dict[str, Any]] = read_history(path.parent)
-        else:
-            with path.open(encoding="utf-8") as file:
-                rows = [json.loads(text) for text in ([file.read()] if path.suffix == ".json" else file)]
-        for row in rows:
-            if missing := [name for name in FIELDS[path.name] if name not in row]:
-                raise ValueError(f"a row of it has no {', '.join(missing)}")
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    return rows
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]

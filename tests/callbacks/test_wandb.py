@@ -280,6 +280,4 @@ def test_a_sweeps_agent_chooses_the_run_and_its_settings_are_kept(log, tmp_path,
     assert run.config["method.alpha"] == 0.1 and run.config["method.name"] == "hir"
     assert run.config["seed"] == 3 and run.config["training.lr"] == config.training.lr
     assert capsys.readouterr().err == ""
-    monkeypatch.delenv("HIR_RUN_DIR", raising=False)
-    monkeypatch.setattr(os, "environ", os.environ.copy())  # which run_folder adds the folder to
     assert run_folder(config).name.endswith("-chosen1")

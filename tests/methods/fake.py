@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import log
 from typing import Any
 
 import torch
 
 from hir.config.schema import InstructionConfig
-from hir.policies.base import Batch, Output
+from hir.methods.base import build_method
+from hir.policies.base import Batch, Output, row_tensors
 from hir.records import Rollout, TrainingExample, Verdict
 from hir.relabel.correctness import Correctness
 
 RIGHT, WRONG = "Be right.", "Be wrong."
 START = [1 / 2, 1 / 4, 1 / 4]
 """The start weights give every token these probabilities."""
+LN2 = log(2)
+FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
+"""One of three words likelier than the others: -log p is ln 2 for it and 2 ln 2 for the others, 5/3 ln 2 in
+the mean, and the entropy is 3/2 ln 2."""
 
 
 def instructions(*others: str) -> Correctness:
     return Correctness(InstructionConfig(RIGHT, WRONG, list(others)))
+
+
+def build(name: str, policy: Any = None, others: Sequence[str] = (), **config: Any) -> Any:
+    """The method of that name, with settings."""
+    return build_method({"name": name, **config}, instructions(*others), policy or FakePolicy())
 
 
 def decode(ids: Sequence[int]) -> str:
@@ -66,26 +77,15 @@ class FakePolicy:
     ) -> Iterator[tuple[Batch, Output]]:
         """Two rows a batch. The state before a token is the token, so that a value shows whose it is."""
         for start in range(0, len(rows), 2):
-            part = rows[start : start + 2]
-            labels = torch.tensor([token for row in part for token in row.output_ids])
-            batch = {
-                "labels": labels,
-                "rows": torch.tensor([i for i, row in enumerate(part) for _ in row.output_ids]),
-            }
-            yield (
-                batch,
-                model(batch) if model else Output(torch.empty(1, len(labels), 3), labels[None, :, None]),
-            )
+            batch = row_tensors(rows[start : start + 2])
+            labels = batch["labels"]
+            own = Output(torch.empty(1, len(labels), 3), labels[None, :, None])
+            yield batch, model(batch) if model else own
 
     def frozen(self) -> Callable[[Batch], Output]:
         self.num_frozen += 1
-        return lambda batch: Output(
-            torch.tensor(START).log().expand(1, len(batch["labels"]), 3),
-            torch.empty(1, len(batch["labels"]), 1),
-        )
+        logits = torch.tensor(START).log()
+        return lambda batch: Output(logits.expand(1, len(batch["labels"]), 3), torch.empty(0))
 
     def decode(self, ids: Sequence[int]) -> str:
         return decode(ids)
-
-    def encode_answer(self, text: str) -> tuple[int, ...]:
-        return (int(text), 1)

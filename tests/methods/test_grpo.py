@@ -5,34 +5,22 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.errors import UserError
-from hir.methods.base import build_method
 from hir.methods.grpo import group_advantages
 from hir.records import TrainingExample
 from hir.training.checks import check_on_policy
-from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
-
-LN2 = log(2)
-FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
-
-
-def method(policy: FakePolicy | None = None, **config):
-    return build_method({"name": "grpo", **config}, instructions(), policy or FakePolicy())
+from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, FakePolicy, build, rollout
 
 
 def test_group_advantages_by_hand() -> None:
     # Mean 1/4, variance (9 + 1 + 1 + 1) / 16 / 4 = 3/16, deviation sqrt(3) / 4.
     assert group_advantages([1, 0, 0, 0]) == pytest.approx([3 / sqrt(3), *[-1 / sqrt(3)] * 3])
     assert group_advantages([0, 1]) == pytest.approx([-1, 1])
+    assert group_advantages([1.0] * 3) == group_advantages([0.0] * 3) == [0, 0, 0]
 
 
-@pytest.mark.parametrize("rewards", [[1.0] * 3, [0.0] * 3])
-def test_a_group_of_equal_rewards_has_no_advantage(rewards: list[float]) -> None:
-    assert group_advantages(rewards) == [0, 0, 0]
-
-
-def row(query: str, ids: tuple[int, ...], correct: bool, advantage: float, **values) -> TrainingExample:
+def row(query: str, ids: tuple[int, ...], correct: bool, advantage: float) -> TrainingExample:
     return TrainingExample(
         iteration=3,
         query=query,
@@ -41,7 +29,6 @@ def row(query: str, ids: tuple[int, ...], correct: bool, advantage: float, **val
         correct=correct,
         log_probs=(-0.5, -0.25)[: len(ids)],
         advantages=(advantage,) * len(ids),
-        **values,
     )
 
 
@@ -55,21 +42,14 @@ EQUAL = [answer("two?", (2, 1), True), answer("two?", (2, 1), True)]
 
 def test_rows_have_the_advantage_of_their_answer_at_every_token() -> None:
     policy = FakePolicy()
-    rows = method(policy).relabel([*EQUAL, *MIXED], random.Random(0))
+    rows = build("grpo", policy).relabel([*EQUAL, *MIXED], random.Random(0))
     assert rows == [row("one?", (0, 1), True, 1.0), row("one?", (2,), False, -1.0)]
     assert policy.num_frozen == 0  # no copy of the start weights
 
 
-def test_an_empty_answer_counts_in_its_group_and_is_no_row() -> None:
-    rows = method().relabel([answer("one?", (0,), True), answer("one?", (), False)], random.Random(0))
-    assert rows == [row("one?", (0,), True, 1.0)]
-    assert method().instruction(rollout(False, ())) is None
-    assert method().instruction(rollout(False, (0,))) == RIGHT
-
-
 def test_with_kl_rows_know_the_start_weights_and_none_is_left_out() -> None:
     policy = FakePolicy()
-    rows = method(policy, kl=0.1).relabel([*EQUAL, *MIXED], random.Random(0))  # scored in two batches
+    rows = build("grpo", policy, kl=0.1).relabel([*EQUAL, *MIXED], random.Random(0))  # scored in two batches
     assert [r.query for r in rows] == ["two?", "two?", "one?", "one?"]
     assert [r.advantages for r in rows] == [(0, 0), (0, 0), (1, 1), (-1,)]
     expected = [(-2 * LN2, -2 * LN2), (-2 * LN2, -2 * LN2), (-LN2, -2 * LN2), (-2 * LN2,)]
@@ -78,37 +58,34 @@ def test_with_kl_rows_know_the_start_weights_and_none_is_left_out() -> None:
     assert policy.num_frozen == 1
 
 
-def test_when_all_is_right_one_row_goes_on() -> None:
-    assert method().relabel(EQUAL, random.Random(0)) == [row("two?", (2, 1), True, 0.0)]
-
-
-def test_when_all_is_wrong_there_is_nothing() -> None:
-    assert method().relabel([answer("one?", (0,), False)] * 2, random.Random(0)) == []
+def test_when_all_is_right_one_row_goes_on_and_when_all_is_wrong_there_is_nothing() -> None:
+    assert build("grpo").relabel(EQUAL, random.Random(0)) == [row("two?", (2, 1), True, 0.0)]
+    assert build("grpo").relabel([answer("one?", (0,), False)] * 2, random.Random(0)) == []
 
 
 def test_single_answers_are_refused() -> None:
-    config = merge_layers(["method=grpo", "sampling.num_samples=1"])
+    config = load_config(["method=grpo", "sampling.num_samples=1"])
     with pytest.raises(UserError, match="set sampling.num_samples to at least 2$"):
         check_on_policy(config)
     check_on_policy(replace(config, sampling=replace(config.sampling, num_samples=2)))
-    assert method().relabel([], random.Random(0)) == []  # a rank may have no query
+    assert build("grpo").relabel([], random.Random(0)) == []  # a rank may have no query
 
 
 # Three tokens of probability 1/2, in rows of one and two, at ratios 2, 1 and 1/2 to the sampling policy.
-def batch(**values: list[float]) -> dict:
-    return {
-        "labels": torch.tensor([0, 1, 2]),
-        "rows": torch.tensor([0, 1, 1]),
-        "weights": torch.ones(2),
-        "correct": torch.tensor([True, False]),
-        "log_probs": torch.tensor([0.25, 0.5, 1.0]).log(),
-        **{name: torch.tensor(value) for name, value in values.items()},
-    }
+BATCH = {
+    "labels": torch.tensor([0, 1, 2]),
+    "rows": torch.tensor([0, 1, 1]),
+    "weights": torch.ones(2),
+    "correct": torch.tensor([True, False]),
+    "log_probs": torch.tensor([0.25, 0.5, 1.0]).log(),
+    "advantages": torch.tensor([1.0, -1.0, -1.0]),
+    "reference_log_probs": torch.tensor([log(1 / 4), log(1 / 2), log(1 / 2) + log(3)]),
+}
 
 
 def test_loss_by_hand() -> None:
     policy = FakePolicy([[FIRST, SECOND, THIRD]])
-    loss, terms = method(clip=0.2).loss(policy, batch(advantages=[1.0, -1.0, -1.0]))
+    loss, terms = build("grpo", clip=0.2).loss(policy, BATCH)
     # Row 0: -1.2 clipped. Row 1: the mean of 1 and of 0.8, clipped. A mean over tokens would be 0.2.
     assert loss.item() == pytest.approx((-1.2 + 0.9) / 2)
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(
@@ -124,10 +101,7 @@ def test_loss_by_hand() -> None:
 
 def test_loss_with_kl_by_hand() -> None:
     policy = FakePolicy([[FIRST, SECOND, THIRD]])
-    values = batch(
-        advantages=[1.0, -1.0, -1.0], reference_log_probs=[log(1 / 4), log(1 / 2), log(1 / 2) + log(3)]
-    )
-    loss, terms = method(clip=0.2, kl=0.3).loss(policy, values)
+    loss, terms = build("grpo", clip=0.2, kl=0.3).loss(policy, BATCH)
     # e^d - d - 1 with d = -ln 2, 0 and ln 3
     of_tokens = [LN2 - 0.5, 0, 2 - log(3)]
     assert loss.item() == pytest.approx(-0.15 + 0.3 * (of_tokens[0] + (of_tokens[1] + of_tokens[2]) / 2) / 2)
@@ -139,8 +113,9 @@ def test_loss_with_kl_by_hand() -> None:
     assert policy.logits.grad[0, 2, 2].item() == pytest.approx(0.3 / 4 * (1 - 3) * 0.5)
 
 
-def test_its_file_keeps_the_buffer_on_policy() -> None:
-    config = merge_layers(["method=grpo"])
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+def test_its_file_keeps_the_buffer_on_policy(name: str) -> None:
+    config = load_config([f"method={name}"])
     buffer, sampling = config.buffer, config.sampling
     assert (buffer.window, buffer.max_wrong_fraction, buffer.deduplicate) == (1, None, False)
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1, 0, 1)

@@ -5,67 +5,53 @@ import pytest
 import torch
 
 from hir.errors import UserError
-from hir.methods.base import build_method
 from hir.records import TrainingExample
-from tests.methods.fake import RIGHT, WRONG, FakePolicy, decode, instructions, rollout
+from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, WRONG, FakePolicy, build, decode, rollout
 
 BRIEF = "Be brief."
 ANSWER = (11, 12, 13, 14, 1)
 
 
-def method(others: tuple[str, ...] = (BRIEF,), **config):
-    return build_method({"name": "hir", **config}, instructions(*others), FakePolicy())
-
-
 def relabel(correct: bool, others: tuple[str, ...] = (BRIEF,), **config) -> TrainingExample:
-    (example,) = method(others, **config).relabel([rollout(correct, ANSWER)], random.Random(0))
+    (example,) = build("hir", None, others, **config).relabel([rollout(correct, ANSWER)], random.Random(0))
     return example
 
 
-def test_a_right_answer_keeps_its_instruction() -> None:
-    assert relabel(True, wrong_weight=0.2) == TrainingExample(
-        iteration=3, query="How many?", instruction=RIGHT, output_ids=ANSWER, correct=True, contrast=(WRONG,)
-    )
-
-
-def test_a_wrong_answer_is_kept_under_the_instruction_it_fits() -> None:
-    assert relabel(False, wrong_weight=0.2) == TrainingExample(
+@pytest.mark.parametrize(
+    ("correct", "own", "other", "weight"), [(True, RIGHT, WRONG, 1.0), (False, WRONG, RIGHT, 0.2)]
+)
+def test_an_answer_is_kept_under_the_instruction_it_fits(
+    correct: bool, own: str, other: str, weight: float
+) -> None:
+    assert relabel(correct, wrong_weight=0.2) == TrainingExample(
         iteration=3,
         query="How many?",
-        instruction=WRONG,
+        instruction=own,
         output_ids=ANSWER,
-        correct=False,
-        contrast=(RIGHT,),
-        weight=0.2,
+        correct=correct,
+        contrast=(other,),
+        weight=weight,
     )
 
 
-def test_contrast_with_the_set_of_instructions() -> None:
-    assert relabel(True, contrast="set").contrast == (WRONG, BRIEF)
-    assert relabel(False, contrast="set").contrast == (RIGHT, BRIEF)
-
-
-def test_contrast_has_as_many_instructions_for_right_as_for_wrong() -> None:
+@pytest.mark.parametrize("others", [(BRIEF,), (RIGHT, BRIEF, BRIEF)])
+def test_contrast_with_the_set_has_as_many_instructions_for_right_as_for_wrong(others) -> None:
     # A batch holds one number of instructions, so a text that is listed twice must count once.
-    others = (RIGHT, BRIEF, BRIEF)
     assert relabel(True, others, contrast="set").contrast == (WRONG, BRIEF)
     assert relabel(False, others, contrast="set").contrast == (RIGHT, BRIEF)
 
 
 @pytest.mark.parametrize("contrast", ["negated", "set"])
-def test_alpha_zero_spares_the_contrast(contrast: str) -> None:
+def test_alpha_zero_spares_the_contrast_but_for_the_unlikelihood_of_wrong_answers(contrast: str) -> None:
     assert relabel(True, alpha=0.0, contrast=contrast).contrast == ()
+    unlikelihood = {"alpha": 0.0, "unlikelihood": 0.3, "contrast": contrast}
+    assert relabel(True, **unlikelihood).contrast[0] == WRONG
+    assert relabel(False, **unlikelihood).contrast[0] == RIGHT
 
 
-def test_answers_keep_their_order_and_empty_ones_are_dropped() -> None:
-    rollouts = [rollout(True, (5, 1)), rollout(False, ()), rollout(False, (1,)), rollout(True, (6, 1))]
-    examples = method().relabel(rollouts, random.Random(0))
-    assert [(e.output_ids, e.correct) for e in examples] == [((5, 1), True), ((1,), False), ((6, 1), True)]
-
-
-def drawn_parts(sub_output: str) -> list[TrainingExample]:
+def drawn_parts(sub_output: str, seed: int = 0) -> list[TrainingExample]:
     rollouts = [rollout(i % 2 == 0, ANSWER) for i in range(300)]
-    examples = method(sub_output=sub_output).relabel(rollouts, random.Random(0))
+    examples = build("hir", sub_output=sub_output).relabel(rollouts, random.Random(seed))
     assert [e.correct for e in examples] == [r.correct for r in rollouts]
     return examples
 
@@ -91,15 +77,11 @@ def test_sub_output_encoder_trains_a_span_after_the_text_before_it() -> None:
 
 @pytest.mark.parametrize("sub_output", ["decoder", "encoder"])
 def test_parts_are_a_function_of_the_generator(sub_output: str) -> None:
-    rollouts = [rollout(True, ANSWER)] * 20
-    draw = [method(sub_output=sub_output).relabel(rollouts, random.Random(seed)) for seed in (1, 1, 2)]
-    assert draw[0] == draw[1] != draw[2]
-    assert len(set(draw[0])) > 1  # drawn anew for every rollout
+    assert drawn_parts(sub_output) == drawn_parts(sub_output) != drawn_parts(sub_output, seed=1)
 
 
 # Fixed logits of two rows under two instructions, over 3 words. Under its own instruction every real token
 # has probability 1/2, the two other words 1/4.
-FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
 OWN = [FIRST, SECOND, THIRD]
 OTHER = [SECOND, SECOND, FIRST]  # the labels have 1/4 | 1/2 and 1/4
 BATCH = {
@@ -108,7 +90,6 @@ BATCH = {
     "weights": torch.tensor([1.0, 0.5]),
     "correct": torch.tensor([True, False]),
 }
-LN2 = log(2)
 # A token costs 0.8 ln 2 + 0.2 * 5/3 ln 2; of three tokens one weighs 1 and two weigh 1/2.
 SUPERVISE = (1 + 0.5 + 0.5) / 3 * (0.8 + 0.2 * 5 / 3) * LN2
 ENTROPY = 1.5 * LN2  # 1/2 ln 2 + 2 * 1/4 ln 4 at every token
@@ -122,40 +103,12 @@ CONTRAST = (
 
 def test_loss_with_contrast_by_hand() -> None:
     policy = FakePolicy([OWN, OTHER])
-    loss, terms = method(alpha=0.5, beta=0.1, epsilon=0.2).loss(policy, BATCH)
+    loss, terms = build("hir", alpha=0.5, beta=0.1, epsilon=0.2).loss(policy, BATCH)
     assert loss.item() == pytest.approx(SUPERVISE + 0.5 * CONTRAST - 0.1 * ENTROPY, rel=1e-5)
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(
         {"supervise": SUPERVISE, "contrast": CONTRAST, "entropy": ENTROPY}, rel=1e-5
     )
     assert policy.asked == [BATCH]  # one forward pass
-
-
-def test_unlikelihood_of_wrong_rows_under_p_correct_by_hand() -> None:
-    # Row 1 is wrong; under the other instruction, p_correct, its tokens have 1/2 and 1/4, so it has P = 1/8.
-    # Row 0 is right and costs nothing.
-    unlikely = -log(7 / 8) / 2
-    policy = FakePolicy([OWN, OTHER])
-    loss, terms = method(alpha=0.0, beta=0.1, epsilon=0.2, unlikelihood=0.3).loss(policy, BATCH)
-    assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY + 0.3 * unlikely, rel=1e-5)
-    assert terms["unlikelihood"].item() == pytest.approx(unlikely, rel=1e-5)
-
-
-@pytest.mark.parametrize(("contrast", "others"), [("negated", (WRONG, RIGHT)), ("set", (WRONG, RIGHT))])
-def test_unlikelihood_reads_wrong_rows_under_p_correct(contrast: str, others: tuple[str, str]) -> None:
-    settings = {"alpha": 0.0, "unlikelihood": 0.3, "contrast": contrast}
-    for correct, other in zip((True, False), others, strict=True):
-        assert relabel(correct, **settings).contrast[0] == other
-
-
-def test_loss_without_contrast_by_hand() -> None:
-    loss, terms = method(alpha=0.0, beta=0.1, epsilon=0.2).loss(FakePolicy([OWN]), BATCH)
-    assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY, rel=1e-5)
-    assert terms.keys() == {"supervise", "entropy"}
-
-
-def test_loss_carries_gradients_and_its_terms_do_not() -> None:
-    policy = FakePolicy([OWN, OTHER])
-    loss, terms = method().loss(policy, BATCH)
     loss.backward()
     slopes = policy.logits.grad
     assert slopes.isfinite().all()
@@ -163,7 +116,23 @@ def test_loss_carries_gradients_and_its_terms_do_not() -> None:
     assert not any(term.requires_grad for term in terms.values())
 
 
+def test_unlikelihood_of_wrong_rows_under_p_correct_by_hand() -> None:
+    # Row 1 is wrong; under the other instruction, p_correct, its tokens have 1/2 and 1/4, so it has P = 1/8.
+    # Row 0 is right and costs nothing.
+    unlikely = -log(7 / 8) / 2
+    method = build("hir", alpha=0.0, beta=0.1, epsilon=0.2, unlikelihood=0.3)
+    loss, terms = method.loss(FakePolicy([OWN, OTHER]), BATCH)
+    assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY + 0.3 * unlikely, rel=1e-5)
+    assert terms["unlikelihood"].item() == pytest.approx(unlikely, rel=1e-5)
+
+
+def test_loss_without_contrast_by_hand() -> None:
+    loss, terms = build("hir", alpha=0.0, beta=0.1, epsilon=0.2).loss(FakePolicy([OWN]), BATCH)
+    assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY, rel=1e-5)
+    assert terms.keys() == {"supervise", "entropy"}
+
+
 @pytest.mark.parametrize("name", ["no_such_method", "base", "../hir", ""])
 def test_unknown_method(name: str) -> None:
     with pytest.raises(UserError, match=r"^method\.name=.*\bhir\b"):
-        build_method({"name": name}, instructions(), FakePolicy())
+        build(name)

@@ -4,38 +4,30 @@ from dataclasses import replace
 
 import torch
 
-from hir.config.load import merge_layers
-from hir.methods.base import build_method
+from hir.config.load import load_config
 from hir.records import TrainingExample
-from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
+from tests.methods.fake import build, rollout
 
 
-def test_weights_stay_what_they_were(policy) -> None:
+def test_a_row_an_answer_and_weights_stay_what_they_were(policy) -> None:
     before = copy.deepcopy(policy.state_dict())
-    method = build_method({"name": "none"}, instructions(), policy)
+    method = build("none", policy)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1, weight_decay=0.5)
     rollouts = [rollout(True, (9, 1), "cat"), rollout(False, (10, 1), "cat")]
     rows = method.relabel([replace(r, instruction="right") for r in rollouts], random.Random(0))
-    for _ in range(2):
-        optimizer.zero_grad()
-        loss, terms = method.loss(policy, policy.collate(rows))
-        loss.backward()
-        optimizer.step()
-        assert loss.item() == 0 and terms == {}
+    assert rows == [
+        TrainingExample(iteration=3, query="cat", instruction="right", output_ids=ids, correct=correct)
+        for ids, correct in [((9, 1), True), ((10, 1), False)]
+    ]
+    assert method.instruction(rollouts[0]) is None
+    loss, terms = method.loss(policy, policy.collate(rows))
+    loss.backward()
+    optimizer.step()
+    assert loss.item() == 0 and terms == {}
     assert all(torch.equal(weight, before[name]) for name, weight in policy.state_dict().items())
 
 
-def test_a_row_an_answer() -> None:
-    method = build_method({"name": "none"}, instructions(), FakePolicy())
-    rows = method.relabel([rollout(True, (2, 1)), rollout(False, ()), rollout(False, (0,))], random.Random(0))
-    assert rows == [
-        TrainingExample(iteration=3, query="How many?", instruction=RIGHT, output_ids=ids, correct=correct)
-        for ids, correct in [((2, 1), True), ((0,), False)]
-    ]
-    assert method.instruction(rollout(True, (2, 1))) is None
-
-
 def test_its_file_makes_one_update_of_any_answers() -> None:
-    config = merge_layers(["method=none"])
+    config = load_config(["method=none"])
     assert (config.training.num_updates, config.training.weight_decay) == (1, 0)
     assert config.buffer.max_wrong_fraction is None

@@ -1,33 +1,26 @@
 import random
-from math import log
 
 import pytest
 import torch
 
-from hir.config.load import merge_layers
-from hir.methods.base import build_method
+from hir.config.load import load_config
 from hir.records import TrainingExample
-from tests.methods.fake import RIGHT, FakePolicy, instructions, rollout
-
-LN2 = log(2)
-
-
-def method(**config):
-    return build_method({"name": "sft", **config}, instructions(), FakePolicy())
+from tests.methods.fake import FIRST, LN2, RIGHT, FakePolicy, build, rollout
 
 
 def test_a_row_a_query_with_its_target() -> None:
     asked = [rollout(True, (2, 1), query) for query in ("one?", "two?", "one?")]  # one twice in the iteration
-    assert method().relabel(asked, random.Random(0)) == [
+    assert build("sft").relabel(asked, random.Random(0)) == [
         TrainingExample(iteration=3, query=query, instruction=RIGHT, output_ids=(2, 1), correct=True)
         for query in ("one?", "two?")
     ]
 
 
-def test_loss_by_hand() -> None:
+@pytest.mark.parametrize("name", ["sft", "farl"])
+def test_loss_by_hand(name: str) -> None:
     # The labels have 1/2 and 1/4; the mean of -log p over a row's words is 5/3 ln 2.
-    policy = FakePolicy([[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]])
-    loss, terms = method(epsilon=0.1).loss(policy, {"labels": torch.tensor([0, 2])})
+    policy = FakePolicy([[FIRST, FIRST]])
+    loss, terms = build(name, epsilon=0.1).loss(policy, {"labels": torch.tensor([0, 2])})
     assert loss.item() == pytest.approx((0.9 * 1.5 + 0.1 * 5 / 3) * LN2)
     assert terms["supervise"].item() == loss.item() and not terms["supervise"].requires_grad
     loss.backward()
@@ -35,5 +28,5 @@ def test_loss_by_hand() -> None:
 
 
 def test_its_file_smooths_no_labels() -> None:
-    config = merge_layers(["method=sft", "model=flan_t5_small"])
+    config = load_config(["method=sft", "model=flan_t5_small"])
     assert config.method == {"name": "sft", "epsilon": 0}

@@ -15,7 +15,7 @@ import pytest
 from hir.errors import UserError
 from hir.feedback.match import exact_match, multiple_choice, option_letter
 from hir.records import Example
-from hir.tasks.bigbench import parse_rows
+from hir.tasks.bigbench import parse_rows, read_rows
 
 Row = dict[str, Any]
 SCORES = {"Yes": 0, "No": 1, "1.5": 0, "15": 0}
@@ -78,12 +78,11 @@ def same_number(a: str, b: str) -> bool:
 
 @pytest.mark.parametrize(("name", "path"), files().items(), ids=str)
 def test_every_row_is_judged_as_its_file_says(name: str, path: Path | None) -> None:
-    content = path.read_bytes() if path else json.dumps(OWN[name]).encode()
     try:
-        rows = parse_rows(content, name)
+        rows = read_rows(path) if path else parse_rows(OWN[name], name)
     except UserError as error:
         pytest.skip(f"refused: {error}")
-    raws: list[Row] = json.loads(content.decode("utf-8-sig"))["examples"]
+    raws: list[Row] = (json.loads(path.read_text("utf-8-sig")) if path else OWN[name])["examples"]
     assert len(rows) == len(raws)
     num_answers = 0
     for raw, row in zip(raws, rows, strict=True):

@@ -1,37 +1,29 @@
 """What holds for every generated task; tests/tasks/generated/ has the answers of each."""
 
 import random
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.tasks.base import GENERATORS, generated_task, is_pretraining, known_tasks, load_task
-from tests.command_line import ROOT
+from hir.tasks.base import GENERATORS, generated_task, is_pretraining, load_task
 
 NAMES = GENERATORS.names()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_are_a_function_of_seed_and_index(name: str) -> None:
+def test_rows_are_a_function_of_seed_and_index_and_right_by_the_tasks_own_judge(name: str) -> None:
     one, other = generated_task(name, {}), generated_task(name, {})
     random.seed(1)
-    rows = [one.row(3, i) for i in range(20)]
+    rows = [one.row(3, i) for i in range(200)]
     random.seed(2)
-    assert [other.row(3, i) for i in reversed(range(20))] == rows[::-1]
+    assert [other.row(3, i) for i in reversed(range(200))] == rows[::-1]
     assert one.row(4, 0) != rows[0]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_targets_are_right_by_the_tasks_own_judge(name: str) -> None:
-    task = generated_task(name, {})
-    for row in (task.row(0, i) for i in range(200)):
+    for row in rows:
         assert row.query == row.query.strip()
-        assert task.verify(row, row.targets[0]) and not task.verify(row, "")
+        assert one.verify(row, row.targets[0]) and not one.verify(row, "")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,13 +34,9 @@ def test_splits_are_sized_disjoint_and_deterministic(name: str) -> None:
     assert len({row.query for row in task.rows}) == 390
     assert load_task(config, seed=0) == task
     assert load_task(config, seed=1).test != task.test
-    longer = load_task(TaskConfig(name=name, num_train=500, num_validation=40, num_test=50), seed=0)
+    assert load_task(replace(config, seed=1), seed=0) == load_task(config, seed=1)
+    longer = load_task(replace(config, num_train=500), seed=0)
     assert (longer.test, longer.validation, longer.train[:300]) == (task.test, task.validation, task.train)
-
-
-def test_own_seed_of_the_task_goes_before_the_run_seed() -> None:
-    config = TaskConfig(num_train=10, num_validation=10, num_test=10, seed=7)
-    assert load_task(config, seed=0) == load_task(config, seed=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,65 +62,24 @@ def test_more_queries_than_there_are_is_refused() -> None:
     assert len(queries) == 72
     wanted = sum(not is_pretraining(query) for query in queries)
     assert len(generator.splits(0, wanted - 4, 2, 2).train) == wanted - 4
-    with pytest.raises(
-        UserError,
-        match=rf"than it has: num_train=500 \+ num_validation=2 \+ num_test=3.* about {wanted}$",
-    ):
+    with pytest.raises(UserError, match=f"than it has: 505 in all splits, but .* give about {wanted}$"):
         generator.splits(0, 500, 2, 3)
-    with pytest.raises(UserError, match="more queries asked than it has: 73 for pre-training"):
+    with pytest.raises(
+        UserError, match=f"than it has: 73 for pre-training, but .* give about {72 - wanted}$"
+    ):
         generator.pretraining_rows(0, 73)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_item": 3}, "task.settings.max_item is not a setting .*: did you mean max_items"),
-        ({"zzz": 3}, "known are min_items, max_items"),
-        ({"max_items": "4"}, "task.settings.max_items must be of type int, not '4'"),
-        ({"max_items": True}, "must be of type int, not True"),
-        ({"max_items": 3.5}, "must be of type int, not 3.5"),
+        ({"max_item": 3}, "task.settings.max_item: .*Did you mean one of: 'max_items'"),
+        ({"max_items": "few"}, "task.settings.max_items: .*'few'.* could not be converted to Integer$"),
+        ({"max_items": 3.5}, "task.settings.max_items: .*3.5.* could not be converted to Integer$"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         generated_task("object_counting", settings)
-
-
-def test_a_whole_number_with_a_point_is_an_integer_where_one_is_wanted() -> None:
     max_items = generated_task("object_counting", {"max_items": 3.0}).settings.max_items
     assert max_items == 3 and type(max_items) is int
-
-
-def test_names_are_known_without_a_look_into_the_files() -> None:
-    assert {*NAMES, "date_understanding"} < {*known_tasks()}
-    program = "import sys; from hir.tasks.base import known_tasks; assert 'word_sorting' in known_tasks(); "
-    program += "print([name for name in sys.modules if name.startswith('hir.tasks.generated.')])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "[]\n", done.stderr
-
-
-def test_a_task_may_lie_outside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_tasks").mkdir()
-    (tmp_path / "my_tasks" / "doubling.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from hir.records import Example\n"
-        "from hir.tasks.base import GeneratedTask, register\n"
-        "@dataclass(frozen=True)\n"
-        "class Settings:\n"
-        "    scale: float = 1.0\n"
-        "@register('doubling')\n"
-        "class Doubling(GeneratedTask[Settings]):\n"
-        "    Settings = Settings\n"
-        "    def example(self, rng):\n"
-        "        n = rng.randrange(1000)\n"
-        "        return Example(f'2 x {n}', (str(2 * n * self.settings.scale),))\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    config = TaskConfig(
-        name="my_tasks.doubling", num_train=9, num_validation=2, num_test=3, settings={"scale": 3}
-    )
-    task = load_task(config, seed=0)
-    assert task.name == "doubling" and len(task.train) == 9
-    assert all(float(row.targets[0]) == 6 * int(row.query[4:]) for row in task.rows)
-    with pytest.raises(UserError, match="task.name=my_tasks.halving: .*no module is my_tasks.halving"):
-        load_task(TaskConfig(name="my_tasks.halving", source="generated"), seed=0)

@@ -8,13 +8,8 @@ import pytest
 
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.feedback.match import Match, exact_match, multiple_choice
-from hir.records import Example
 from hir.tasks.base import Task, load_task
 from hir.tasks.files import find_file
-
-PEOPLE = ["Alice", "Bob", "Claire"]
-BALLS = ["red ball", "blue ball", "green ball"]
 
 
 def write(path: Path, rows: list[dict[str, Any]], **keys: Any) -> Path:
@@ -25,17 +20,12 @@ def write(path: Path, rows: list[dict[str, Any]], **keys: Any) -> Path:
 
 def tracking_rows(num_stories: int) -> list[dict[str, Any]]:
     """Rows like BIG-Bench Hard's tracking_shuffled_objects: each story asks after all three people."""
-    options = "\n".join(f"({letter}) {ball}" for letter, ball in zip("ABC", BALLS, strict=True))
-    story = (
-        "Alice, Bob, and Claire are playing game {}. Alice has a red ball.\nFirst, Bob and Claire swap balls."
-    )
+    options = "Options:\n(A) red ball\n(B) blue ball\n(C) green ball"
+    story = "Alice, Bob, and Claire are playing. Alice has a red ball.\nFirst, Bob and Claire swap {} times."
     return [
-        {
-            "input": f"{story.format(i)} At the end of the game, {who} has the\nOptions:\n{options}",
-            "target": target,
-        }
+        {"input": f"{story.format(i)} At the end of the game, {who} has the\n{options}", "target": target}
         for i in range(num_stories)
-        for who, target in zip(PEOPLE, ["(A)", "(C)", "(B)"], strict=True)
+        for who, target in (("Alice", "(A)"), ("Bob", "(C)"), ("Claire", "(B)"))
     ]
 
 
@@ -49,7 +39,6 @@ def load(folder: Path, name: str, **keys: Any) -> Task:
         "tracking_shuffled_objects_three_objects.json",
         "tracking_shuffled_objects_three_objects/task.json",
         "tracking_shuffled_objects/three_objects/task.json",
-        "tracking/shuffled/objects_three_objects/task.json",
         "bigbench/benchmark_tasks/tracking_shuffled_objects/three_objects/task.json",
         "bbh/tracking_shuffled_objects_three_objects.json",
     ],
@@ -59,32 +48,22 @@ def test_files_are_found_in_every_layout(tmp_path: Path, place: str) -> None:
     assert find_file(str(tmp_path), "tracking_shuffled_objects_three_objects") == path
 
 
-def test_a_missing_file_gets_a_hint(tmp_path: Path) -> None:
-    write(tmp_path / "logical_deduction/five_objects/task.json", [])
-    write(tmp_path / "riddles.json", [])
-    message = r"holds no riddle\.json, riddle/task\.json or nested folders: did you mean riddles\?"
-    with pytest.raises(UserError, match=message):
-        find_file(str(tmp_path), "riddle")
-    with pytest.raises(UserError, match="did you mean logical_deduction_five_objects"):
-        find_file(str(tmp_path), "logical_deduction_fife_objects")
-    with pytest.raises(UserError, match="known: logical_deduction_five_objects, riddles"):
-        find_file(str(tmp_path), "zzz")
-
-
 @pytest.mark.parametrize(
-    "name", ["", "..", ".", "../riddles", "a/b", "a\\b", "/etc/passwd", "a\0b", "a" * 300]
+    ("name", "message"),
+    [
+        ("riddle", r"holds no riddle\.json, riddle/task\.json or nested folders: did you mean riddles\?"),
+        ("logical_deduction_fife_objects", "did you mean logical_deduction_five_objects"),
+        ("zzz", "known: logical_deduction_five_objects, riddles"),
+        ("../data/riddles", r"holds no \.\./data/riddles\.json"),  # a name cannot leave the folder
+    ],
 )
-def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="task.name must be a plain name without folders"):
-        find_file(str(tmp_path), name)
-
-
-def test_a_data_dir_or_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_gets_a_hint(tmp_path: Path, name: str, message: str) -> None:
+    write(tmp_path / "data/logical_deduction/five_objects/task.json", [])
+    write(tmp_path / "data/riddles.json", [])
+    with pytest.raises(UserError, match=message):
+        find_file(str(tmp_path / "data"), name)
     with pytest.raises(UserError, match="task.data_dir=.*none is not a folder"):
         find_file(str(tmp_path / "none"), "riddles")
-    (tmp_path / "riddles.json").mkdir()
-    with pytest.raises(UserError, match="holds no riddles.json"):
-        find_file(str(tmp_path), "riddles")
 
 
 @pytest.mark.parametrize("source", [None, "bbh", "bigbench"])
@@ -95,7 +74,6 @@ def test_either_format_is_known_by_its_content(tmp_path: Path, source: str | Non
     for name in ("hard", "native"):
         task = load(tmp_path, name, source=source)
         assert (len(task.train), len(task.validation), len(task.test)) == (21, 3, 6)
-        assert task.feedback.verify is multiple_choice
         assert all(task.verify(row, row.targets[0]) for row in task.test)
 
 
@@ -103,10 +81,7 @@ def test_a_file_goes_before_a_generator_where_data_dir_is_given(tmp_path: Path) 
     rows = [{"input": f"I have {i} cats. How many animals do I have?", "target": str(i)} for i in range(20)]
     write(tmp_path / "object_counting.json", rows)
     assert len(load(tmp_path, "object_counting").train) == 14
-    generated = load(
-        tmp_path, "object_counting", source="generated", num_train=5, num_validation=2, num_test=3
-    )
-    assert len(generated.train) == 5
+    assert len(load(tmp_path, "object_counting", source="generated", num_train=15).train) == 15
 
 
 def test_grouped_split_keeps_a_story_on_one_side(tmp_path: Path) -> None:
@@ -117,19 +92,12 @@ def test_grouped_split_keeps_a_story_on_one_side(tmp_path: Path) -> None:
         assert bool({row.group for row in task.train} & {row.group for row in task.test}) is shared
 
 
-def test_a_file_too_small_to_split_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "tiny.json", [{"input": "a", "target": "b"}, {"input": "c", "target": "d"}])
-    with pytest.raises(UserError, match="task tiny: the split leaves the training side empty"):
-        load(tmp_path, "tiny")
-
-
-def test_an_unknown_name_gets_a_hint(tmp_path: Path) -> None:
+def test_an_unknown_name_gets_a_hint() -> None:
     with pytest.raises(UserError, match="unknown task 'object_countng'.*: did you mean object_counting"):
         load_task(TaskConfig(name="object_countng"), seed=0)
-    with pytest.raises(
-        UserError, match="task.name=date_understanding: hir.tasks.generated holds .*object_counting"
-    ):
-        load_task(TaskConfig(name="date_understanding", source="generated"), seed=0)
+    for name in ("date_understanding", "my_tasks.halving"):
+        with pytest.raises(UserError, match=f"task.name={name}: .* holds .*object_counting.* no module is"):
+            load_task(TaskConfig(name=name, source="generated"), seed=0)
 
 
 def test_any_file_is_a_task_with_so_many_training_queries_and_no_more(tmp_path: Path) -> None:
@@ -137,49 +105,8 @@ def test_any_file_is_a_task_with_so_many_training_queries_and_no_more(tmp_path: 
     task = load(tmp_path, "plus")
     # 100 less 20 for the test less 10 for validation.
     assert (task.name, len(task.train), len(task.validation), len(task.test)) == ("plus", 70, 10, 20)
-    assert task.feedback.verify is exact_match and load(tmp_path, "plus") == task
+    assert load(tmp_path, "plus") == task
     few = load(tmp_path, "plus", num_train=30)
     assert (few.train, few.test) == (task.train[:30], task.test)
-    with pytest.raises(UserError, match="num_train=71 asks for more queries than plus has: 70 of its 100"):
+    with pytest.raises(UserError, match="task.num_train must be at most 70, the training rows of plus"):
         load(tmp_path, "plus", num_train=71)
-
-
-@pytest.mark.parametrize(
-    ("rows", "keys", "judging"),
-    [
-        ([{"target": "two"}, {"target": "2"}], {}, "exact match"),
-        ([{"target": ["two", "2"]}, {"target": -1.5}], {}, "number"),
-        ([{"target": "5 kg"}, {"target": "2 kg"}], {}, "exact match"),
-        ([{"target_scores": {"x": 1, "y": 0, "z": 0}}], {}, "choice of 3 options"),
-        (
-            [{"target_scores": {"x": 1, "y": 0, "z": 0}}, {"target_scores": {"x": 1, "y": 0}}],
-            {},
-            "choice of 2 to 3 options",
-        ),
-        ([{"target_scores": {"x": 1, "y": 0}}, {"target": "w"}], {}, "choice of 2 options or exact match"),
-        (
-            [{"target_scores": {"x": 1, "y": 0}, "target": "x, for"}],
-            {"append_choices_to_input": False, "preferred_score": "multiple_choice_grade"},
-            "choice of 2 options by text",
-        ),
-    ],
-)
-def test_a_task_says_how_it_is_judged(
-    tmp_path: Path, rows: list[dict[str, Any]], keys: dict[str, Any], judging: str
-) -> None:
-    write(
-        tmp_path / "t.json", [{"input": f"Which is {i}?", **rows[i % len(rows)]} for i in range(20)], **keys
-    )
-    task = load(tmp_path, "t")
-    assert task.feedback.about(task.rows) == judging
-
-
-def test_a_judge_of_its_own_goes_by_its_name() -> None:
-    def same_numbers(example: Example, output: str) -> bool:
-        return True
-
-    assert Match(same_numbers).about([]) == "same numbers"
-    assert Match(multiple_choice).about([]) == "exact match"
-    counting = TaskConfig(name="object_counting", num_train=9, num_validation=2, num_test=3)
-    task = load_task(counting, seed=0)
-    assert task.feedback.about(task.rows) == "number"

@@ -83,7 +83,7 @@ def test_seeds_are_a_number_or_a_list() -> None:
         (["out=o", "task.name=word_sorting"], "use tasks="),
         (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
-        (["out=o", "method.alpha=0,x"], "method.alpha must be a number, not 'x'"),
+        (["out=o", "method.alpha=0,x"], "method.alpha must be a number in [0, inf), not 'x'"),
         (["out=o", "jobs=0"], "jobs must be at least 1"),
         (["out=o", "reach=90"], "reach must be an accuracy"),
         (["out=o", "variants=nowhere.yaml"], "nowhere.yaml cannot be read"),

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from hir.__main__ import main
-from hir.config.load import merge_layers
+from hir.config.load import load_config
 from hir.tools.report import page as page_of
 from hir.training.findings import findings, targets_of, wilson
 from hir.training.run_folder import SavedRun
@@ -69,7 +69,7 @@ def saved_run(
         accuracy = sum(row["correct"] for row in given) / len(given)
         seconds = {"total": 100.0, "sampling": 10.0, "training": 60.0, "setup": 20.0, "evaluation": 5.0}
         summary = {"iterations": len(rows) - 1, "test": {"accuracy": accuracy}, "seconds": seconds}
-    config = merge_layers(["trainer.max_epochs=2", *arguments])
+    config = load_config(["trainer.max_epochs=2", *arguments])
     return SavedRun(Path(folder), config, history, samples, given or [], summary)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -11,20 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 import train
 from hir.config.load import load_config, save_config, to_dict
 from hir.config.schema import Config, EvaluationConfig
 from hir.errors import UserError
+from hir.trainer import run_folder
 from hir.training.checkpoints import check_resume, check_rows, read_checkpoint
-from hir.training.launch import (
-    Launcher,
-    check_launch,
-    check_num_processes,
-    check_run_dir,
-    find_launcher,
-    process_rank,
-)
+from hir.training.launch import check_launch, check_num_processes, find_launcher
 from hir.training.strategies import choose_strategy
 from tests.command_line import ROOT, SMALL, run
 
@@ -33,69 +28,45 @@ SETTINGS = [
     "sampling.retry_temperature=2.0",
 ]  # fmt: skip
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
-SRUN = {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_JOB_NAME": "train"}
+SRUN = {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "2", "SLURM_JOB_NAME": "train"}
+SALLOC = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "foo"}
 slow = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    ("environment", "launcher", "rank"),
+    ("variables", "kind", "launcher"),
     [
-        ({}, None, 0),
-        ({"LOCAL_RANK": "1", "NODE_RANK": "0"}, None, 1),  # Lightning's own
-        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, None, 1),  # started by hand on a second machine
-        (TORCHRUN, Launcher("torchrun", 3, 4), 3),
-        (SRUN, Launcher("srun", 2, 4), 2),
-        (TORCHRUN | SRUN, Launcher("torchrun", 3, 4), 3),  # srun torchrun
-        # A shell of srun's, in which Lightning starts its own.
-        (SRUN | {"SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0", "LOCAL_RANK": "1"}, None, 1),
+        (TORCHRUN, TorchElasticEnvironment, "torchrun"),
+        (SRUN, SLURMEnvironment, "srun"),
+        (TORCHRUN | SRUN, TorchElasticEnvironment, "torchrun"),  # srun torchrun
     ],
 )
-def test_who_started_this_process(environment: dict[str, str], launcher: Launcher | None, rank: int) -> None:
-    assert find_launcher(environment) == launcher and process_rank(environment) == rank
-
-
-def test_processes_started_by_others_name_one_folder_and_are_as_many_as_trained(
-    monkeypatch: pytest.MonkeyPatch,
+def test_lightning_sees_the_same_launcher_and_its_processes_are_counted(
+    variables: dict[str, str], kind: type, launcher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_run_dir(None)
-    check_num_processes(2, 1)
-    for name, value in TORCHRUN.items():
+    check_num_processes(2, 1)  # which Lightning starts
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    check_run_dir("outputs/x")
+    assert kind.detect() and find_launcher() == (launcher, 4) == (launcher, kind().world_size())
     check_num_processes(2, 2)
-    with pytest.raises(UserError, match="torchrun has started 4 processes that must name one folder"):
-        check_run_dir(None)
-    with pytest.raises(UserError, match=r"4 processes, but trainer.devices=2 x trainer.num_nodes=1 is 2"):
+    with pytest.raises(UserError, match="4 processes, but trainer.devices=2 x trainer.num_nodes=1 is 2"):
         check_num_processes(2, 1)
-
-
-def test_slurms_tasks_are_counted_whether_srun_started_them_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (SRUN | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}).items():
-        monkeypatch.setenv(name, value)  # as in an sbatch file's own process
-    check_num_processes(1, 1)
-    with pytest.raises(UserError, match="^srun has started 1 processes, but .* is 4: make both alike"):
-        check_num_processes(4, 1)
-
-
-SALLOC = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "foo"}
 
 
 @pytest.mark.parametrize(
     ("environment", "num_nodes", "told"),
     [
-        ({}, 2, "trainer.num_nodes=2, .* torchrun or srun, as docs/hardware.md shows"),
-        ({"MASTER_ADDR": "first"}, 2, "trainer.num_nodes=2"),
+        ({"MASTER_ADDR": "first"}, 2, "trainer.num_nodes=2, .* torchrun or srun, as docs/hardware.md shows"),
         (SALLOC, 1, "srun has not started this process: put srun before .* SLURM_JOB_NAME=interactive"),
         (SALLOC | {"SLURM_JOB_NAME": "interactive"}, 2, "trainer.num_nodes=2"),
         (SALLOC | {"SLURM_JOB_NAME": "interactive"}, 1, ""),
         (SALLOC | TORCHRUN, 2, ""),
         (SRUN, 2, ""),
         ({"MASTER_ADDR": "first", "NODE_RANK": "1"}, 2, ""),
-        ({}, "two", ""),  # which Lightning refuses
     ],
 )
 def test_processes_that_nobody_starts_are_not_waited_for(
-    environment: dict[str, str], num_nodes: object, told: str
+    environment: dict[str, str], num_nodes: int, told: str
 ) -> None:
     if not told:
         return check_launch(num_nodes, environment)
@@ -114,44 +85,19 @@ def test_several_machines_are_refused_before_anything_is_built(
     assert "error: trainer.num_nodes=2" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
-def test_runs_started_in_one_second_and_in_one_process_have_folders_of_their_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("HIR_RUN_DIR", "WANDB_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-    folders = []
-
-    def fail(config: Config, folder: Path, *rest: object) -> None:
-        assert (
-            os.environ["HIR_RUN_DIR"] == str(folder) == str(train.run_folder(config))
-        )  # of Lightning's processes
-        folders.append(folder)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train, "_train", fail)
-    for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            train.train(Config(), 0.0)
-    assert len(set(folders)) == 3 and "HIR_RUN_DIR" not in os.environ
-    monkeypatch.setenv("HIR_RUN_DIR", "outputs/mine")
-    with pytest.raises(KeyboardInterrupt):
-        train.train(Config(), 0.0)
-    assert folders[3] == Path("outputs/mine") and os.environ["HIR_RUN_DIR"] == "outputs/mine"
+def test_runs_started_in_one_second_have_folders_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    assert len({run_folder(Config()) for _ in range(3)}) == 3
 
 
-@pytest.mark.parametrize(
-    ("left", "taken"), [("metrics.csv", False), ("wandb", False), ("summary.json", True)]
-)
-def test_a_folder_is_taken_once_its_run_has_finished_an_iteration(
-    left: str, taken: bool, tmp_path: Path
-) -> None:
-    (tmp_path / left).touch()
-    config = Config(run_dir=str(tmp_path))
-    if not taken:
-        assert train.run_folder(config) == tmp_path
-        return
-    with pytest.raises(UserError, match="holds another run"):
-        train.run_folder(config)
+def test_a_folder_is_taken_once_its_run_has_finished_an_iteration(tmp_path: Path) -> None:
+    for name in ("metrics.csv", "wandb"):
+        (tmp_path / name).touch()
+    assert run_folder(Config(run_dir=str(tmp_path))) == tmp_path
+    (tmp_path / "summary.json").touch()
+    for folder in (tmp_path, tmp_path / "summary.json"):
+        with pytest.raises(UserError, match="is a file or holds another run"):
+            run_folder(Config(run_dir=str(folder)))
 
 
 @pytest.fixture
@@ -203,16 +149,13 @@ def test_a_checkpoint_is_looked_at_without_reading_its_tensors(
         return load(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch, "load", noted)
-    checkpoint = read_checkpoint(killed / "checkpoints/last.ckpt")
-    assert given == [{"map_location": "cpu", "weights_only": True, "mmap": True}]
-    weight = torch.nn.Parameter(torch.zeros(3))
-    with torch.no_grad():
-        weight.copy_(checkpoint["state_dict"]["weight"])
-    assert weight.tolist() == [1, 1, 1]
     path = killed / "checkpoints/last.ckpt"
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match="no readable checkpoint"):
-        read_checkpoint(path)
+    assert read_checkpoint(path)["state_dict"]["weight"].tolist() == [1, 1, 1]
+    assert given == [{"map_location": "cpu", "weights_only": True, "mmap": True}]
+    for content in (path.read_bytes()[:-200], pickle.dumps({"state_dict": Path("x")})):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="no readable checkpoint"):
+            read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -255,24 +198,6 @@ def free_port() -> str:
         return str(listener.getsockname()[1])
 
 
-def start_two(environment: dict[str, str], commands: list[list[str]], changes: list[dict[str, str]]) -> list:
-    """Run two programs side by side; their outputs."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env={**environment, **change},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for command, change in zip(commands, changes, strict=True)
-    ]
-    outputs = [process.communicate(timeout=300) for process in running]
-    assert [process.returncode for process in running] == [0, 0], outputs
-    return [stdout for stdout, _ in outputs]
-
-
 def states(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """Weights and optimizer state of a run's checkpoint."""
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
@@ -295,35 +220,27 @@ def assert_same_run(folder: Path, other: Path, tolerance: float = 0.0) -> None:
 
 
 @slow
-def test_two_machines_with_torchrun(
-    on_two_devices: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    folder, port = tmp_path / "run", free_port()
-    commands = [
-        ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", f"--node_rank={rank}",
-         "--master_addr=127.0.0.1", f"--master_port={port}", "train.py", *SETTINGS, "trainer.devices=1",
-         "trainer.num_nodes=2", f"run_dir={folder}"]
-        for rank in range(2)
-    ]  # fmt: skip
-    first, second = start_two(environment, commands, [{}, {}])
-    assert "saved in" in first and second == ""
-    assert_same_run(folder, on_two_devices)
-
-
-@slow
 def test_two_machines_with_slurm(on_two_devices: Path, environment: dict[str, str], tmp_path: Path) -> None:
     """What srun puts into the environment of two tasks on two machines; there is no SLURM here."""
-    folder, port = tmp_path / "run", free_port()
+    folder = tmp_path / "run"
     command = ["train.py", *SETTINGS, "trainer.devices=1", "trainer.num_nodes=2", f"run_dir={folder}"]
-    changes = [
-        {
-            "SLURM_JOB_NAME": "hir", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1",
-            "SLURM_NNODES": "2", "SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank), "SLURM_LOCALID": "0",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-        }
-        for rank in range(2)
-    ]  # fmt: skip
-    first, second = start_two(environment, [command, command], changes)
+    shared = {
+        "SLURM_JOB_NAME": "hir", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_NNODES": "2", "SLURM_LOCALID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(),
+    }  # fmt: skip
+    running = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**environment, **shared, "SLURM_PROCID": rank, "SLURM_NODEID": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    (first, *_), (second, *_) = outputs = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
     assert "saved in" in first and second == ""
     assert_same_run(folder, on_two_devices)
 

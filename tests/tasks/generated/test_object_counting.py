@@ -58,7 +58,7 @@ def test_answers_come_evenly() -> None:
         ({"max_items": 9}, "min_items <= max_items <= 8"),
         ({"min_items": 0}, "1 <= min_items"),
         ({"max_count": 10}, "max_count must be 1 to 9"),
-        ({"max_distractors": -1}, "max_distractors must be 0 to 8"),
+        ({"max_distractors": -1}, "max_distractors 0 to 8"),
         ({"max_answer": 16}, "max_answer <= max_items x max_count"),
         ({"max_answer": 1}, "min_items <= max_answer"),
     ],
