@@ -17,6 +17,7 @@ import signal
 import sys
 
 from hir.errors import UserError
+from hir.tools.arguments import help_of, read_options
 
 VERBS = ("evaluate", "compare", "sweep", "report", "export", "new-task")
 
@@ -37,19 +38,12 @@ def main(argv: list[str]) -> int:
     try:
         if verb not in VERBS:
             raise UserError(f"python -m hir {verb}: there are {', '.join(VERBS)}")
-        name = f"hir.tools.{verb.replace('-', '_')}"
-        tool = importlib.import_module(name)
-        if not hasattr(tool, "Options"):
-            if hasattr(tool, "__path__"):
-                tool = importlib.import_module(f"{name}.__main__")
-            return int(tool.main(rest))
-        from hir.tools.arguments import help_of, read_options
-
+        tool = importlib.import_module(f"hir.tools.{verb.replace('-', '_')}")
         if {"-h", "--help"} & {*rest}:
             print(help_of(tool.Options, tool.__doc__))
             return 0
         options, settings = read_options(tool.Options, rest, tool.TAKES_SETTINGS)
-        return int(tool.run(options, settings) or 0)
+        return int(tool.run(options, settings))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
 
-@dataclass(frozen=True)
-class Settings:
-    largest: int = 9999
-
 @register("halving")
-class Halving(GeneratedTask[Settings]):
-    Settings = Settings
+class Halving(GeneratedTask):
+    @dataclass(frozen=True)
+    class Settings:
+        largest: int = 9999
 
     def example(self, rng):
         half = rng.randrange(self.settings.largest)
@@ -107,9 +105,7 @@ class Every(Method):
 }
 
 
-def test_a_run_takes_one_of_each_from_a_folder_of_the_users(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_run_takes_one_of_each_from_the_users_folder(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     for name, text in FILES.items():
         (tmp_path / "mine" / f"{name}.py").write_text(text)
@@ -130,7 +126,5 @@ def test_a_run_takes_one_of_each_from_a_folder_of_the_users(
     samples = (tmp_path / "run" / "samples.jsonl").read_text()
     assert '"instruction": "Please. Solve the question with correct answer."' in samples
     refused = run(where, *SMALL, *chosen, "method.epsilom=1")
-    assert refused.returncode == 2
-    assert (
-        refused.stderr == "error: method.epsilom is no setting of mine.every: did you mean method.epsilon?\n"
-    )
+    said = "error: method.epsilom is no setting of mine.every: did you mean method.epsilon?\n"
+    assert (refused.returncode, refused.stderr) == (2, said)

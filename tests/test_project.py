@@ -1,4 +1,4 @@
-"""The project's files agree with each other: requirements, pyproject, environment, Makefile, licence."""
+"""The project's files agree with each other: requirements, pyproject, environment, Makefile."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-import hir
-
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -27,21 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
-def project() -> dict:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-
-def ranges() -> list[Requirement]:
-    """The dependencies of pyproject.toml, the extras' among them."""
-    extras = project()["optional-dependencies"].values()
-    return [Requirement(line) for lines in (project()["dependencies"], *extras) for line in lines]
-
-
-def requirements() -> list[Requirement]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
-
-
 def applies(requirement: Requirement, python: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"python_version": python})
 
@@ -49,7 +32,8 @@ def applies(requirement: Requirement, python: str) -> bool:
 def pins(python: str) -> dict[str, Version]:
     """Version by canonical name that requirements.txt installs on this Python; each may be pinned once."""
     chosen: dict[str, Version] = {}
-    for requirement in requirements():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    for requirement in (Requirement(line) for line in lines if line and not line.startswith("#")):
         if applies(requirement, python):
             (specifier,) = requirement.specifier
             assert specifier.operator == "==" and "*" not in specifier.version, f"{requirement}: no exact pin"
@@ -68,19 +52,12 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
 
-def tracked_files() -> list[Path]:
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout")
-    return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
-
-
 @pytest.mark.parametrize("python", PYTHONS)
 def test_requirements_pin_a_version_in_range(python: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pinned = pins(python)
-    for wanted in ranges():
+    for line in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
+        wanted = Requirement(line)
         if applies(wanted, python):
             name = canonicalize_name(wanted.name)
             assert name in pinned, f"{name} of pyproject.toml has no pin in requirements.txt"
@@ -137,31 +114,25 @@ def test_make_refuses_an_old_python_in_one_line(tmp_path: Path) -> None:
 
 
 def test_no_file_names_a_package_index() -> None:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+            "\0"
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
     # Put together here, so that this file does not name them either.
     hosts = ["pypi" + ".org", "python" + "hosted.org", "download." + "pytorch.org", "conda." + "anaconda.org"]
     options = ["--index" + "-url", "--extra-index" + "-url", "--find" + "-links"]
     pattern = re.compile("|".join(map(re.escape, hosts + options)).encode())
-    named = [str(path.relative_to(ROOT)) for path in tracked_files() if pattern.search(path.read_bytes())]
-    assert named == []
-
-
-def test_licence_is_the_one_declared() -> None:
-    assert project()["license"] == "Apache-2.0"
-    text = (ROOT / "LICENSE").read_text()
-    assert "Apache License\n                           Version 2.0, January 2004" in text
-    assert "END OF TERMS AND CONDITIONS" in text and "the hir authors" in text
+    files = [ROOT / name for name in names if (ROOT / name).is_file()]
+    assert [path for path in files if pattern.search(path.read_bytes())] == []
 
 
 def test_importing_hir_imports_nothing_else() -> None:
     program = "import sys; had = set(sys.modules); import hir; print(*set(sys.modules) - had)"
     command = [sys.executable, "-c", program]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "hir\n"
-
-
-def test_version_stands_in_the_package_alone() -> None:
-    dynamic = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
-    assert project()["dynamic"] == ["version"] and dynamic["version"] == {"attr": "hir.__version__"}
-    assert Version(hir.__version__) >= Version("0.1.0")
 
 
 def test_every_folder_of_the_package_is_a_package() -> None:

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from hir.errors import UserError
 from hir.trainer import run_folder
 from hir.training.checkpoints import check_resume
+from hir.training.findings import findings
+from hir.training.run_folder import read_run
 from hir.training.settings import load_run_config
 from tests.command_line import SMALL, run
 
@@ -107,6 +109,8 @@ def test_output_is_plain_text_with_header_lines_and_result(finished: Path) -> No
     assert any("from here on the model only hears right or wrong" in line for line in lines)
     assert any(line.startswith("1/3  correct ") for line in lines)
     assert any("trained as Solve the question with" in line for line in lines)
+    for title, said in findings(read_run(finished)):
+        assert f"note    {title}: {said}" in lines
     assert any(line.startswith("saved in ") for line in lines)
 
 

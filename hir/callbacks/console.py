@@ -15,7 +15,9 @@ from hir.callbacks.recorder import ENDED, STARTED, RunRecorder
 from hir.config.schema import Config
 from hir.sampling.base import Progress
 from hir.training.build import Run
+from hir.training.findings import findings
 from hir.training.module import HIRModule
+from hir.training.run_folder import read_run
 
 SILENCE = 5.0
 """Seconds without a line after which one says how far the run is."""
@@ -150,6 +152,9 @@ class ConsoleReport(Callback):
         spent = self.recorder.summary()["seconds"]
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in spent.items())
         self._say(f"[dim]{seconds}[/]")
+        if trainer.is_global_zero:  # whose recorder has written the folder
+            for title, text in findings(read_run(self.recorder.folder)):
+                self._tell("note", f"{title}: {text}", "yellow")
         files = " ".join((*STARTED, *ENDED, "checkpoints/last.ckpt"))
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 

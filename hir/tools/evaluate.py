@@ -12,8 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from hir.callbacks.evaluation import accuracy, answer
 from hir.config.load import find_checkpoint
 from hir.config.schema import Config
+from hir.quiet import quiet_libraries
+from hir.relabel.base import build_relabel
+from hir.sampling.base import build_sampler
+from hir.training.build import build_policy, load_tasks, without_queries
+from hir.training.checkpoints import load_weights, read_checkpoint
+from hir.training.checks import count_overlong
+from hir.training.settings import load_run_config
 
 TAKES_SETTINGS = True
 
@@ -27,57 +37,33 @@ class Options:
 
 
 def run(options: Options, settings: list[str]) -> int:
-    """Print the results as a table and as JSON; UserError for a mistake in run, settings or files."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from hir.training.settings import load_run_config
-
-    if options.run is None:
-        results = evaluate_model(load_run_config(settings))
-    else:
+    """Print the results as lines and as JSON; UserError for a mistake in run, settings or files."""
+    own: list[str] = []
+    checkpoint = None
+    if options.run is not None:
         folder, checkpoint = find_checkpoint(options.run)
         own = [f"config={folder / 'config.yaml'}"]
-        trained = load_run_config(own)
-        if any(setting.removeprefix("--").startswith("task=") for setting in settings):
-            own += [
-                "task.source=null",
-                "task.num_train=null",
-                "task.settings={}",
-            ]  # which are the trained task's
-        results = evaluate_model(load_run_config([*own, *settings]), trained, checkpoint)
-    table = Table("task", "test rows", "accuracy", "under p_wrong", box=None)
-    for name, result in results.items():
-        accuracies = (f"{result[key]:.3f}" for key in ("accuracy", "accuracy_p_wrong"))
-        table.add_row(name, str(result["rows"]), *accuracies)
-    Console().print(table)
+    trained = load_run_config(own or settings)
+    if own and any(setting.removeprefix("--").startswith("task=") for setting in settings):
+        own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # of the trained task
+    results = evaluate_model(load_run_config([*own, *settings]), trained, checkpoint)
+    for name, found in results.items():
+        right, wrong = found["accuracy"], found["accuracy_p_wrong"]
+        print(f"{name} ({found['rows']} test rows)  {right:.3f}, under p_wrong {wrong:.3f}")
     print(json.dumps(results))
     return 0
 
 
-def evaluate_model(
-    config: Config, trained: Config | None = None, checkpoint: Path | None = None
-) -> dict[str, Any]:
+def evaluate_model(config: Config, trained: Config, checkpoint: Path | None) -> dict[str, Any]:
     """By task the number of test ``rows``, ``accuracy`` and ``accuracy_p_wrong``.
 
     Args:
         config: tasks, instructions and sampling.
-        trained: of the run whose weights the checkpoint holds; None for the model of ``config`` as it is.
-        checkpoint: the run's.
+        trained: what the model is made from, whatever task it is now asked.
+        checkpoint: its trained weights; None: it is evaluated as it is.
     """
-    import torch
-
-    from hir.callbacks.evaluation import accuracy, answer
-    from hir.quiet import quiet_libraries
-    from hir.relabel.base import build_relabel
-    from hir.sampling.base import build_sampler
-    from hir.training.build import build_policy, load_tasks, without_queries
-    from hir.training.checkpoints import load_weights, read_checkpoint
-    from hir.training.checks import count_overlong, long_targets
-
     quiet_libraries()
-    # The model is the trained run's, whatever task it is now asked.
-    policy, base = build_policy(trained or config)
+    policy, base = build_policy(trained)
     if checkpoint:
         load_weights(policy, checkpoint)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -86,15 +72,12 @@ def evaluate_model(
     tasks = load_tasks(config)
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]
-    if trained and checkpoint and trained.task.name == config.task.name:
+    if checkpoint and trained.task.name == config.task.name:
         rows, *_ = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
         if rows != tasks[0].fingerprint:
             print(f"the rows of {tasks[0].name} are not split as in training: some may have been trained on")
-    num_overlong = count_overlong(policy, tasks, relabel, config.model.overlong)
-    if num_overlong:
-        print(f"{num_overlong} prompts are over {config.model.max_input_tokens} tokens and are cut")
-    for line in long_targets(policy, tasks, config.sampling.max_new_tokens):
-        print(line)
+    if number := count_overlong(policy, tasks, relabel, config.model.overlong):
+        print(f"{number} prompts are over {config.model.max_input_tokens} tokens and are cut")
     results: dict[str, Any] = {}
     for task in tasks:
         right, wrong = (

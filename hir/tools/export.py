@@ -9,34 +9,32 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import sys
+import string
 import tempfile
-from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from warnings import catch_warnings, simplefilter
 
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from omegaconf import MISSING
+from safetensors import SafetensorError
+from transformers import GenerationConfig
 
+import hir
 from hir.config.load import find_checkpoint, save_config
 from hir.config.schema import Config, WandbConfig
 from hir.errors import UserError
-from hir.training.run_folder import Row, SavedRun, read_run
-
-if TYPE_CHECKING:  # torch is imported when there is something to export
-    from transformers import GenerationConfig
-
-    from hir.policies.seq2seq import Seq2SeqPolicy
-    from hir.tasks.base import Task
-    from hir.training.tiny import Base
+from hir.files import write_json
+from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.quiet import quiet_libraries
+from hir.tasks.base import Task, load_task
+from hir.training.build import build_policy, without_queries
+from hir.training.checkpoints import load_weights, read_checkpoint
+from hir.training.findings import known
+from hir.training.run_folder import SavedRun, read_run
+from hir.training.tiny import Base
 
 TAKES_SETTINGS = False
 CARD = Path(__file__).parent / "templates" / "card.md.j2"
-PRINTABLE_ASCII = "".join(map(chr, range(33, 127)))
 
 
 @dataclass
@@ -47,8 +45,6 @@ class Options:
     """Run folder or checkpoint; of a run that has not ended, its last finished iteration."""
     to: str = MISSING
     """A new folder, or an empty one."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Format of the weights; bfloat16 is half the size, and answers may differ."""
     license: str = "unknown"
     """What the card names: apache-2.0, mit, ..."""
     merge: bool = True
@@ -57,65 +53,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Export:
-    """What is exported, and what the card tells of it."""
+    """What is exported."""
 
     options: Options
     run: SavedRun
     iterations: int
-    """Finished iterations, answers sampled and updates behind the weights."""
-    num_samples: int
-    num_updates: int
+    """Finished ones, behind the weights."""
     policy: Seq2SeqPolicy
     base: Base | None
     """The tiny model's; None for any other."""
     task: Task
-
-    @property
-    def last(self) -> Row:
-        """The last measured row of metrics.csv up to these weights."""
-        rows = [row for row in self.run.history if row["iteration"] <= self.iterations]
-        return [row for row in rows if "val/accuracy" in row][-1]
-
-    @property
-    def test_accuracy(self) -> float | None:
-        """Of these very weights; None where the run has not ended with them."""
-        summary = self.run.summary
-        ended = summary is not None and summary["iterations"] == self.iterations
-        return float(summary["test"]["accuracy"]) if summary and ended else None
-
-    @cached_property
-    def entities(self) -> dict[str, str]:
-        """How the characters of ASCII and of the run's texts travel that the tokenizer does not know."""
-        texts = [PRINTABLE_ASCII, self.run.config.instructions.correct, self.run.config.instructions.wrong]
-        texts += [text for row in self.task.rows for text in (row.query, *row.targets)]
-        characters = sorted({character for text in texts for character in text})
-        return {c: written for c in characters if (written := self.policy.text.escape(c)) != c}
-
-    @cached_property
-    def notes(self) -> list[str]:
-        """Why answers may differ from the run's own."""
-        from hir.relabel.base import build_relabel
-        from hir.training.checks import count_overlong
-
-        config, notes = self.run.config, []
-        if self.test_accuracy is None:
-            total = config.trainer["max_epochs"]
-            notes.append(
-                f"the run has not ended: these are the weights after iteration {self.iterations} of {total}"
-            )
-        precision = str(config.trainer.get("precision") or "32-true")
-        if not precision.startswith("32") or self.options.dtype != "float32":
-            notes.append(
-                f"the run computed in {precision} on float32 weights: in another precision, or from "
-                f"{self.options.dtype} weights, answers may differ"
-            )
-        relabel = build_relabel(config.instructions, config.relabel)
-        if number := count_overlong(self.policy, [self.task], relabel, "cut"):
-            notes.append(
-                f"{number} prompts of the task have over {config.model.max_input_tokens} tokens and lost "
-                "their middle in the run; the chat template cuts nothing"
-            )
-        return notes
 
 
 def run(options: Options, settings: list[str]) -> int:
@@ -132,52 +79,39 @@ def run(options: Options, settings: list[str]) -> int:
     config = saved.config
     if not options.merge and not config.model.lora.r:
         raise UserError(f"merge=false: {folder} trained no adapters, its model.lora.r is 0")
-
-    from safetensors import SafetensorError
-
-    from hir.quiet import quiet_libraries
-    from hir.tasks.base import load_task
-    from hir.training.build import build_policy, without_queries
-    from hir.training.checkpoints import load_weights, read_checkpoint
-
     quiet_libraries()
     policy, base = build_policy(config)
     load_weights(policy.eval(), checkpoint)
     if options.merge and config.model.lora.r:
-        policy.model = merge_adapters(policy.model)
-    state = read_checkpoint(checkpoint)
-    counts = state["epoch"] + 1, state["hir"]["num_samples"], state["global_step"]
+        policy.model = policy.model.merge_and_unload()
     task = load_task(config.task, config.seed)
     task = without_queries(task, base.queries) if base else task
-    export = Export(options, saved, *counts, policy, base, task)
-    for line in export.notes:
-        print(f"warning: {line}", file=sys.stderr)
+    iterations = read_checkpoint(checkpoint)["epoch"] + 1
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.", suffix=".tmp") as scratch:
             whole = Path(scratch) / to.name
             whole.mkdir()
-            write_folder(whole, export)
+            write_folder(whole, Export(options, saved, iterations, policy, base, task))
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
-    part = "model" if options.merge else "adapters"
-    print(f"exported the {part} of {folder} after iteration {export.iterations}")
-    print(f"saved in {options.to}: {' '.join(sorted(path.name for path in to.iterdir()))}")
+    part, total = "model" if options.merge else "adapters", config.trainer["max_epochs"]
+    print(f"exported the {part} of {folder} after iteration {iterations} of {total} to {options.to}")
     return 0
 
 
 def write_folder(folder: Path, export: Export) -> None:
     """Weights, configurations, tokenizer and card. Raises OSError or SafetensorError."""
-    import torch
-
-    config, policy = export.run.config, export.policy
-    model = policy.model.to(getattr(torch, export.options.dtype))
-    generation = generation_config(policy, config)
+    config, policy, model = export.run.config, export.policy, export.policy.model
     if export.options.merge:
-        model.generation_config = generation
+        model.generation_config = generation_config(policy, config)
         model.save_pretrained(folder)
-        name_untied_head(folder / "config.json")
+        written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if written.get("scale_decoder_outputs") is False:
+            # The head of a T5 like FLAN-T5 is its own. transformers 5 sees it by the weights, but writes true
+            # here for every T5, and other programs would tie it.
+            write_json(folder / "config.json", written | {"tie_word_embeddings": False})
     else:
         base = export.base.path if export.base else Path(str(config.model.path))
         adapters = model.peft_config["default"]
@@ -185,56 +119,31 @@ def write_folder(folder: Path, export: Export) -> None:
         adapters.revision = config.model.revision
         # False: with auto, peft looks on the hub whether the base has as many tokens.
         model.save_pretrained(folder, save_embedding_layers=False)
-        generation.save_pretrained(folder)
-    policy.tokenizer.chat_template = chat_template(config.instructions.correct, export.entities)
+        generation_config(policy, config).save_pretrained(folder)
+    policy.tokenizer.chat_template = chat_template(config.instructions.correct, entities(export))
     policy.tokenizer.save_pretrained(folder)
     # Where its author logged the run, and what notes it had there, is no part of it.
     save_config(replace(config, logger="csv", wandb=WandbConfig()), folder / "hir_config.yaml")
     (folder / "README.md").write_text(model_card(folder.name, export), encoding="utf-8")
 
 
-def merge_adapters(model: Any) -> Any:
-    """The plain model of a peft model, adapters added to its weights.
-
-    A layer that shares its weight, such as a tied output head, first gets one of its own: peft would add its
-    adapter to all that share it.
-    """
-    from torch import nn
-
-    users = Counter(id(w) for module in model.modules() for w in module.parameters(recurse=False))
-    for module in model.modules():
-        layer = getattr(module, "base_layer", None)
-        if layer is not None and users[id(layer.weight)] > 1:
-            layer.weight = nn.Parameter(layer.weight.detach().clone())
-    with catch_warnings():
-        simplefilter("ignore")  # peft says that a head is not tied: as wanted
-        return model.merge_and_unload()
-
-
-def name_untied_head(path: Path) -> None:
-    """Say in the config.json of a T5 like FLAN-T5 that its output head is its own.
-
-    transformers 5 heeds the stored head, but writes tie_word_embeddings=true for every T5, and a key of its
-    own for what else that said. Other programs would tie the head.
-    """
-    config = json.loads(path.read_text(encoding="utf-8"))
-    if config.get("scale_decoder_outputs") is False:
-        config["tie_word_embeddings"] = False
-        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
 def generation_config(policy: Seq2SeqPolicy, config: Config) -> GenerationConfig:
     """Greedy answers as the run's own evaluation gave them."""
-    from transformers import GenerationConfig
-
-    own: dict[str, Any] = {}
-    if config.sampling.name == "generate":  # which heeded the base's own settings too
-        own = policy.model.generation_config.to_diff_dict()
-        for name in ("max_length", "transformers_version", "temperature", "top_k", "top_p"):
-            own.pop(name, None)
+    # sampling=generate heeded the base's own settings, too.
+    own = policy.model.generation_config.to_diff_dict() if config.sampling.name == "generate" else {}
+    for name in ("max_length", "transformers_version", "temperature", "top_k", "top_p"):
+        own.pop(name, None)
     own |= {"max_new_tokens": config.sampling.max_new_tokens, "do_sample": False, "num_beams": 1}
     own |= {"decoder_start_token_id": policy.start_id, "eos_token_id": policy.eos_id}
     return GenerationConfig(**{**own, "pad_token_id": policy.pad_id})
+
+
+def entities(export: Export) -> dict[str, str]:
+    """How the characters of ASCII and of the run's texts travel that the tokenizer does not know."""
+    asked = export.run.config.instructions
+    texts = [text for row in export.task.rows for text in (row.query, *row.targets)]
+    characters = sorted({*string.printable, *asked.correct, *asked.wrong, *"".join(texts)})
+    return {c: written for c in characters if (written := export.policy.text.escape(c)) != c}
 
 
 def chat_template(instruction: str, written: dict[str, str]) -> str:
@@ -247,15 +156,13 @@ def chat_template(instruction: str, written: dict[str, str]) -> str:
         instruction: p_correct.
         written: entity by character, for what the tokenizer does not know.
     """
-    from hir.policies.seq2seq import render_prompt
-
-    # The run's prompt, taken apart at marks that stand for what the template fills in.
-    head, middle, tail = render_prompt("\0", "\1").partition("\0")[2].partition("\1")
-    assert middle == "\1"
 
     def literal(text: str) -> str:  # as Jinja writes one
         return json.dumps(text, ensure_ascii=False)
 
+    # The run's prompt, taken apart at marks that stand for what the template fills in.
+    head, middle, tail = render_prompt("\0", "\1").partition("\0")[2].partition("\1")
+    assert middle == "\1"
     prompt = f"(asked.instruction ~ {literal(head)} ~ asked.query ~ {literal(tail)})"
     swaps = [(entity, "&amp;" + entity[1:]) for entity in written.values()]  # text with an entity of its own
     for text, instead in [*swaps, *written.items()]:
@@ -273,44 +180,37 @@ def chat_template(instruction: str, written: dict[str, str]) -> str:
 
 def model_card(name: str, export: Export) -> str:
     """The text of the folder's README.md, with the front matter that the Hugging Face hub reads."""
-    from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
-    import hir
-    from hir.methods.base import METHODS
-    from hir.policies.seq2seq import render_prompt
-    from hir.tasks.base import GENERATORS
-
-    config, task = export.run.config, export.task.name
-    method_name = config.method["name"]
-    made = "generated" if task in GENERATORS else "BIG-Bench Hard"
-    path = config.model.path
+    run, task, path = export.run, export.task.name, export.run.config.model.path
+    history = [row for row in run.history if row["iteration"] <= export.iterations]
+    validation = known(history, "val/accuracy", "val/accuracy_p_wrong")[-1]
+    ended = run.summary is not None and run.summary["iterations"] == export.iterations
+    test = run.summary["test"]["accuracy"] if run.summary and ended else None
+    accuracies = {"test": test, "validation": validation["val/accuracy"]}
     on_hub = path is not None and not Path(path).is_dir()
-    accuracies = {"test": export.test_accuracy, "validation": export.last["val/accuracy"]}
-    results = [
-        EvalResult("text2text-generation", task, task, "accuracy", value, dataset_split=split)
-        for split, value in accuracies.items()
-        if value is not None
-    ]
     data = ModelCardData(
         license=export.options.license,
         base_model=path if on_hub else None,
         library_name="transformers" if export.options.merge else "peft",
-        tags=["hir", "hindsight-instruction-relabeling", method_name],
+        tags=["hir", "hindsight-instruction-relabeling", run.config.method["name"]],
         model_name=name,
-        eval_results=results,
+        eval_results=[
+            EvalResult("text2text-generation", task, task, "accuracy", value, dataset_split=split)
+            for split, value in accuracies.items()
+            if value is not None
+        ],
     )
-    versions = [f"{library} {version(library)}" for library in ("torch", "transformers", "lightning")]
     card = ModelCard.from_template(
         data,
         template_path=str(CARD),
+        **vars(export),
         name=name,
-        export=export,
-        config=config,
+        config=run.config,
+        history=history,
+        validation=validation,
+        test=test,
         start=f"`{path}`" if on_hub else "hir's embedded tiny T5" if export.base else "a local folder",
-        method=(sys.modules[METHODS[method_name].__module__].__doc__ or "").partition("\n")[0],
-        source=config.task.source or ("a file" if config.task.data_dir else made),
-        prompt=render_prompt(config.instructions.correct, "the query"),
-        wrong=json.dumps({"role": "system", "content": config.instructions.wrong}, ensure_ascii=False),
-        versions=", ".join([f"Python {platform.python_version()}", f"hir {hir.__version__}", *versions]),
+        prompt=render_prompt(run.config.instructions.correct, "the query"),
+        wrong=json.dumps({"role": "system", "content": run.config.instructions.wrong}, ensure_ascii=False),
+        version=hir.__version__,
     )
     return f"{card.content}\n"

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from hir.__main__ import main
+from hir.config.load import load_config, save_config, to_dict
+from hir.config.schema import WandbConfig
+from hir.files import write_json, write_lines
+from hir.policies.escape import TextEscape
+from hir.policies.seq2seq import render_prompt
+from hir.training.build import build_policy
+from hir.training.run_folder import read_run
 from tests.command_line import run
 
 pytestmark = pytest.mark.filterwarnings(
@@ -24,7 +37,7 @@ ROWS = [
     for letter in "RGB"
 ]
 """Queries and answers with characters that the tokenizer below does not know, and an entity of their own."""
-CORRECT = "Solve the question with correct answer."
+CORRECT = 'Say "no"\\ {{ eos_token }}\n%} 🙂'
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&#;:,.()/>'\"?!=-+*_$%@[]| \n"
 WORDS = ["<pad>", "</s>", "<unk>", *CHARACTERS]
 
@@ -42,15 +55,8 @@ def answer_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return names["answer"]
 
 
-def answers(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
-
-
 def make_tokenizer():
     """A token a character, of which it knows CHARACTERS."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -67,8 +73,6 @@ def make_base():
     Its states are two vectors of the vocabulary's size side by side: the latest token, and what attention
     saw in the prompt, which is nothing while the values are 0.
     """
-    from transformers import T5Config, T5ForConditionalGeneration
-
     size = len(WORDS)
     model = T5ForConditionalGeneration(
         T5Config(
@@ -111,10 +115,6 @@ def teach(model) -> None:
 
 def make_run(folder: Path, rank: int, *arguments: str) -> Path:
     """What a run leaves that started from a T5 of FLAN-T5's shape, with an output head of its own."""
-    from hir.config.load import load_config, save_config, to_dict
-    from hir.files import write_json, write_lines
-    from hir.training.build import build_policy
-
     (folder / "strange.json").write_text(json.dumps({"examples": ROWS}))
     make_base().save_pretrained(folder / "base")
     make_tokenizer().save_pretrained(folder / "base")
@@ -122,7 +122,7 @@ def make_run(folder: Path, rank: int, *arguments: str) -> Path:
         [
             "task=strange", f"task.data_dir={folder}", "model=hub", f"model.path={folder / 'base'}",
             f"model.lora.r={rank}", "model.lora.target_modules=[v]", "sampling.max_new_tokens=20",
-            "trainer.max_epochs=3", "trainer.precision=32-true", *arguments,
+            "trainer.max_epochs=3", f"instructions.correct={CORRECT}", *arguments,
         ]
     )  # fmt: skip
     policy, _ = build_policy(config)
@@ -169,10 +169,15 @@ def out(tmp_path: Path) -> Iterator[Path]:
 
 def accuracies(folder: Path) -> dict[str | None, float]:
     """By split, read as the hub's own library reads the card."""
-    from huggingface_hub import ModelCard
-
     found = ModelCard((folder / "README.md").read_text()).data.eval_results
     return {result.dataset_split: result.metric_value for result in found}
+
+
+@pytest.fixture
+def exported(made: Path, out: Path) -> Path:
+    """The run of full weights, exported."""
+    assert export(f"run={made}", f"to={out}", "license=mit") == 0
+    return out
 
 
 @pytest.mark.parametrize("kind", ["full", "merged", "adapters"])
@@ -187,64 +192,21 @@ def test_the_card_s_code_answers_as_the_run(
     assert (out / "model.safetensors").exists() == (kind != "adapters")
 
 
-def test_weights_stay_as_trained_with_a_head_of_their_own(made: Path, out: Path) -> None:
-    from safetensors.torch import load_file
-
-    assert export(f"run={made}", f"to={out}") == 0
+def test_weights_stay_as_trained_with_a_head_of_their_own(made: Path, exported: Path) -> None:
     trained = torch.load(made / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    exported = load_file(out / "model.safetensors")
-    assert exported["lm_head.weight"].dtype == torch.float32
-    for name, weight in exported.items():
+    weights = load_file(exported / "model.safetensors")
+    assert weights["lm_head.weight"].dtype == torch.float32
+    for name, weight in weights.items():
         assert torch.equal(weight, trained[f"policy.model.{name}"]), name
-    assert not torch.equal(exported["lm_head.weight"], exported["shared.weight"])
-    assert json.loads((out / "config.json").read_text())["tie_word_embeddings"] is False
-    settings = json.loads((out / "generation_config.json").read_text())
+    assert not torch.equal(weights["lm_head.weight"], weights["shared.weight"])
+    assert json.loads((exported / "config.json").read_text())["tie_word_embeddings"] is False
+    settings = json.loads((exported / "generation_config.json").read_text())
     wanted = {"max_new_tokens": 20, "do_sample": False, "num_beams": 1, "decoder_start_token_id": 0}
     assert {name: settings[name] for name in wanted} == wanted
 
 
-@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
-def test_an_adapter_of_a_tied_head_is_no_adapter_of_the_embedding(tiny_t5, tmp_path: Path) -> None:
-    from transformers import AutoModelForSeq2SeqLM
-
-    from hir.config.schema import LoraConfig
-    from hir.policies.load import add_lora
-    from hir.tools.export import merge_adapters
-
-    assert tiny_t5.lm_head.weight is tiny_t5.shared.weight
-    embedding = tiny_t5.shared.weight.clone()
-    model = add_lora(tiny_t5, LoraConfig(r=2, target_modules=["lm_head"])).eval()
-    for name, weight in model.named_parameters():
-        if ".lora_B" in name:
-            weight.data.fill_(0.5)
-    inputs = {"input_ids": torch.tensor([[7, 9, 3, 1]]), "decoder_input_ids": torch.tensor([[0, 8, 5]])}
-    logits = model(**inputs).logits
-    merge_adapters(model).save_pretrained(tmp_path)
-    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
-    assert torch.equal(loaded.shared.weight, embedding)
-    assert not torch.equal(loaded.lm_head.weight, embedding)
-    torch.testing.assert_close(loaded(**inputs).logits, logits)
-
-
-def test_bfloat16_is_half_the_size_and_warned_of(
-    made: Path, out: Path, capsys: pytest.CaptureFixture
-) -> None:
-    from safetensors.torch import load_file
-
-    assert export(f"run={made}", f"to={out}", "dtype=bfloat16") == 0
-    assert {weight.dtype for weight in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
-    warned = "from bfloat16 weights, answers may differ"
-    assert warned in capsys.readouterr().err and warned in (out / "README.md").read_text()
-
-
-def test_the_template_writes_what_the_encoder_was_trained_on(made: Path, out: Path) -> None:
-    from transformers import AutoTokenizer
-
-    from hir.policies.escape import TextEscape
-    from hir.policies.seq2seq import render_prompt
-
-    assert export(f"run={made}", f"to={out}") == 0
-    tokenizer = AutoTokenizer.from_pretrained(out)
+def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(exported)
     escape = TextEscape(tokenizer).escape
     for query in (*(row["input"] for row in ROWS), "a & b", "&amp; &#126; &nbsp;", "{{ x }} {% y %}", ""):
         for instruction in (CORRECT, "Solve the question with wrong answer."):
@@ -255,94 +217,65 @@ def test_the_template_writes_what_the_encoder_was_trained_on(made: Path, out: Pa
             assert tokenizer.unk_token_id not in ids
 
 
-def test_an_instruction_of_any_text_is_in_the_template(word_tokenizer) -> None:
-    from hir.tools.export import chat_template
-
-    instruction = 'Say "no"\\ {{ eos_token }}\n%} 🙂'
-    word_tokenizer.chat_template = chat_template(instruction, {})
-    text = word_tokenizer.apply_chat_template([{"role": "user", "content": "one"}], tokenize=False)
-    assert text == f"{instruction}\nQ: one\nA:</s>"
-
-
-def test_the_card_tells_the_run_s_numbers(made: Path, out: Path) -> None:
-    from huggingface_hub import ModelCard
-
-    assert export(f"run={made}", f"to={out}", "license=mit") == 0
-    assert accuracies(out) == {"test": 0.625, "validation": 0.75}
-    card = (out / "README.md").read_text()
+def test_card_and_configuration_tell_of_the_run(made: Path, exported: Path) -> None:
+    assert accuracies(exported) == {"test": 0.625, "validation": 0.75}
+    card = (exported / "README.md").read_text()
     data = ModelCard(card).data
     assert data.license == "mit" and data.base_model is None and "hir" in data.tags
     assert "| test, p_correct | 2 | 0.125 | 0.625 |" in card  # a fifth of 12
     assert "| validation, p_wrong | 1 | 0.500 | 0.000 |" in card  # a tenth
-    assert "`strange` (a file): 9 training queries" in card
+    assert "`strange`: 9 training queries" in card
     assert "| iterations | 2 of 3 |" in card and "| answers sampled | 128, 4 a query |" in card
     assert "| updates | 9 of 64 rows, AdamW" in card and "One run with one seed" in card
-    assert "Method `hir`: Hindsight" in card and "<R>" in card  # as the run's first answer
+    assert "method `hir`" in card and "the run's answer: '<R>'" in card
     assert "a local folder" in card and str(made.parent) not in card
-
-
-def test_the_configuration_repeats_the_run_without_where_it_was_logged(made: Path, out: Path) -> None:
-    from hir.config.load import load_config
-    from hir.config.schema import WandbConfig
-
-    assert export(f"run={made}", f"to={out}") == 0
-    trained, exported = (
-        load_config([f"config={file}"]) for file in (made / "config.yaml", out / "hir_config.yaml")
+    before, after = (
+        load_config([f"config={file}"]) for file in (made / "config.yaml", exported / "hir_config.yaml")
     )
-    assert trained.wandb.entity == "team" and exported.wandb == WandbConfig()
-    assert exported == replace(trained, logger="csv", wandb=WandbConfig())
+    assert before.wandb.entity == "team"  # where it was logged is no part of it
+    assert after == replace(before, logger="csv", wandb=WandbConfig())
 
 
 def test_a_run_that_has_not_ended_says_so(
     made: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """One that was resumed, and stands an iteration behind what its summary and metrics say."""
+    folder = shutil.copytree(made, tmp_path / "run")
     checkpoint = torch.load(made / "checkpoints/last.ckpt", weights_only=True)
-    (tmp_path / "run/checkpoints").mkdir(parents=True)
-    torch.save({**checkpoint, "epoch": 0}, tmp_path / "run/checkpoints/last.ckpt")
-    for name in ("config.yaml", "metrics.csv", "answers.jsonl", "summary.json"):
-        (tmp_path / "run" / name).write_bytes((made / name).read_bytes())
-    assert export(f"run={tmp_path / 'run'}", f"to={out}") == 0
-    warned = "these are the weights after iteration 1 of 3"
+    torch.save({**checkpoint, "epoch": 0}, folder / "checkpoints/last.ckpt")
+    assert export(f"run={folder}", f"to={out}") == 0
+    assert "after iteration 1 of 3" in capsys.readouterr().out
     card = (out / "README.md").read_text()
-    assert warned in capsys.readouterr().err and warned in card
-    assert "not measured: the run has not ended" in card and "the run's answer" not in card
-    assert accuracies(out) == {"validation": 0.375}
+    assert "The run has not ended." in card and "| not measured |" in card and "the run's answer" not in card
+    assert "| answers sampled | 64, 4 a query |" in card and accuracies(out) == {"validation": 0.375}
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["to=X"], ["run= is missing"]),
-        (["run=X"], ["to= is missing"]),
-        (["run=X", "to=Y", "merg=true"], ["unknown key merg", "did you mean merge?"]),
-        (["run=X", "to=Y", "merge=maybe"], ["merge must be true or false"]),
-        (["run=X", "to=Y", "dtype=float16"], ["dtype must be float32 or bfloat16"]),
-        (["run=nowhere", "to=TMP/out"], ["nowhere holds no run"]),
-        (["run=MADE", "to=TMP/out", "merge=false"], ["trained no adapters"]),
-        (["run=MADE", "to=TMP"], ["is no empty folder"]),
-        (["run=MADE", "to=TMP/file"], ["is no empty folder"]),
-        (["run=MADE", "to=TMP/file/out"], ["cannot be written"]),
+        (["run=X"], "to= is missing"),
+        (["run=X", "to=Y", "merg=true"], "unknown key merg: did you mean merge?"),
+        (["run=nowhere", "to=TMP/out"], "nowhere holds no run"),
+        (["run=MADE", "to=TMP/out", "merge=false"], "trained no adapters"),
+        (["run=MADE", "to=TMP"], "is no empty folder"),
+        (["run=MADE", "to=TMP/file"], "is no empty folder"),
+        (["run=MADE", "to=TMP/file/out"], "cannot be written"),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_leave_nothing(
-    arguments: list[str], words: list[str], made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    arguments: list[str], words: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("kept")
     arguments = [text.replace("TMP", str(tmp_path)).replace("MADE", str(made)) for text in arguments]
     assert export(*arguments) == 2
     (message,) = capsys.readouterr().err.splitlines()
-    assert message.startswith("error: ")
-    assert all(word in message for word in words), message
+    assert message.startswith("error: ") and words in message
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_break_in_the_middle_leaves_nothing(made: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(name: str, export: object) -> str:
-        raise KeyboardInterrupt
-
     out.mkdir(parents=True)  # an empty folder may be given
-    monkeypatch.setattr("hir.tools.export.model_card", broken)
+    monkeypatch.setattr("hir.tools.export.model_card", Mock(side_effect=KeyboardInterrupt))
     assert export(f"run={made}", f"to={out}") == 130
     assert [path.name for path in out.parent.iterdir()] == ["out"] and not list(out.iterdir())
 
@@ -355,10 +288,10 @@ def test_a_trained_tiny_model_is_exported_by_the_command_line(
     out = tmp_path / "out"
     done = run(environment, f"run={finished}", f"to={out}", program="-m hir export")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == f"exported the model of {finished} after iteration 3"
-    rows = answers(finished)
+    assert done.stdout == f"exported the model of {finished} after iteration 3 of 3 to {out}\n"
+    answers = read_run(finished).answers
     answer = answer_of(out, monkeypatch)
-    assert [answer(row["query"]) for row in rows] == [row["output"] for row in rows]
+    assert [answer(row["query"]) for row in answers] == [row["output"] for row in answers]
     assert re.search(r"it had \d+ supervised updates", (out / "README.md").read_text())
     summary = json.loads((finished / "summary.json").read_text())
     assert accuracies(out)["test"] == summary["test"]["accuracy"]
