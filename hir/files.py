@@ -1,4 +1,4 @@
-"""The folder for downloaded and built files, and the one way to write a file: whole or not at all."""
+"""The cache, a run's checkpoint, and the one way to write a file: whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from hir.errors import UserError
 
 
 def cache_dir() -> Path:
@@ -41,3 +43,17 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole."""
     atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
+    """Folder and last checkpoint of a run, given either.
+
+    Raises:
+        UserError: there is no such run, or it has finished no iteration.
+    """
+    path = Path(run)
+    folder = path.parent.parent if path.suffix == ".ckpt" else path
+    checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
+    if not checkpoint.exists() or not (folder / "config.yaml").is_file():
+        raise UserError(f"{run} holds no run to go on with: it has no config.yaml or no {checkpoint.name}")
+    return folder, checkpoint

@@ -87,11 +87,6 @@ def mean_entropy(log_probs: Tensor) -> Tensor:
     return entropy.sum() / max(1, entropy.numel())
 
 
-def by_row(values: Tensor, rows: Tensor) -> list[tuple[float, ...]]:
-    """The numbers of each row's tokens, from those of all tokens (N,); no row is without."""
-    return [tuple(part.tolist()) for part in values.split(rows.bincount().tolist())]
-
-
 def label_smoothed_nll(
     logits: Tensor, labels: Tensor, epsilon: float, row_weights: Tensor | None = None
 ) -> Tensor:

@@ -13,9 +13,9 @@ from lightning.pytorch import Trainer
 from hir.callbacks.checkpoint import LastCheckpoint
 from hir.callbacks.recorder import STARTED
 from hir.callbacks.wandb import RunLogger
-from hir.config.load import find_checkpoint
 from hir.config.schema import Config
 from hir.errors import UserError
+from hir.files import find_checkpoint
 from hir.training.strategies import choose_strategy
 
 

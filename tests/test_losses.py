@@ -5,7 +5,6 @@ import torch
 
 from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, kl_estimate, whiten
 from hir.losses import (
-    by_row,
     contrastive_instruction_loss,
     label_smoothed_nll,
     row_sums,
@@ -13,6 +12,7 @@ from hir.losses import (
     token_entropy,
     unlikelihood,
 )
+from hir.policies.scoring import by_row
 from tests.methods.fake import FIRST, LN2, SECOND
 
 

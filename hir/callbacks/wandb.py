@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from hir.callbacks.recorder import RunRecorder
-from hir.config.load import flat, to_dict
+from hir.config.load import flat
 from hir.config.schema import Config
 from hir.files import atomic_write
 
@@ -107,7 +108,7 @@ class RunLogger(WandbLogger):
         self._experiment = run
         atomic_write(self.id_file, run.id.encode())
         # Key by key, as a sweep has set some of them.
-        run.config.update(flat(to_dict(self.config)), allow_val_change=True)
+        run.config.update(flat(asdict(self.config)), allow_val_change=True)
         where = f"offline{problem}; to upload it later: wandb sync {self.folder}"
         say(where if run.offline else str(run.url))
 

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hir.config.keys import CHOICES, GROUPS, SECTIONS, lookup, suggest
 from hir.config.schema import Config, ConfigError, as_integer, check
 from hir.config.values import parse_value, set_value
+from hir.files import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -100,11 +101,6 @@ def _check_trainer(trainer: dict[str, Any]) -> None:
     check(trainer.get("precision") in PRECISIONS, "trainer.precision", rule, trainer.get("precision"))
 
 
-def to_dict(config: Config) -> dict[str, Any]:
-    """The configuration as plain nested containers, fit for YAML and for weights_only checkpoints."""
-    return asdict(config)
-
-
 def flat(tree: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
     """The leaves of a tree under dotted names, or others; an empty branch has none."""
     leaves: dict[str, Any] = {}
@@ -119,23 +115,9 @@ def save_config(config: Config, path: str | Path) -> None:
 
     run_dir and resume are written as null: repeating a run must neither overwrite nor continue it.
     """
-    tree = to_dict(replace(config, run_dir=None, resume=None))
+    tree = asdict(replace(config, run_dir=None, resume=None))
     text = OmegaConf.to_yaml(OmegaConf.create(tree)).replace("${", r"\${")
     Path(path).write_text(text, encoding="utf-8")
-
-
-def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
-    """Folder and last checkpoint of a run, given either.
-
-    Raises:
-        ConfigError: there is no such run, or it has finished no iteration.
-    """
-    path = Path(run)
-    folder = path.parent.parent if path.suffix == ".ckpt" else path
-    checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
-    if not checkpoint.exists() or not (folder / "config.yaml").is_file():
-        raise ConfigError(f"{run} holds no run to go on with: it has no config.yaml or no {checkpoint.name}")
-    return folder, checkpoint
 
 
 def group_files(group: str) -> list[str]:

@@ -80,6 +80,7 @@ def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
     """
     keys, tree = keys_of(kind), OmegaConf.create()
     OmegaConf.update(tree, section, OmegaConf.structured(kind))
+    OmegaConf.set_readonly(OmegaConf.select(tree, section), False)  # which those of a frozen dataclass are
     for name, value in values.items():
         if name in keys:
             set_value(tree, keys[name], f"{section}.{name}", value)

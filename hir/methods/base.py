@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from hir.config.values import read_settings
-from hir.losses import by_row, chosen_log_probs, smoothed_nll, token_log_probs
-from hir.policies.base import Batch, Output, Policy
+from hir.losses import smoothed_nll, token_log_probs
+from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
 from hir.registry import Registry
 from hir.relabel.base import Relabel
@@ -55,15 +55,6 @@ class Method:
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise, and its terms by name for the log."""
         raise NotImplementedError
-
-
-def label_log_probs(outputs: Iterable[tuple[Batch, Output]]) -> list[tuple[float, ...]]:
-    """Log-probabilities of the tokens of each row, from what a policy makes of batches of them."""
-    of_rows: list[tuple[float, ...]] = []
-    for batch, output in outputs:
-        of_tokens = chosen_log_probs(token_log_probs(output.logits[0]), batch["labels"])
-        of_rows += by_row(of_tokens, batch["rows"])
-    return of_rows
 
 
 def supervised_loss(policy: Policy, batch: Batch, epsilon: float) -> tuple[Tensor, dict[str, Tensor]]:

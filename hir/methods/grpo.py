@@ -12,9 +12,9 @@ from torch import Tensor
 from hir.baseline_losses import clipped_policy_loss, fraction_clipped, kl_estimate
 from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
-from hir.methods.base import Method, label_log_probs, register
+from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
-from hir.policies.scoring import ScoringPolicy
+from hir.policies.scoring import ScoringPolicy, label_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, whiten
 from hir.config.schema import limited
-from hir.losses import by_row, chosen_log_probs, mean_entropy, token_log_probs
-from hir.methods.base import Method, label_log_probs, register
+from hir.losses import chosen_log_probs, mean_entropy, token_log_probs
+from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
-from hir.policies.scoring import ScoringPolicy
+from hir.policies.scoring import ScoringPolicy, by_row, label_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
 

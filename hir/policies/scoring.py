@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from torch import nn
+from torch import Tensor, nn
 
+from hir.losses import chosen_log_probs, token_log_probs
 from hir.policies.base import Batch, Output, Policy
 from hir.records import TrainingExample
 
@@ -68,3 +69,17 @@ def evaluating(policy: nn.Module) -> Iterator[None]:
             yield
     finally:
         policy.train(training)
+
+
+def label_log_probs(outputs: Iterable[tuple[Batch, Output]]) -> list[tuple[float, ...]]:
+    """Log-probabilities of the tokens of each row, from what a policy makes of batches of them."""
+    of_rows: list[tuple[float, ...]] = []
+    for batch, output in outputs:
+        of_tokens = chosen_log_probs(token_log_probs(output.logits[0]), batch["labels"])
+        of_rows += by_row(of_tokens, batch["rows"])
+    return of_rows
+
+
+def by_row(values: Tensor, rows: Tensor) -> list[tuple[float, ...]]:
+    """The numbers of each row's tokens, from those of all tokens (N,); no row is without."""
+    return [tuple(part.tolist()) for part in values.split(rows.bincount().tolist())]

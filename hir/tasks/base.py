@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from hir.config.schema import TaskConfig, as_integer, check
+from hir.config.schema import TaskConfig, check
+from hir.config.values import read_settings
 from hir.errors import UserError
 from hir.feedback.base import Feedback
-from hir.feedback.match import Match, Verifier, multiple_choice
+from hir.feedback.match import Match, Verifier
+from hir.feedback.options import multiple_choice
 from hir.records import Example
 from hir.registry import Registry
 from hir.tasks.bigbench import read_rows
@@ -133,13 +132,8 @@ register = GENERATORS.register
 
 def generated_task(name: str, settings: Mapping[str, Any]) -> GeneratedTask[Any]:
     """The generated task with its settings; UserError for an unknown name, an unknown key or a wrong type."""
-    kind = GENERATORS[name]
-    given = {key: as_integer(value) for key, value in settings.items()}
-    try:
-        values = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind.Settings), given))
-    except OmegaConfBaseException as error:
-        raise UserError(f"task.settings.{error.full_key}: {str(error).splitlines()[0]}") from error
-    return kind(name.rpartition(".")[2], values)
+    kind, short = GENERATORS[name], name.rpartition(".")[2]
+    return kind(short, read_settings(kind.Settings, "task.settings", {**settings, "name": short}))
 
 
 def known_tasks() -> list[str]:

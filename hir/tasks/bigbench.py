@@ -29,8 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from hir.errors import UserError
-from hir.feedback.match import option_letter, read_choice
-from hir.feedback.options import HEADER, listed_options, scenario
+from hir.feedback.options import HEADER, listed_options, option_letter, read_choice, scenario
 from hir.records import Example
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from hir.callbacks.evaluation import accuracy, answer
-from hir.config.load import find_checkpoint
 from hir.config.schema import Config
+from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler

@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from transformers import GenerationConfig
 
 import hir
-from hir.config.load import find_checkpoint, save_config
+from hir.config.load import save_config
 from hir.config.schema import Config, WandbConfig
 from hir.errors import UserError
-from hir.files import write_json
+from hir.files import find_checkpoint, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.quiet import quiet_libraries
 from hir.tasks.base import Task, load_task

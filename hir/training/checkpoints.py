@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hir.config.load import find_checkpoint, flat, to_dict
+from hir.config.load import flat
 from hir.config.schema import Config
 from hir.errors import UserError
+from hir.files import find_checkpoint
 from hir.policies.seq2seq import Seq2SeqPolicy
 
 FIXED = "seed task. instructions. model. method. sampling. buffer. training. evaluation.tasks".split()
@@ -48,7 +50,7 @@ def check_resume(config: Config) -> Path:
     """
     _, path = find_checkpoint(str(config.resume))
     checkpoint = read_checkpoint(path)
-    saved, now = flat(checkpoint["hir"]["config"]), flat(to_dict(config))
+    saved, now = flat(checkpoint["hir"]["config"]), flat(asdict(config))
     for key in {**now, **saved}:
         before, after = saved.get(key), now.get(key)
         if key.startswith(tuple(FIXED)) and key not in OF_THE_HARDWARE and before != after:

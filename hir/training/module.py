@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LinearLR
 
-from hir.config.load import to_dict
 from hir.config.schema import Config
 from hir.methods.base import Method
 from hir.policies.base import Batch
@@ -98,7 +98,7 @@ class HIRModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = {"config": to_dict(self.config), "num_samples": self.num_samples, "rows": self.rows}
+        saved = {"config": asdict(self.config), "num_samples": self.num_samples, "rows": self.rows}
         checkpoint["hir"] = saved
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

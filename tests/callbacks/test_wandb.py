@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from wandb.util import get_core_path
 
 from hir.callbacks.wandb import RunLogger, WandbReport
-from hir.config.load import flat, load_config, to_dict
+from hir.config.load import flat, load_config
 from hir.config.schema import Config
 from hir.trainer import run_folder
 from tests.command_line import SMALL, run
@@ -67,7 +68,7 @@ def test_the_whole_configuration_is_logged(logged):
     folder, _ = logged
     (updates,), ((start,),) = records(folder, "config"), records(folder, "run")
     config = {name: value for update in updates for name, value in update["update"].items()}
-    saved = flat(to_dict(load_config([f"config={folder}/config.yaml", f"run_dir={folder}"])))
+    saved = flat(asdict(load_config([f"config={folder}/config.yaml", f"run_dir={folder}"])))
     assert len(saved) > 60 and {name: config[name] for name in saved} == json.loads(json.dumps(saved))
     assert (start["project"], start["display_name"], start["tags"]) == ("hir", "logged", ["a", "b"])
 
@@ -221,6 +222,6 @@ def test_a_sweeps_agent_chooses_the_run_and_its_settings_are_kept(log, tmp_path,
     config = load_config(["logger=wandb", "task=word_sorting", "method.alpha=0.1", "seed=3"])
     run = log(config, before=0)
     assert (run.id, run.sweep_id) == ("chosen1", "sweep1")
-    assert dict(run.config) == {"task": "word_sorting", **flat(to_dict(config))}
+    assert dict(run.config) == {"task": "word_sorting", **flat(asdict(config))}
     assert capsys.readouterr().err == ""
     assert run_folder(config).name.endswith("-chosen1")

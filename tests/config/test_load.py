@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from hir.config.load import (
     group_files,
     load_config,
     save_config,
-    to_dict,
 )
 from hir.config.schema import Config, ConfigError
 from hir.errors import UserError
@@ -35,7 +35,7 @@ def message(*argv: str) -> str:
 
 
 def value_of(config: Config, key: str) -> Any:
-    value: Any = to_dict(config)
+    value: Any = asdict(config)
     for part in key.split("."):
         value = value[part]
     return value
@@ -70,7 +70,7 @@ def test_every_variant_of_a_comparison_has_a_configuration() -> None:
     for path in (CONF / "compare").glob("*.yaml"):
         variants: Any = OmegaConf.to_container(OmegaConf.load(path))
         arguments = [[f"{key}={value}" for key, value in (keys or {}).items()] for keys in variants.values()]
-        assert len({str(to_dict(load_config(argv))) for argv in arguments}) == len(variants)
+        assert len({str(asdict(load_config(argv))) for argv in arguments}) == len(variants)
 
 
 # The rows of docs/hardware.md, worked out by hand: min(rows_per_device, 64 / devices). On eight devices the

@@ -2,8 +2,9 @@ import time
 
 import pytest
 
-from hir.feedback.match import Match, exact_match, multiple_choice, option_letter, read_choice
+from hir.feedback.match import Match, exact_match
 from hir.feedback.normalise import normalise_answer
+from hir.feedback.options import multiple_choice, option_letter, read_choice
 from hir.records import Example
 
 Judged = tuple[str | tuple[str, ...], str, str]

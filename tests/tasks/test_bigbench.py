@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
-from hir.feedback.match import multiple_choice
-from hir.feedback.options import listed_options, scenario
+from hir.feedback.options import listed_options, multiple_choice, scenario
 from hir.records import Example
 from hir.tasks.bigbench import parse_rows, read_rows
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
-from hir.feedback.match import exact_match, multiple_choice, option_letter
+from hir.feedback.match import exact_match
+from hir.feedback.options import multiple_choice, option_letter
 from hir.records import Example
 from hir.tasks.bigbench import parse_rows, read_rows
 

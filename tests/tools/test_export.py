@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,7 +18,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from hir.__main__ import main
-from hir.config.load import load_config, save_config, to_dict
+from hir.config.load import load_config, save_config
 from hir.config.schema import WandbConfig
 from hir.files import write_json, write_lines
 from hir.policies.escape import TextEscape
@@ -142,7 +142,7 @@ def make_run(folder: Path, rank: int, *arguments: str) -> Path:
     state["method.value_head.weight"] = torch.ones(1)
     checkpoint = {"epoch": 1, "global_step": 9, "state_dict": state}
     torch.save(
-        {**checkpoint, "hir": {"config": to_dict(config), "num_samples": 128}}, made / "checkpoints/last.ckpt"
+        {**checkpoint, "hir": {"config": asdict(config), "num_samples": 128}}, made / "checkpoints/last.ckpt"
     )
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from optuna import storages
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hir.__main__ import main
-from hir.config.load import to_dict
 from hir.tools.arguments import read_options
 from hir.tools.runs import as_argument
 from hir.tools.sweep import Options, Sweep, read_parameter
@@ -83,7 +82,7 @@ def test_agent_gives_each_run_the_configuration_that_it_has_here(
     assert form == "${args_no_hyphens}"
     sweep = sweep_of(str(path), "count=3", *(as_argument(*pair) for pair in ODD.items()))
     configs = [sweep.cell(trial).config for trial in sweep.study.trials]
-    assert len({str(to_dict(config)) for config in configs}) == 3
+    assert len({str(asdict(config)) for config in configs}) == 3
     for trial, config, shape in zip(sweep.study.trials, configs, (form, form, "${args}"), strict=True):
         given = {**trial.params, **ODD, "logger": "wandb"}
         line = command_line(given, [*command, shape], monkeypatch)
