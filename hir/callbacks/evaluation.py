@@ -33,16 +33,12 @@ class GreedyAnswer:
     correct: bool
 
 
-Asked = Callable[[Example], str]
-"""The instruction that a row is asked under."""
-
-
 def answer(
     policy: Policy,
     sampler: Sampler,
     task: Task,
     rows: Sequence[Example],
-    asked: Asked,
+    asked: Callable[[Example], str],
     stage: Stage = silent_stage,
 ) -> list[GreedyAnswer]:
     """This rank's share of the task's rows answered greedily, and judged."""
@@ -126,7 +122,7 @@ class BigBenchEvaluation(Callback):
         self.seconds += self.latest_seconds
 
     def _ask(
-        self, module: LightningModule, task: Task, rows: Sequence[Example], asked: Asked
+        self, module: LightningModule, task: Task, rows: Sequence[Example], asked: Callable[[Example], str]
     ) -> list[GreedyAnswer]:
         assert isinstance(module, HIRModule)
         return answer(module.policy, module.sampler, task, rows, asked, module.stage)

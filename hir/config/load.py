@@ -21,26 +21,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hir.config.keys import CHOICES, GROUPS, SECTIONS, lookup, suggest
-from hir.config.schema import Config, ConfigError, as_integer, check
+from hir.config.schema import Config, ConfigError
+from hir.config.trainer import check_trainer
 from hir.config.values import parse_value, set_value
 from hir.files import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
-
-RESERVED = {
-    "accumulate_grad_batches": "training.rows_per_device",
-    "check_val_every_n_epoch": "evaluation.every",
-    "default_root_dir": "run_dir",
-    "limit_train_batches": "training.num_updates",
-    "logger": "logger",
-    "max_steps": "training.num_updates",
-    "overfit_batches": "task.num_train",
-    "val_check_interval": "evaluation.every",
-}
-"""Arguments of Lightning's Trainer that the project sets itself, and the key that stands for each."""
-
-PRECISIONS = (None, 32, "32", "32-true", "bf16", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -85,20 +72,8 @@ def load_config(argv: list[str]) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(config, Config)
-    _check_trainer(config.trainer)
+    check_trainer(config.trainer)
     return config
-
-
-def _check_trainer(trainer: dict[str, Any]) -> None:
-    """Refuse arguments of Lightning's Trainer that the project sets itself, and what fails in training."""
-    for name in trainer:
-        if name in RESERVED:
-            raise ConfigError(f"trainer.{name} is set by the project: use {RESERVED[name]}")
-    trainer["max_epochs"] = epochs = as_integer(trainer.get("max_epochs"))
-    rule = "an integer of at least 1, the number of HIR iterations"
-    check(type(epochs) is int and epochs > 0, "trainer.max_epochs", rule, epochs)
-    rule = "bf16-mixed or 32-true, since fp16 overflows in T5 and bf16-true rounds AdamW's updates away"
-    check(trainer.get("precision") in PRECISIONS, "trainer.precision", rule, trainer.get("precision"))
 
 
 def flat(tree: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:

@@ -27,11 +27,6 @@ def limited(default: Any, interval: str) -> Any:
     return field(default=default, metadata={"interval": interval})
 
 
-def as_integer(value: Any) -> Any:
-    """A whole float, as W&B and YAML write some integers, as an integer; anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 @dataclass
 class TaskConfig:
     """What is asked, and how its rows are split."""
@@ -100,13 +95,9 @@ class BaseConfig:
     seed: int = limited(0, "[0, inf)")
     """Seed of weights and rows; the base is the same for every run seed."""
     d_model: int = limited(64, "[1, inf)")
-    """Width of the tiny T5; its feed-forward layers are twice as wide."""
-    num_heads: int = limited(4, "[1, inf)")
-    """Attention heads; they divide d_model."""
+    """Width of the tiny T5, shared by 4 attention heads; its feed-forward layers are twice as wide."""
     num_layers: int = limited(2, "[1, inf)")
     """Layers of its encoder; its decoder has one."""
-    lr: float = limited(3e-3, "(0, inf)")
-    """Learning rate of the pre-training."""
     max_updates: int = limited(1000, "[1, inf)")
     """Give up reaching the accuracy after so many updates of 64 rows."""
 

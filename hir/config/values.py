@@ -10,9 +10,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hir.config.keys import Key, keys_of, suggest
-from hir.config.schema import ConfigError, as_integer
+from hir.config.schema import ConfigError
 
 T = TypeVar("T")
+
+
+def as_integer(value: Any) -> Any:
+    """A whole float, as W&B and YAML write some integers, as an integer; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def parse_value(key: Key, text: str) -> Any:

@@ -30,8 +30,6 @@ S = TypeVar("S")
 
 MAX_MISSES = 10_000
 """Rows in a row that are no new query before a generator counts as exhausted."""
-NUM_TRAIN = 8192
-"""Training queries of a generated task, where task.num_train does not say."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +116,9 @@ class GeneratedTask(Generic[S]):
             if row.query not in rows and is_pretraining(row.query) == pretraining:
                 rows[row.query], misses = row, 0
             elif misses == MAX_MISSES:
-                raise UserError(
-                    f"task {self.name}: more queries asked than it has: {n} "
-                    f"{'for pre-training' if pretraining else 'in all splits'}, "
-                    f"but these task.settings give about {len(rows)}"
-                )
+                asked = f"{n} {'for pre-training' if pretraining else 'in all splits'}"
+                has = f"but these task.settings give about {len(rows)}"
+                raise UserError(f"task {self.name}: more queries asked than it has: {asked}, {has}")
         return tuple(rows.values())
 
 
@@ -150,9 +146,8 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     seed = seed if config.seed is None else config.seed
     name, source = config.name, config.source
     if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
-        num_train = config.num_train or NUM_TRAIN
         generator = generated_task(name, config.settings)
-        return generator.splits(seed, num_train, config.num_validation, config.num_test)
+        return generator.splits(seed, config.num_train or 8192, config.num_validation, config.num_test)
     if config.data_dir is not None:
         path = find_file(config.data_dir, name)
     elif name in SOURCES["bbh"]:

@@ -175,12 +175,9 @@ class HIRDataModule(LightningDataModule):
             places,  # type: ignore[arg-type]  # a range is as good as a Dataset
             sampler=blocks(len(places), per_device, rank(), world_size()),
             batch_size=per_device,
-            collate_fn=self._collate,
+            collate_fn=lambda batch: self.policy.collate([self.plan[place] for place in batch]),
             num_workers=0,
         )
-
-    def _collate(self, places: Sequence[int]) -> dict[str, Any]:
-        return self.policy.collate([self.plan[place] for place in places])
 
     def state_dict(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict()}

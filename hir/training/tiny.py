@@ -39,7 +39,9 @@ from hir.tasks.base import GENERATORS, generated_task
 VOCABULARY = 768
 NUM_ROWS = 8192
 NUM_HELD_OUT = 1024
+NUM_HEADS = 4
 BATCH_SIZE = 64
+LR = 3e-3
 WARMUP = 50
 CHECK_EVERY = 5
 SAY_EVERY = 5.0
@@ -93,11 +95,11 @@ def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGenerati
             T5Config(
                 vocab_size=vocabulary,
                 d_model=config.d_model,
-                d_kv=config.d_model // config.num_heads,
+                d_kv=config.d_model // NUM_HEADS,
                 d_ff=2 * config.d_model,
                 num_layers=config.num_layers,
                 num_decoder_layers=1,
-                num_heads=config.num_heads,
+                num_heads=NUM_HEADS,
                 dropout_rate=0.0,
                 relative_attention_max_distance=64,
                 pad_token_id=0,
@@ -163,14 +165,14 @@ def _pretrain(
     longest = max(len(pair.output_ids) for pair in pairs)
     sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=base.lr, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=LR, weight_decay=0.0)
     rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))
     accuracy, update, said = 0.0, 0, time.monotonic()
     policy.train()
     while accuracy < base.accuracy and update < base.max_updates:
         update += 1
         for group in optimizer.param_groups:
-            group["lr"] = base.lr * min(1.0, update / WARMUP)
+            group["lr"] = LR * min(1.0, update / WARMUP)
         batch = policy.collate(rng.sample(pairs, BATCH_SIZE))
         loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
         optimizer.zero_grad()

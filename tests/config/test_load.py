@@ -243,7 +243,7 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
         ("--verbose", "'--verbose' is not key=value: write for example training.lr=1e-4"),
         ("=3", "'=3' is not key=value: write for example training.lr=1e-4"),
         ("training.batchsize=3", "unknown key training.batchsize: did you mean training.batch_size?"),
-        ("lr=3", "unknown key lr: did you mean model.base.lr or training.lr?"),
+        ("lr=3", "unknown key lr: did you mean training.lr?"),
         ("taks=x", "unknown key taks: did you mean task?"),
         ("hardware=4gpus", "unknown key hardware (--help lists the keys)"),
         ("model.lora=8", "unknown key model.lora: did you mean model.lora.r or model.lora.alpha?"),

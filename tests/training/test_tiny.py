@@ -67,7 +67,7 @@ def small(tmp_path, monkeypatch: pytest.MonkeyPatch) -> ModelConfig:
     monkeypatch.setenv("HIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tiny, "NUM_ROWS", 320)
     monkeypatch.setattr(tiny, "NUM_HELD_OUT", 64)
-    return ModelConfig(base=BaseConfig(accuracy=0.01, max_updates=4, d_model=16, num_heads=2, num_layers=1))
+    return ModelConfig(base=BaseConfig(accuracy=0.01, max_updates=4, d_model=16, num_layers=1))
 
 
 def make(model: ModelConfig, **task: object) -> tuple[tiny.Base, list[str]]:
@@ -120,7 +120,7 @@ def test_the_base_saw_no_row_of_any_split(small: ModelConfig) -> None:
 
 def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig, monkeypatch) -> None:
     short = replace(small, base=replace(small.base, max_updates=1))
-    other = replace(small, base=replace(small.base, lr=2e-3, max_updates=1))
+    other = replace(small, base=replace(small.base, d_model=32, max_updates=1))
     made = [make(short)[0], make(other)[0], make(short, settings={"max_count": 2})[0]]
     made.append(make(short, name="date_understanding")[0])  # of a file
     monkeypatch.setattr(tiny, "BATCH_SIZE", 32)
