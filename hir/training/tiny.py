@@ -124,7 +124,7 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
         "base": asdict(base),
         "instructions": [config.instructions.correct, config.instructions.wrong],
         "rows": hashlib.sha256("\0".join(r.query + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
-        "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, BATCH_SIZE, WARMUP, CHECK_EVERY],
+        "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, NUM_HEADS, BATCH_SIZE, LR, WARMUP, CHECK_EVERY],
         "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
     }
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
