@@ -52,9 +52,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_words <= self.max_words <= self.num_words <= len(WORDS):
-            raise UserError(
-                f"task.settings: 2 <= min_words <= max_words <= num_words <= {len(WORDS)} must hold"
-            )
+            raise UserError(f"task.settings needs 2 <= min_words <= max_words <= num_words <= {len(WORDS)}")
 
 
 @register("word_sorting")
