@@ -46,11 +46,9 @@ TAIL = """
 Every argument of Lightning's Trainer works as trainer.NAME, such as trainer.devices=4.
 
 Examples:
-  python train.py
   python train.py task=word_sorting method.alpha=0.1 seed=2
   python train.py task=penguins_in_a_table model=flan_t5_small trainer.accelerator=gpu
   python train.py experiment=paper model=flan_t5_xl trainer.devices=4
-  python train.py config=outputs/RUN/config.yaml
   python train.py resume=outputs/RUN"""
 
 

@@ -54,16 +54,11 @@ class GRPO(Method):
         groups: dict[str, list[Rollout]] = {}
         for rollout in rollouts:
             groups.setdefault(rollout.query, []).append(rollout)
-        rows = [
-            TrainingExample.of(
-                rollout,
-                rollout.instruction,
-                log_probs=rollout.log_probs,
-                advantages=(advantage,) * len(rollout.output_ids),
-            )
-            for group in groups.values()
-            for rollout, advantage in zip(group, group_advantages([r.correct for r in group]), strict=True)
-        ]
+        rows = []
+        for group in groups.values():
+            for r, advantage in zip(group, group_advantages([r.correct for r in group]), strict=True):
+                of_tokens = (advantage,) * len(r.output_ids)
+                rows.append(TrainingExample.of(r, r.instruction, log_probs=r.log_probs, advantages=of_tokens))
         if self.reference:
             log_probs = label_log_probs(self.outputs(rows, self.reference))
             return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +15,6 @@ from hir.errors import UserError
 from hir.policies.base import POLICIES
 from hir.policies.seq2seq import Seq2SeqPolicy
 
-LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError)
-
 
 def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     """The checkpoint at ``config.path``: a folder made by save_pretrained, or a name on the hub.
@@ -28,11 +25,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         UserError: nothing whole and loadable is there, or it is no encoder-decoder model.
     """
     path = str(config.path)
-    options: dict[str, Any] = {"trust_remote_code": False}
-    where = "the folder"
-    if not Path(path).is_dir():
-        options["revision"] = config.revision or "main"
-        where = "the Hugging Face hub (no such folder is here; is the name right, and the network there?)"
+    options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
         if not model_config.is_encoder_decoder:
@@ -60,18 +53,15 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             output_loading_info=True,
             **options,
         )
-    except LOADING_ERRORS as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         reason = textwrap.shorten(str(error), 240) or type(error).__name__
-        raise UserError(f"model.path={path} cannot be loaded from {where}: {reason}") from error
+        raise UserError(f"model.path={path} cannot be loaded, from here or from the hub: {reason}") from error
     unfit = [*sorted(info["missing_keys"]), *sorted(name for name, *_ in info["mismatched_keys"])]
     if unfit:
         raise UserError(
             f"model.path={path}: {len(unfit)} weights are missing or of another shape than config.json says, "
             f"{unfit[0]} among them; is it a whole sequence-to-sequence checkpoint?"
         )
-    for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
-        if not isinstance(getattr(model.config, name, None), int):
-            raise UserError(f"model.path={path}: config.json has no {name}")
     if config.lora.r:
         model = add_lora(model, config.lora)
     policy: Seq2SeqPolicy = kind(model, tokenizer, config.max_input_tokens)

@@ -17,8 +17,6 @@ from transformers.masking_utils import eager_mask
 from hir.t5.packing import segment_mask
 
 NAME = "packed_outputs"
-FAMILY = ("t5", "mt5")
-"""Model types whose attention hands its position bias and further arguments to a registered function."""
 
 
 class Shared:
@@ -50,32 +48,29 @@ def attention(
     ``attention_mask`` is 0 where a token is read and the lowest number elsewhere, (R, 1, T, S), or None;
     ``position_bias`` (1, H, T, S).
     """
-    if module.is_decoder and not module.is_causal:  # cross-attention: its position bias is all zeros
-        return attend(query, key, value, attention_mask, dropout), None
     shared = shared or Shared()
-    # The first layer owns the position bias; gradient checkpointing runs it again, and it puts in a new one.
-    if shared.bias is None or module.has_relative_attention_bias:
-        mask = attention_mask if shared.segments is None else segment_mask(shared.segments, query.dtype)
-        shared.bias = position_bias if mask is None else position_bias + mask
-    return attend(query, key, value, shared.bias, dropout), None
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
-    """softmax(query key^T + bias) value, (N, T, H, D); T5 does not scale the products."""
+    if module.is_decoder and not module.is_causal:  # cross-attention: its position bias is all zeros
+        bias = attention_mask
+    else:
+        # The first layer owns the position bias; gradient checkpointing runs it again, which makes a new one.
+        if shared.bias is None or module.has_relative_attention_bias:
+            mask = attention_mask if shared.segments is None else segment_mask(shared.segments, query.dtype)
+            shared.bias = position_bias if mask is None else position_bias + mask
+        bias = shared.bias
     # On a CPU plain products are faster, forward and backward, than the fused ones with a bias that learns.
-    by_device = plain_products if query.device.type == "cpu" else fused_products
-    return by_device(query, key, value, bias, dropout).transpose(1, 2)
+    products = plain_products if query.device.type == "cpu" else fused_products
+    return products(query, key, value, bias, dropout).transpose(1, 2), None
 
 
 def fused_products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
-    """``attend`` before its transpose, in one kernel."""
+    """softmax(query key^T + bias) value in one kernel; T5 does not scale the products."""
     if bias is not None:
         bias = bias.to(query.dtype).expand(len(query), query.shape[1], query.shape[2], key.shape[2])
     return F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=1.0)
 
 
 def plain_products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
-    """``attend`` before its transpose, written out."""
+    """The same, written out."""
     scores = torch.matmul(query, key.transpose(2, 3))
     if bias is not None:
         scores = scores.add_(bias)

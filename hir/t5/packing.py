@@ -45,33 +45,32 @@ def pack(
         Packs in buckets, and the place of each output's first token in the buckets' (R, T), flattened, one
         after the other.
     """
+
+    def length(numbers: list[int]) -> int:
+        return sum(len(outputs[n]) for n in numbers)
+
     rows: list[list[int]] = []  # the outputs in each pack
-    lengths: list[int] = []
-    open_pack: dict[int, int] = {}  # by prompt
-    for number, (output, prompt) in enumerate(zip(outputs, prompts, strict=True)):
-        row = open_pack.get(prompt)
-        if row is None or lengths[row] + len(output) > MAX_PACK:
-            row = open_pack[prompt] = len(rows)
-            rows.append([])
-            lengths.append(0)
-        rows[row].append(number)
-        lengths[row] += len(output)
-    rows.sort(key=lambda numbers: sum(len(outputs[n]) for n in numbers))
+    newest: dict[int, list[int]] = {}  # by prompt
+    for number, prompt in enumerate(prompts):
+        if prompt not in newest or length([*newest[prompt], number]) > MAX_PACK:
+            newest[prompt] = []
+            rows.append(newest[prompt])
+        newest[prompt].append(number)
+    rows.sort(key=length)
     joined = [[token for n in numbers for token in outputs[n]] for numbers in rows]
     packs, places, first, start = [], [0] * len(outputs), 0, 0
     for bucket in buckets(joined, cut):
         members = rows[first : first + len(bucket)]
-        width = len(bucket[-1])
-        segments: list[list[int]] = []
-        for row, numbers in enumerate(members):
-            place, segment = start + row * width, list[int]()
-            for i, number in enumerate(numbers):
-                places[number] = place + len(segment)
-                segment += [i + 1] * len(outputs[number])
-            segments.append(segment)
+        for numbers in members:
+            place = start
+            for number in numbers:
+                places[number] = place
+                place += len(outputs[number])
+            start += len(bucket[-1])
+        segments = [[i + 1 for i, n in enumerate(numbers) for _ in outputs[n]] for numbers in members]
         index = torch.tensor([prompts[numbers[0]] for numbers in members])
         packs.append(Packs(index, padded(bucket, pad_id), padded(segments, 0)))
-        first, start = first + len(bucket), start + len(bucket) * width
+        first += len(bucket)
     return packs, places
 
 

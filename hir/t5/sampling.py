@@ -173,7 +173,7 @@ class T5Sampler(Sampler):
         size = (size_of(num_queries), length, num_samples, greedy)
         key = (*size, config.temperature, config.top_k, config.top_p)
         if key not in self._batches:
-            self._batches[key] = FixedBatch(self.weights, self.policy, config, *size)
+            self._batches[key] = FixedBatch(self, config, *size)
         return self._batches[key]
 
 
@@ -185,8 +185,7 @@ class FixedBatch:
     """Decode steps for a fixed number of answers, in memory that stays where it is: CUDA graphs on a GPU.
 
     Args:
-        weights: of the model.
-        policy: knows the start and end tokens.
+        sampler: whose answers they are.
         config: how tokens are drawn.
         num_queries: P; fewer may be given.
         length: of the encoded queries, S.
@@ -196,16 +195,15 @@ class FixedBatch:
 
     def __init__(
         self,
-        weights: T5Weights,
-        policy: Seq2SeqPolicy,
+        sampler: T5Sampler,
         config: SamplingConfig,
         num_queries: int,
         length: int,
         num_samples: int,
         greedy: bool,
     ) -> None:
-        self.weights, self.policy, self.config = weights, policy, config
-        self.num_samples, self.greedy = num_samples, greedy
+        weights, policy = self.weights, self.policy = sampler.weights, sampler.policy
+        self.config, self.num_samples, self.greedy = config, num_samples, greedy
         device, num_answers = weights.device, num_queries * num_samples
         self.queries = Queries(
             weights.room(num_queries, length), torch.zeros(num_queries, 1, 1, length, device=device)
@@ -222,10 +220,8 @@ class FixedBatch:
         self.uniforms = torch.zeros(*self.tokens.shape, 2, device=device)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         if device.type == "cuda":
-            steps = range(1, config.max_new_tokens + 1)
-            self._graphs = {
-                positions: self._capture(positions) for positions in {*map(self._positions, steps)}
-            }
+            for positions in {self._positions(t + 1) for t in range(config.max_new_tokens)}:
+                self._graphs[positions] = self._capture(positions)
 
     def _positions(self, number: int) -> int:
         """Positions that a step looks at which needs at least ``number``."""

@@ -8,7 +8,7 @@ the keys and values of an encoded query serve all of its samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ from transformers.activations import ACT2FN
 
 from hir.errors import UserError
 
-FAMILY = ("t5", "mt5")
 Layer = dict[str, Tensor]
 
 
@@ -81,11 +80,8 @@ class T5Weights:
 
     def __init__(self, model: Any, max_new_tokens: int) -> None:
         config = model.config
-        if config.model_type not in FAMILY:
-            known = ", ".join(FAMILY)
-            raise UserError(
-                f"sampling=t5 decodes {known} models, not {config.model_type}: set sampling=generate"
-            )
+        if config.model_type not in ("t5", "mt5"):
+            raise UserError(f"sampling=t5 decodes T5 and mT5, not {config.model_type}: set sampling=generate")
         self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.dtype = torch.float32
         """Format of the products; sums, norms and softmax are float32, as under autocast."""
@@ -117,7 +113,7 @@ class T5Weights:
             for layer in (self.ends, *self.encoder, *self.decoder):
                 layer.clear()
             self.dtype, self.device = dtype, self.model.device
-        with gathered(root, recurse=False):
+        with gathered(root):
             for layer, name, weight in self._layout():
                 weight = weight.t() if name not in ("embedding", "bias") else weight
                 if name in layer:
@@ -132,7 +128,9 @@ class T5Weights:
         yield self.ends, "embedding", model.shared.weight
         encoder_norm = model.encoder.final_layer_norm.weight * gain
         norm = model.decoder.final_layer_norm.weight * gain
-        yield self.ends, "head", effective_weight(model.lm_head) * norm * output_scale(model.config)
+        scaled = getattr(model.config, "scale_decoder_outputs", False)  # the first T5's, not mT5's
+        scale = model.config.d_model**-0.5 if scaled else 1.0
+        yield self.ends, "head", effective_weight(model.lm_head) * norm * scale
         blocks = [*model.encoder.block, *model.decoder.block]
         for layer, block in zip([*self.encoder, *self.decoder], blocks, strict=True):
             with gathered(block):
@@ -254,14 +252,6 @@ class T5Weights:
         return by_position.transpose(0, 1)
 
 
-def output_scale(config: Any) -> float:
-    """What the decoder's output is multiplied by before the head: the first T5's, not mT5's."""
-    scaled = config.model_type == "t5" and getattr(
-        config, "scale_decoder_outputs", config.tie_word_embeddings
-    )
-    return float(config.d_model**-0.5) if scaled else 1.0
-
-
 def effective_weight(linear: Any) -> Tensor:
     """A linear layer's weight (out, in), its low-rank adapters (peft) added."""
     weight: Tensor = linear.weight
@@ -274,11 +264,9 @@ def _stacked(*linears: Any) -> Tensor:
     return torch.cat([effective_weight(linear) for linear in linears])
 
 
-def gathered(model: nn.Module, recurse: bool = True) -> AbstractContextManager[None]:
-    """Within it a module that is sharded over devices has its full weights; any other is as it was.
+def gathered(module: nn.Module) -> AbstractContextManager[None]:
+    """Within it a module that is sharded has its full weights, but for parts that are sharded by themselves.
 
-    Without ``recurse`` those of its parts that are sharded by themselves, T5's blocks, stay so.
+    Any other module stays as it is.
     """
-    if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
-        return FullyShardedDataParallel.summon_full_params(model, recurse, writeback=False)
-    return nullcontext()
+    return FullyShardedDataParallel.summon_full_params(module, recurse=False, writeback=False)

@@ -50,8 +50,8 @@ def read_rows(path: Path) -> tuple[Example, ...]:
 def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
     """The rows of a file's content; ``where`` names it in errors."""
     rows = data.get("examples") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not rows:
-        raise UserError(f"{where} has no examples: an object with a non-empty list 'examples' is needed")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{where} has no examples: an object with a list 'examples' of objects is needed")
     keys = ("task_prefix", "example_input_prefix", "example_output_prefix")
     before, label, ending = (str(data.get(key) or "").strip() for key in keys)
     label = "" if label.lower() in PLAIN_INPUT_PREFIXES else label
@@ -72,10 +72,8 @@ def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
     return tuple(examples)
 
 
-def _example(row: Any, append: bool, graded: bool, permute: bool) -> Example:
+def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> Example:
     """A row without the file's prefixes."""
-    if not isinstance(row, dict):
-        raise UserError("it is not an object")
     text = _text(row.get("input"), "input")
     stem, options = listed_options(text)
     given = row.get("target")
@@ -147,11 +145,11 @@ def _letters(right: Sequence[str], options: tuple[str, ...], by_text: bool = Fal
     return tuple(letters)
 
 
-def _order_tells(rows: list[Any]) -> bool:
+def _order_tells(rows: list[dict[str, Any]]) -> bool:
     """Whether one place holds the right option in more than nine of ten rows, of ten rows or more."""
     places: Counter[int] = Counter()
     for row in rows:
-        scores = row.get("target_scores") if isinstance(row, dict) else None
+        scores = row.get("target_scores")
         values = list(scores.values()) if isinstance(scores, dict) else []
         if values and all(type(value) in (int, float) for value in values):
             places[values.index(max(values))] += 1

@@ -62,11 +62,10 @@ f743ab0bd8d500798fc0ab83fdd3547b924e9c1acb15ca11b65ac228c0ab557a penguins_in_a_t
 """The paper's 12 tasks in each format."""
 
 
-def download(source: str, name: str, timeout: float = 30.0) -> Path:
+def download(source: str, name: str) -> Path:
     """The task's file in the cache, fetched if it is not there or not what it should be.
 
-    ``timeout`` bounds each wait for the server, in seconds. Raises UserError, with the cache as it was, if
-    the file cannot be had or has another checksum.
+    Raises UserError, with the cache as it was, if the file cannot be had or has another checksum.
     """
     url, expected = SOURCES[source][name]
     path = cache_dir() / "tasks" / source / f"{name}.json"
@@ -74,7 +73,7 @@ def download(source: str, name: str, timeout: float = 30.0) -> Path:
         if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == expected:
             return path
         print(f"downloading {url}", file=sys.stderr)
-        with urllib.request.urlopen(url, timeout=timeout) as response:
+        with urllib.request.urlopen(url, timeout=30.0) as response:
             content = response.read()
         if hashlib.sha256(content).hexdigest() != expected:
             raise OSError(f"{len(content)} bytes came with another sha256 than {expected[:12]}...")

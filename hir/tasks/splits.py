@@ -43,17 +43,14 @@ def _take(units: list[list[int]], goal: int) -> tuple[list[int], list[list[int]]
     while goal - total > 20 * largest > 0:
         total += len(units[start])
         start += 1
-    # reached[size] = (last unit taken, size before it): the classic subset sum.
-    reached = {total: (-1, -1)}
+    # The classic subset sum: by size, the units taken besides.
+    reached: dict[int, tuple[int, ...]] = {total: ()}
     for i in range(start, len(units)):
         if goal in reached:
             break
         for size in [s for s in reached if s < goal]:
-            reached.setdefault(size + len(units[i]), (i, size))
+            reached.setdefault(size + len(units[i]), (*reached[size], i))
     size = min((s for s in reached if s), key=lambda s: (abs(s - goal), s), default=0)
-    chosen = set(range(start))
-    while size > total:
-        i, size = reached[size]
-        chosen.add(i)
+    chosen = {*range(start), *reached[size]}
     rows = [row for i in sorted(chosen) for row in units[i]]
     return rows, [unit for i, unit in enumerate(units) if i not in chosen]

@@ -3,7 +3,6 @@ import time
 import pytest
 
 from hir.feedback.match import Match, exact_match
-from hir.feedback.normalise import normalise_answer
 from hir.feedback.options import multiple_choice, option_letter, read_choice
 from hir.records import Example
 
@@ -141,11 +140,6 @@ def test_a_target_that_is_no_option_is_compared_as_a_text() -> None:
 
 def test_an_answer_that_could_be_two_options_names_neither() -> None:
     assert [read_choice(text, ("Yes", "yes.")) for text in ("yes", "Yes", "yes.")] == [None, 0, 1]
-
-
-def test_normal_forms() -> None:
-    assert normalise_answer(" The Answer. is\n3.5. ") == "the answer. is 3.5"
-    assert normalise_answer("+$1,234.50") == "1234.5 $"
 
 
 def test_an_answer_that_is_empty_once_normalised_is_never_right() -> None:

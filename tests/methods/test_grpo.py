@@ -111,12 +111,3 @@ def test_loss_with_kl_by_hand() -> None:
     # The slope of e^d - d - 1 by the policy's log-probability is 1 - e^d: towards the start weights.
     assert policy.logits.grad[0, 0, 0].item() == pytest.approx(0.3 / 2 * (1 - 0.5) * 0.5)
     assert policy.logits.grad[0, 2, 2].item() == pytest.approx(0.3 / 4 * (1 - 3) * 0.5)
-
-
-@pytest.mark.parametrize("name", ["grpo", "ppo"])
-def test_its_file_keeps_the_buffer_on_policy(name: str) -> None:
-    config = load_config([f"method={name}"])
-    buffer, sampling = config.buffer, config.sampling
-    assert (buffer.window, buffer.max_wrong_fraction, buffer.deduplicate) == (1, None, False)
-    assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1, 0, 1)
-    assert config.model.dropout == 0

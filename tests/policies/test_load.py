@@ -13,18 +13,8 @@ from hir.config.schema import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.records import TrainingExample
 from hir.t5 import attention
-
-# Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
-# 7 cat, 8 dog, 9 one, 10 two.
-
-ROWS = [
-    TrainingExample(0, "cat", "right", (9, 1), correct=True, contrast=("wrong",)),
-    TrainingExample(
-        0, "dog dog", "wrong", (9, 7, 1), correct=False, contrast=("right",), weight=0.5, prefix_ids=(10,)
-    ),
-]
+from tests.policies.rows import ROWS
 
 
 def load(path: object, **config) -> Seq2SeqPolicy:
@@ -102,10 +92,10 @@ def without_tokenizer(folder: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (shutil.rmtree, "cannot be loaded from the Hugging Face hub (no such folder is here;"),
+    "empty": (shutil.rmtree, "cannot be loaded, from here or from the hub: "),
     "pickle": (pickle_only, "no file named model.safetensors"),
     "causal": (causal, "a gpt2 model is not sequence-to-sequence"),
-    "cut short": (cut_short, "cannot be loaded from the folder"),
+    "cut short": (cut_short, "cannot be loaded, from here or from the hub: "),
     "one missing": (
         one_missing,
         "1 weights are missing or of another shape than config.json says, "
@@ -115,10 +105,6 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "wrong type": (lambda folder: edit_config(folder, num_heads="two"), "'num_heads' expected int, got str"),
     "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
     "half a tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
-    "two ends": (
-        lambda folder: edit_config(folder, eos_token_id=[1, 2]),
-        ": config.json has no eos_token_id",
-    ),
     "no tokenizer": (
         without_tokenizer,
         "no tokenizer that knows a word there, neither spiece.model nor tokenizer.json",
@@ -156,7 +142,7 @@ def test_what_is_neither_here_nor_on_the_hub(path: str, monkeypatch: pytest.Monk
     with pytest.raises(UserError) as error:
         load(path)
     message = str(error.value)
-    assert message.startswith(f"model.path={path} cannot be loaded from the Hugging Face hub (no such folder")
+    assert message.startswith(f"model.path={path} cannot be loaded, from here or from the hub: ")
     assert "\n" not in message
 
 
@@ -179,13 +165,6 @@ def test_lora_trains_adapters_of_the_named_layers_alone(folder: Path) -> None:
     # Every linear layer but the head.
     names = trainable(load(folder, lora=LoraConfig(r=2, target_modules=["all-linear"])))
     assert {name.partition(".lora_")[0].rpartition(".")[2] for name in names} == {*"qkvo", "wi", "wo"}
-
-
-@peft_warning
-def test_fresh_adapters_change_nothing(folder: Path) -> None:
-    plain, adapted = load(folder).eval(), load(folder, lora=LoraConfig(r=2)).eval()
-    batch = plain.collate(ROWS)
-    torch.testing.assert_close(adapted(batch).logits, plain(batch).logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("lora", [False, True])

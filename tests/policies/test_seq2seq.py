@@ -5,9 +5,7 @@ import torch
 
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
-
-# Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
-# 7 cat, 8 dog, 9 one, 10 two.
+from tests.policies.rows import ROWS  # which says what the numbers below are
 
 
 def test_a_prompt_by_hand(policy: Seq2SeqPolicy) -> None:
@@ -41,14 +39,6 @@ def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept
     assert policy.encode_answer("one two one") == (9, 10, 9, 1)  # answers are not cut
 
 
-ROWS = [
-    TrainingExample(0, "cat", "right", (9, 1), correct=True, contrast=("wrong",)),
-    TrainingExample(
-        0, "dog dog", "wrong", (9, 7, 1), correct=False, contrast=("right",), weight=0.5, prefix_ids=(10,)
-    ),
-]
-
-
 def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
@@ -77,13 +67,6 @@ def test_collate_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPo
     batch = policy.collate([replace(right, contrast=()), suffixed])
     assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1, 0, 0], [5, 3, 7, 4, 10, 9, 1]]
     assert batch["prompts"].tolist() == [[0, 1]]
-
-
-def test_collate_cuts_long_prompts(policy: Seq2SeqPolicy) -> None:
-    policy.max_input_tokens = 4
-    batch = policy.collate(ROWS)
-    # Two queries still, though they look alike now.
-    assert batch["input_ids"].tolist() == [[5, 3, 4, 1], [6, 3, 4, 1], [6, 3, 4, 1], [5, 3, 4, 1]]
 
 
 def test_values_of_each_token_stand_beside_the_tokens(policy: Seq2SeqPolicy) -> None:

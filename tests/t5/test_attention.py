@@ -238,7 +238,7 @@ def test_compiled_training_takes_the_same_steps(
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     plain, compiled = (load_policy(ModelConfig(name="t", path=str(tmp_path))).double() for _ in range(2))
     compiled.compile_forward()
-    batches = [plain.collate(rows) for rows in (ROWS, ROWS[:3], ROWS[1:])]
+    batches = [plain.collate(rows) for rows in (ROWS, ROWS[:3])]
     assert {len(batch["input_ids"]) for batch in batches} >= {1, 2}
     for batch in batches:
         for policy in (plain, compiled):
@@ -246,5 +246,5 @@ def test_compiled_training_takes_the_same_steps(
             policy.train()(batch).logits.log_softmax(-1).square().mean().backward()
         torch.testing.assert_close(gradients(compiled), gradients(plain), rtol=1e-9, atol=1e-9)
     assert compiled.state_dict().keys() == plain.state_dict().keys()
-    # Not one for each of the 12 calls to the encoder or the decoder.
+    # Not one for each of the 8 calls to the encoder or the decoder.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 5

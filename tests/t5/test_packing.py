@@ -1,11 +1,9 @@
 """Packs of outputs by hand; that they change no number is test_attention.py's."""
 
 import pytest
-import torch
 
-from hir.policies.base import padded, token_mask
 from hir.t5 import packing
-from hir.t5.packing import buckets, pack, segment_mask
+from hir.t5.packing import buckets, pack
 
 
 @pytest.mark.parametrize(
@@ -42,20 +40,3 @@ def test_an_output_longer_than_a_pack_stands_alone(monkeypatch: pytest.MonkeyPat
     packs, places = pack([[1, 2, 3], [4]], [0, 0], pad_id=0)
     assert [bucket.input_ids.tolist() for bucket in packs] == [[[4]], [[1, 2, 3]]]
     assert places == [1, 0]
-
-
-def test_segment_mask_by_hand() -> None:
-    mask = segment_mask(torch.tensor([[1, 1, 2, 0]]), torch.float32)
-    assert mask.shape == (1, 1, 4, 4)
-    assert (mask[0, 0] == 0).tolist() == [
-        [True, False, False, False],
-        [True, True, False, False],
-        [False, False, True, False],  # nothing of the output before it
-        [False, False, False, True],  # padding reads itself: a row of nothing would be no distribution
-    ]
-    assert set(mask.unique().tolist()) == {0.0, torch.finfo(torch.float32).min}
-
-
-def test_padded_and_its_mask() -> None:
-    assert padded([[7], [8, 9]], -1).tolist() == [[7, -1], [8, 9]]
-    assert token_mask([[7], [8, 9]]).tolist() == [[1, 0], [1, 1]]

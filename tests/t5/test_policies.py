@@ -1,6 +1,5 @@
 """The packed policy's collations by hand; its numbers are test_attention.py's."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,7 @@ from hir.config.schema import ModelConfig
 from hir.policies.load import load_policy
 from hir.records import TrainingExample
 from hir.t5.policies import PackedT5Policy, RMSNorm
-
-# Token numbers below are places in conftest.WORDS: 0 pad and start, 1 end, 3 "Q:", 4 "A:", 5 right, 6 wrong,
-# 7 cat, 8 dog, 9 one, 10 two.
-ROWS = [
-    TrainingExample(0, "cat", "right", (9, 1), correct=True, contrast=("wrong",)),
-    TrainingExample(
-        0, "dog dog", "wrong", (9, 7, 1), correct=False, contrast=("right",), weight=0.5, prefix_ids=(10,)
-    ),
-]
+from tests.policies.rows import ROWS  # which says what the numbers below are
 
 
 @pytest.fixture
@@ -74,13 +65,6 @@ def test_collate_holds_a_prompt_once_however_many_rows_read_it(packed: PackedT5P
     ]
     # Own: right rows under "right" at 4 and 6, the wrong one first under "wrong"; then the other way round.
     assert batch["places"].tolist() == [[4, 5, 10, 11, 0, 1, 6, 7], [12, 13, 8, 9, 2, 3, 14, 15]]
-
-
-def test_collate_puts_prompts_of_other_length_in_another_bucket(packed: PackedT5Policy) -> None:
-    long = replace(ROWS[0], query="cat dog cat dog cat")
-    first, second = packed.collate([long, ROWS[0]])["input_ids"]
-    assert first.tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
-    assert second.tolist() == [[5, 3, 7, 8, 7, 8, 7, 4, 1], [6, 3, 7, 8, 7, 8, 7, 4, 1]]
 
 
 def test_layers_of_its_own_are_transformers_in_fewer_passes(tmp_path: Path, word_tokenizer: Any) -> None:

@@ -72,7 +72,7 @@ def test_answers_are_those_of_transformers_on_each_prompt_alone(family: str) -> 
     policy = make_policy(family)
     for config in ({"top_k": 5, "temperature": 0.7}, {"top_p": 0.8}):
         one, other = (
-            sampler_of(policy, max_new_tokens=40, batch_size=7, fixed=fixed, **config).sample(prompts, 3, 0)
+            sampler_of(policy, max_new_tokens=24, batch_size=7, fixed=fixed, **config).sample(prompts, 3, 0)
             for fixed in (False, True)
         )
         assert tokens_of(one) == tokens_of(other)
@@ -218,15 +218,6 @@ def test_many_answers_a_query_that_begin_alike_and_end_early(
     assert min(lengths) == 1 and max(lengths) > 20
 
 
-def test_answers_without_an_end_longer_than_all_distances_that_a_model_tells_apart() -> None:
-    policy = make_policy("byt5")  # which tells 20 apart
-    weigh_end(policy, -10_000)
-    prompts = make_prompts(policy, [3, 20, 8])
-    answers = sampler_of(policy, max_new_tokens=40, top_k=5).sample(prompts, 16, seed=0)
-    assert all(len(answer.tokens) == 40 for of_prompt in answers for answer in of_prompt)
-    check_log_probs(policy, prompts, answers)
-
-
 # Threads
 
 
@@ -250,15 +241,6 @@ def test_threads_change_no_answer_and_stay_as_many(two_threads: None) -> None:
     torch.set_num_threads(1)
     one = sampler.sample(prompts, 3, 0), sampler.greedy(prompts)
     assert (tokens_of(both[0]), both[1]) == (tokens_of(one[0]), one[1])
-
-
-def test_the_number_of_threads_is_restored_after_an_error(two_threads: None) -> None:
-    policy = make_policy("t5")
-    prompts = make_prompts(policy, [5] * 40)
-    policy.model.shared.weight.data = policy.model.shared.weight.data[:3]  # tokens that it does not have
-    with pytest.raises((IndexError, RuntimeError)):
-        sampler_of(policy).greedy(prompts)
-    assert torch.get_num_threads() == 2
 
 
 # Weights

@@ -46,10 +46,9 @@ class ObjectAmount(GeneratedTask[Settings]):
         amount = rng.randrange(len(AMOUNTS))
         total = rng.randint(limits[amount] + 1, limits[amount + 1])
         listed = list_of_things(s, category, total, rng)
-        letters = [f"({option_letter(i)})" for i in range(len(AMOUNTS))]
-        options = "\n".join(f"{letter} {text}" for letter, text in zip(letters, AMOUNTS, strict=True))
+        options = "\n".join(f"({option_letter(i)}) {text}" for i, text in enumerate(AMOUNTS))
         return Example(
             query=f"I have {listed}. Do I have few, some or many {category}?\nOptions:\n{options}",
-            targets=(letters[amount],),
+            targets=(f"({option_letter(amount)})",),
             options=AMOUNTS,
         )

@@ -46,15 +46,13 @@ class Settings:
     min_words: int = 2
     """Fewest words in a list."""
     max_words: int = 4
-    """Most words in a list; at most 20."""
+    """Most words in a list."""
     num_words: int = 26
     """Different words there are, evenly spread over the alphabet; fewer are easier to know the order of."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.min_words <= self.max_words <= 20:
-            raise UserError("task.settings: 2 <= min_words <= max_words <= 20 must hold")
-        if not self.max_words <= self.num_words <= len(WORDS):
-            raise UserError(f"task.settings: max_words <= num_words <= {len(WORDS)} must hold")
+        if not 2 <= self.min_words <= self.max_words <= self.num_words <= len(WORDS):
+            raise UserError(f"task.settings needs 2 <= min_words <= max_words <= num_words <= {len(WORDS)}")
 
 
 @register("word_sorting")

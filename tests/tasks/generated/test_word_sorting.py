@@ -26,14 +26,8 @@ def test_words_are_drawn_from_so_many(num_words: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"min_words": 1}, "2 <= min_words"),
-        ({"max_words": 21}, "max_words <= 20"),
-        ({"num_words": 3}, "max_words <= num_words <= 378"),
-        ({"num_words": 379}, "max_words <= num_words <= 378"),
-    ],
+    "settings", [{"min_words": 1}, {"min_words": 5}, {"num_words": 3}, {"num_words": 379}]
 )
-def test_settings_that_cannot_be_drawn_from_are_refused(settings: dict[str, int], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+def test_settings_that_cannot_be_drawn_from_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="2 <= min_words <= max_words <= num_words <= 378"):
         generated_task("word_sorting", settings)
