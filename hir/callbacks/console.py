@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hir.callbacks.recorder import ENDED, STARTED, RunRecorder
+from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
 from hir.sampling.base import Progress
 from hir.training.build import Run
@@ -117,11 +117,8 @@ class ConsoleReport(Callback):
         if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)
         if row["fraction_correct"] == 0:
-            remedy = "start from a stronger model or an easier task"
-            if self.run.long_targets:
-                remedy = "set sampling.max_new_tokens as noted above"
             missing = "no sample of this iteration was correct, so there is nothing right to imitate"
-            self._tell("warning", f"{missing}; {remedy}", "yellow")
+            self._tell("warning", f"{missing}; start from a stronger model or an easier task", "yellow")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
         """An answer to each of three queries, wrong ones first, with the target: a judge may err."""
@@ -155,7 +152,7 @@ class ConsoleReport(Callback):
         if trainer.is_global_zero:  # whose recorder has written the folder
             for title, text in findings(read_run(self.recorder.folder)):
                 self._tell("note", f"{title}: {text}", "yellow")
-        files = " ".join((*STARTED, *ENDED, "checkpoints/last.ckpt"))
+        files = " ".join((*WRITTEN, *ENDED, "checkpoints/last.ckpt"))
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
