@@ -11,7 +11,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from hir.callbacks.checkpoint import LastCheckpoint
-from hir.callbacks.recorder import STARTED
 from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
@@ -54,9 +53,8 @@ def run_folder(config: Config) -> Path:
     folder = Path(config.run_dir or f"outputs/{name}")
     if config.resume and folder.resolve() == find_checkpoint(config.resume)[0].resolve():
         return folder
-    # What a run killed before its first iteration ended leaves is no run.
-    held = {path.name for path in folder.iterdir()} - {*STARTED, "wandb"} if folder.is_dir() else set()
-    if held or folder.is_file():
+    # W&B's files are there before a first iteration has ended, which is no run to lose.
+    if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - {"wandb"}):
         raise UserError(
             f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
         )

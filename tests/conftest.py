@@ -112,17 +112,15 @@ def finished(made_once):
 
 TWO_DEVICES = [
     "trainer.devices=2", "trainer.accelerator=cpu", "task.num_test=31", "buffer.window=1",
-    "sampling.retry_temperature=2.0",
+    "sampling.retry_temperature=2.0", "training.final_lr=null",
 ]  # fmt: skip
+"""With a constant learning rate, so that the steps of a run are the first ones of a longer run."""
 
 
 @pytest.fixture(scope="session")
 def on_two_devices(made_once):
-    """A run of one iteration on two devices, whose second process Lightning starts.
-
-    With a constant learning rate, so that its steps are the first ones of a longer run.
-    """
-    return made_once("on_two_devices", *TWO_DEVICES, "trainer.max_epochs=1", "training.final_lr=null")
+    """A run of one iteration on two devices, whose second process Lightning starts."""
+    return made_once("on_two_devices", *TWO_DEVICES, "trainer.max_epochs=1")
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +128,8 @@ def two_iterations(made_once, shared):
     """The same of two iterations, and a folder with what tests/probe.py noted of each rank."""
     notes = shared / "notes"
     notes.mkdir(exist_ok=True)
-    settings = [*TWO_DEVICES, "trainer.max_epochs=2", "training.final_lr=null"]
-    return made_once("two_iterations", *settings, program=f"tests/probe.py {notes}"), notes
+    program = f"tests/probe.py {notes}"
+    return made_once("two_iterations", *TWO_DEVICES, "trainer.max_epochs=2", program=program), notes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import signal
 from math import isfinite
@@ -29,18 +28,18 @@ def train(environment: dict[str, str], folder: Path, *arguments: str) -> dict:
     return json.loads((folder / "summary.json").read_text())
 
 
-def without_times(summary: dict) -> dict:
-    return {key: value for key, value in summary.items() if key != "seconds"}
-
-
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-def assert_same_weights(one: Path, other: Path) -> None:
-    left, right = weights(one), weights(other)
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[name], right[name]) for name in left)
+def assert_same_run(folder: Path, other: Path) -> None:
+    torch.testing.assert_close(weights(folder), weights(other), atol=0, rtol=0)
+    assert (folder / "answers.jsonl").read_text() == (other / "answers.jsonl").read_text()
+    one, two = read_run(folder), read_run(other)
+    assert one.samples == two.samples and len(one.history) == len(two.history)
+    for summary in (one.summary, two.summary):
+        assert summary and summary.pop("seconds")
+    assert one.summary == two.summary
 
 
 def test_run_folder_holds_what_the_contract_names(finished: Path) -> None:
@@ -55,27 +54,24 @@ def test_run_folder_holds_what_the_contract_names(finished: Path) -> None:
     assert summary["samples"] == 3 * 32 * 4
     assert summary["updates"] == 3 * 3
     assert set(summary["seconds"]) == {"total", "sampling", "training", "evaluation", "setup"}
-    for split in ("base", "val", "test"):
-        assert 0 <= summary[split]["accuracy"] <= 1
     parts = sum(value for name, value in summary["seconds"].items() if name != "total")
     assert parts <= summary["seconds"]["total"] + 0.5
     assert (finished / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_metrics_have_a_row_for_the_base_and_each_iteration(finished: Path) -> None:
-    rows = list(csv.DictReader((finished / "metrics.csv").read_text().splitlines()))
-    assert [row["iteration"] for row in rows] == ["0", "1", "2", "3"]
-    assert [row["samples"] for row in rows] == ["0", "128", "256", "384"]
-    spent = json.loads((finished / "summary.json").read_text())["seconds"]
-    assert rows[0]["seconds"] == "0"
-    assert float(rows[3]["seconds"]) == pytest.approx(spent["sampling"] + spent["training"], abs=0.02)
-    assert float(rows[3]["val/gap"]) == pytest.approx(
-        float(rows[3]["val/accuracy"]) - float(rows[3]["val/accuracy_p_wrong"]), abs=1e-5
-    )
+    run = read_run(finished)
+    assert run.summary is not None
+    assert [row["iteration"] for row in run.history] == [0, 1, 2, 3]
+    assert [row["samples"] for row in run.history] == [0, 128, 256, 384]
+    first, last, spent = run.history[0], run.history[3], run.summary["seconds"]
+    assert first["seconds"] == 0
+    assert last["seconds"] == pytest.approx(spent["sampling"] + spent["training"], abs=0.02)
+    assert last["val/gap"] == pytest.approx(last["val/accuracy"] - last["val/accuracy_p_wrong"], abs=1e-5)
 
 
 def test_logged_samples_are_judged_and_relabeled_by_the_answer(finished: Path) -> None:
-    rows = [json.loads(line) for line in (finished / "samples.jsonl").read_text().splitlines()]
+    rows = read_run(finished).samples
     assert [row["iteration"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4
     for row in rows:
         assert row["instruction"] == "Solve the question with correct answer."
@@ -86,19 +82,17 @@ def test_logged_samples_are_judged_and_relabeled_by_the_answer(finished: Path) -
 
 
 def test_answers_are_those_of_the_test_accuracy(finished: Path) -> None:
-    rows = [json.loads(line) for line in (finished / "answers.jsonl").read_text().splitlines()]
-    assert len({row["query"] for row in rows}) == 30  # task.num_test
+    run = read_run(finished)
+    rows, summary = run.answers, run.summary
+    assert summary is not None and len({row["query"] for row in rows}) == 30  # task.num_test
     assert all(row["correct"] == (row["output"].strip() == row["target"]) for row in rows)
-    right = sum(row["correct"] for row in rows)
-    assert json.loads((finished / "summary.json").read_text())["test"]["accuracy"] == round(right / 30, 6)
+    assert summary["test"]["accuracy"] == round(sum(row["correct"] for row in rows) / 30, 6)
 
 
 def test_saved_config_repeats_the_run(finished: Path, environment: dict[str, str], tmp_path: Path) -> None:
     done = run(environment, f"config={finished / 'config.yaml'}", f"run_dir={tmp_path / 'again'}")
     assert done.returncode == 0, done.stderr
-    one, other = (json.loads((f / "summary.json").read_text()) for f in (finished, tmp_path / "again"))
-    assert without_times(one) == without_times(other)
-    assert_same_weights(finished, tmp_path / "again")
+    assert_same_run(finished, tmp_path / "again")
 
 
 def test_output_is_plain_text_with_header_lines_and_result(finished: Path) -> None:
@@ -125,12 +119,7 @@ def test_a_run_that_was_killed_and_then_told_to_end_resumes_to_the_same_weights_
     assert done.returncode == 128 + signal.SIGTERM and not (folder / "summary.json").exists()
     done = run(environment, f"resume={folder}")
     assert done.returncode == 0, done.stderr
-    assert_same_weights(finished, folder)
-    assert (finished / "samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()
-    lines = [(run / "metrics.csv").read_text().splitlines() for run in (finished, folder)]
-    assert len(lines[0]) == len(lines[1])
-    one, other = (json.loads((f / "summary.json").read_text()) for f in (finished, folder))
-    assert without_times(one) == without_times(other)
+    assert_same_run(finished, folder)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +131,7 @@ def test_a_run_that_was_killed_and_then_told_to_end_resumes_to_the_same_weights_
         (["task.settings={max_items: 2, max_count: 1, max_answer: 2}"], ["more queries asked than it has"]),
         (["resume=nowhere"], ["nowhere"]),
         (["method=hri"], ["method.name=hri", "hir"]),
-        (["trainer.accelerator=tpuu"], ["trainer.*", "tpuu"]),
-        (["trainer.devices=two"], ["trainer.*", "devices"]),
         (["trainer.devices=3"], ["training.batch_size=16", "multiple of 3"]),
-        (["model.max_input_tokens=20", "model.overlong=refuse"], ["prompts are over", "20"]),
-        (["method=grpo", "buffer.window=4"], ["method=grpo", "set buffer.window=1, not 4"]),
     ],
 )
 def test_mistakes_exit_2_with_one_line_and_leave_nothing(
@@ -194,8 +179,9 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={folder}")
     assert done.returncode == 0, done.stderr
     assert "no sample of this iteration was correct" in done.stdout
-    assert "set sampling.max_new_tokens as noted above" in done.stdout
-    assert "note    all 60 targets of impossible are longer than sampling.max_new_tokens=2, so" in done.stdout
+    assert (
+        "note    60 of 60 targets of impossible are longer than sampling.max_new_tokens=2, so" in done.stdout
+    )
     examples.append({"input": "What is 60?", "target": "never 60"})
     (tmp_path / "impossible.json").write_text(json.dumps({"examples": examples}))
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
@@ -207,13 +193,13 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     assert done.stdout.startswith("the rows of impossible are not split as in training: some may have been")
 
 
-@pytest.mark.parametrize("method", ["sft", "farl", "grpo"])
+@pytest.mark.parametrize("method", ["sft", "grpo"])
 def test_each_baseline_trains(environment: dict[str, str], tmp_path: Path, method: str) -> None:
-    summary = train(environment, tmp_path / "run", f"method={method}", "trainer.max_epochs=1")
+    folder = tmp_path / "run"
+    summary = train(environment, folder, f"method={method}", "trainer.max_epochs=1")
     answers = 1 if method == "sft" else 4  # it draws none, and reads a target a query
     assert summary["samples"] == 32 * answers and summary["updates"] == 3
-    rows = list(csv.DictReader((tmp_path / "run/metrics.csv").read_text().splitlines()))
-    assert all(isfinite(loss := float(row["train/loss"])) and loss for row in rows[1:])
+    assert all(isfinite(row["train/loss"]) and row["train/loss"] for row in read_run(folder).history[1:])
 
 
 def test_ppo_resumes_with_its_value_head_and_is_evaluated_without(
@@ -225,7 +211,7 @@ def test_ppo_resumes_with_its_value_head_and_is_evaluated_without(
     train(environment, part, *settings, "trainer.max_epochs=1")
     done = run(environment, f"resume={part}", "trainer.max_epochs=2")
     assert done.returncode == 0, done.stderr
-    assert_same_weights(whole, part)
+    assert_same_run(whole, part)
     assert weights(whole)["method.value_head.weight"].any()
     done = run(environment, f"run={whole}", program="-m hir evaluate")
     assert done.returncode == 0 and "split as in training" not in done.stdout, done.stderr
@@ -264,28 +250,17 @@ def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(
     for name in ("pets", "more_pets"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"examples": rows}))
     folder = tmp_path / "run"
-    done = run(
-        environment,
-        "task=pets",
-        f"task.data_dir={tmp_path}",
-        "model=hub",
-        f"model.path={model}",
-        "trainer.accelerator=cpu",
-        "trainer.devices=1",
-        "trainer.max_epochs=2",
-        "trainer.gradient_clip_val=1.0",
-        "training.num_updates=2",
-        "training.batch_size=8",
-        "method.sub_output=decoder",
-        "method.contrast=set",
-        "instructions.others=[Solve the question somehow.]",
-        "evaluation.tasks=[more_pets]",
-        f"run_dir={folder}",
-    )
+    arguments = [
+        "task=pets", f"task.data_dir={tmp_path}", "evaluation.tasks=[more_pets]",
+        "model=hub", f"model.path={model}", "method.sub_output=decoder", "method.contrast=set",
+        "instructions.others=[Solve the question somehow.]", "training.num_updates=2",
+        "training.batch_size=8", "trainer.accelerator=cpu", "trainer.devices=1",
+        "trainer.max_epochs=2", "trainer.gradient_clip_val=1.0", f"run_dir={folder}",
+    ]  # fmt: skip
+    done = run(environment, *arguments)
     assert done.returncode == 0, done.stderr
     assert "bf16-mixed" in done.stdout and "more_pets (8)" in done.stdout
-    history = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    assert all(0 < float(row["train/contrast"]) < 10 for row in history[1:])
+    assert all(0 < row["train/contrast"] < 10 for row in read_run(folder).history[1:])
     done = run(environment, f"run={folder}", "task=more_pets", program="-m hir evaluate")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["more_pets"]["rows"] == 8

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hir.callbacks.recorder import ENDED, STARTED, RunRecorder
+from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
 from hir.sampling.base import Progress
 from hir.training.build import Run
@@ -39,9 +39,24 @@ class ConsoleReport(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.console.quiet = not trainer.is_global_zero
-        self._print_header(trainer)
         assert isinstance(pl_module, HIRModule)
         pl_module.stage = self._stage
+        config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
+        held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
+        self._tell("task", f"{task.name}: {len(task.train)} training queries, {held_out}")
+        self._tell("judge", task.feedback.about(task.rows))
+        name, size = config.model.path or config.model.name, f"{self.num_weights / 1e6:.2f} M parameters"
+        device = trainer.strategy.root_device.type
+        self._tell("model", f"{name}, {size}, {trainer.world_size} x {device}, {trainer.precision}")
+        samples = f"{data.num_queries} queries x {config.sampling.num_samples} samples"
+        updates = f"{data.num_updates} updates of {config.training.batch_size} rows"
+        method = config.method["name"]
+        self._tell("method", f"{method}: {trainer.max_epochs} iterations of {samples} and {updates}")
+        if number := self.run.num_overlong:
+            limit = f"{config.model.max_input_tokens} tokens"
+            self._tell("note", f"{number} prompts are over {limit} and are cut in their middle", "yellow")
+        for line in self.run.long_targets:
+            self._tell("note", line, "yellow")
 
     def _say(self, text: object = "") -> None:
         self.console.print(text)
@@ -63,24 +78,6 @@ class ConsoleReport(Callback):
     def _say_how_far(self, name: str, done: int, total: int) -> None:
         if time.monotonic() - self._said > SILENCE:
             self._say(f"[dim]      {self._where}: {name} {done}/{total}[/]")
-
-    def _print_header(self, trainer: Trainer) -> None:
-        config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
-        held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
-        self._tell("task", f"{task.name}: {len(task.train)} training queries, {held_out}")
-        self._tell("judge", task.feedback.about(task.rows))
-        name, size = config.model.path or config.model.name, f"{self.num_weights / 1e6:.2f} M parameters"
-        device = trainer.strategy.root_device.type
-        self._tell("model", f"{name}, {size}, {trainer.world_size} x {device}, {trainer.precision}")
-        samples = f"{data.num_queries} queries x {config.sampling.num_samples} samples"
-        updates = f"{data.num_updates} updates of {config.training.batch_size} rows"
-        method = config.method["name"]
-        self._tell("method", f"{method}: {trainer.max_epochs} iterations of {samples} and {updates}")
-        if number := self.run.num_overlong:
-            limit = f"{config.model.max_input_tokens} tokens"
-            self._tell("note", f"{number} prompts are over {limit} and are cut in their middle", "yellow")
-        for line in self.run.long_targets:
-            self._tell("note", line, "yellow")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         accuracy = self.recorder.evaluation.base["test/accuracy"]
@@ -117,11 +114,8 @@ class ConsoleReport(Callback):
         if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)
         if row["fraction_correct"] == 0:
-            remedy = "start from a stronger model or an easier task"
-            if self.run.long_targets:
-                remedy = "set sampling.max_new_tokens as noted above"
             missing = "no sample of this iteration was correct, so there is nothing right to imitate"
-            self._tell("warning", f"{missing}; {remedy}", "yellow")
+            self._tell("warning", f"{missing}; start from a stronger model or an easier task", "yellow")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
         """An answer to each of three queries, wrong ones first, with the target: a judge may err."""
@@ -155,7 +149,7 @@ class ConsoleReport(Callback):
         if trainer.is_global_zero:  # whose recorder has written the folder
             for title, text in findings(read_run(self.recorder.folder)):
                 self._tell("note", f"{title}: {text}", "yellow")
-        files = " ".join((*STARTED, *ENDED, "checkpoints/last.ckpt"))
+        files = " ".join((*WRITTEN, *ENDED, "checkpoints/last.ckpt"))
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

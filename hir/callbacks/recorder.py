@@ -21,8 +21,8 @@ from hir.figures import Curve, curve_figure, image
 from hir.files import atomic_write, write_json, write_lines
 from hir.training.module import HIRModule
 
-STARTED = ("config.yaml", "metrics.csv", "samples.jsonl")
-"""Files of a run that has finished no iteration."""
+WRITTEN = ("config.yaml", "metrics.csv", "samples.jsonl")
+"""Files that are written after each iteration."""
 ENDED = ("answers.jsonl", "summary.json", "learning_curve.png")
 """Files of a run that has ended."""
 CURVES = {
@@ -41,7 +41,7 @@ class RunRecorder(Callback):
 
     Args:
         config: the run's configuration.
-        folder: the run folder; made when training starts.
+        folder: the run folder; made when training starts, empty until its first iteration has ended.
         evaluation: gives the accuracies; must stand before this callback.
         started: time.perf_counter() at the start of the program.
     """
@@ -65,8 +65,6 @@ class RunRecorder(Callback):
         if trainer.is_global_zero:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                save_config(self.config, self.folder / "config.yaml")
-                self._write_tables()
             except OSError as error:
                 raise UserError(f"run_dir={self.folder} cannot be written: {error.strerror}") from error
 
@@ -107,7 +105,7 @@ class RunRecorder(Callback):
         if trainer.is_global_zero:
             for name in ENDED:  # of a run that had ended and goes on
                 (self.folder / name).unlink(missing_ok=True)
-            self._write_tables()
+            self._write()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lap()
@@ -118,11 +116,8 @@ class RunRecorder(Callback):
             atomic_write(self.folder / "learning_curve.png", self._learning_curve())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        # A run that ends before its first iteration does leaves nothing to go on with, so it leaves nothing.
-        if trainer.is_global_zero and not (self.folder / "checkpoints").exists():
-            with suppress(OSError):  # of a folder that could not be made, or has files of others
-                for name in STARTED:
-                    (self.folder / name).unlink(missing_ok=True)
+        if trainer.is_global_zero:
+            with suppress(OSError):  # it is not empty once an iteration has ended
                 self.folder.rmdir()
 
     def summary(self) -> dict[str, Any]:
@@ -154,7 +149,8 @@ class RunRecorder(Callback):
         self.seconds["total"] += seconds
         return seconds
 
-    def _write_tables(self) -> None:
+    def _write(self) -> None:
+        save_config(self.config, self.folder / "config.yaml")
         columns = list(dict.fromkeys(name for row in self.history for name in row))
         table = io.StringIO()
         writer = csv.DictWriter(table, columns, lineterminator="\n")

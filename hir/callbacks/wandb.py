@@ -17,9 +17,6 @@ from typing import TYPE_CHECKING, Any
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
-from rich.markup import escape
 
 from hir.callbacks.recorder import RunRecorder
 from hir.config.load import flat
@@ -65,7 +62,6 @@ class RunLogger(WandbLogger):
             self._guard(self._start)
         return self._experiment  # type: ignore[return-value]
 
-    @rank_zero_only
     def ask(self, call: Callable[[Run], object]) -> None:
         """Make a call of the W&B run, where there is one."""
         if (run := self._experiment) is not None:
@@ -173,5 +169,4 @@ def say(text: str) -> None:
     """Print a line in the console report's manner, without a secret that an address or error holds."""
     text = re.sub(r"//[^/\s]*@", "//", text).replace(os.environ.get("WANDB_API_KEY") or "\0", "***")
     text = re.sub(r"\[type=.*\]|For further information visit \S+", "", text)  # pydantic's, and the value
-    line = escape(" ".join(text.split()))
-    Console(highlight=False, soft_wrap=True).print(f"[bold]wandb[/]   {line}")
+    print("wandb  ", *text.split(), flush=True)

@@ -27,7 +27,7 @@ from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import Curve, curve_figure, first_reached, image
 from hir.files import atomic_write
-from hir.training.findings import OTHER, findings, known, targets_of, wilson
+from hir.training.findings import OTHER, by_target, findings, known, wilson
 from hir.training.run_folder import SavedRun, read_run
 
 TAKES_SETTINGS = False
@@ -65,7 +65,7 @@ def run(options: Options, settings: list[str]) -> int:
     """Write the page of one or several runs.
 
     Raises:
-        UserError: a folder holds no run or a damaged one, or the page cannot be written.
+        UserError: a folder holds no run, or the page cannot be written.
     """
     if not options.run:
         raise UserError("run= names no folder")
@@ -161,10 +161,12 @@ def charts(runs: Sequence[SavedRun]) -> Iterator[tuple[str, list[list[tuple[floa
 
 def answers_of(run: SavedRun) -> Iterator[Table]:
     """Test rows by target and answer, and wrong answers; nothing before the run has ended."""
-    targets = targets_of(run.answers)
+    targets = by_target(run.answers)
     if 0 < len(targets) <= MAX_TARGETS:
-        names = [*(target.name for target in targets), OTHER]
-        rows = [[t.name, *(t.outputs[n] or "·" for n in names), t.rows, f"{t.accuracy:.3f}"] for t in targets]
+        names, rows = [*targets, OTHER], []
+        for target, outputs in targets.items():
+            accuracy = f"{outputs[target] / outputs.total():.3f}"
+            rows.append([target, *(outputs[name] or "·" for name in names), outputs.total(), accuracy])
         yield "Test rows by target and answer", ["target", *names, "rows", "accuracy"], rows
     if wrong := [[row["query"], row["target"], row["output"]] for row in run.answers if not row["correct"]]:
         words = f"First of {len(wrong):,} wrong answers to {len(run.answers):,} test rows"

@@ -74,9 +74,9 @@ def check_rows(config: Config, rows: Sequence[str]) -> None:
         rows: fingerprints of the tasks, the run's own first.
 
     Raises:
-        UserError: they are others than the checkpoint's; one from before there were any is taken.
+        UserError: they are others than the checkpoint's.
     """
-    saved = read_checkpoint(find_checkpoint(str(config.resume))[1])["hir"].get("rows", rows)
+    saved = read_checkpoint(find_checkpoint(str(config.resume))[1])["hir"]["rows"]
     names = (config.task.name, *config.evaluation.tasks)
     for name, before, now in zip(names, saved, rows, strict=True):
         if before != now:

@@ -77,9 +77,9 @@ def long_targets(policy: Seq2SeqPolicy, tasks: Sequence[Task], max_new_tokens: i
             if len(target) > max_new_tokens and not task.verify(row, policy.decode(target[:max_new_tokens])):
                 long.append(len(target))
         if long:
-            number = "all" if len(long) == len(task.rows) else f"{len(long)} of"
             lines.append(
-                f"{number} {len(task.rows)} targets of {task.name} are longer than sampling.max_new_tokens="
-                f"{max_new_tokens}, so that no answer to them can be right: set it to {max(long)}"
+                f"{len(long)} of {len(task.rows)} targets of {task.name} are longer than "
+                f"sampling.max_new_tokens={max_new_tokens}, so that no answer to them can be "
+                f"right: set it to {max(long)}"
             )
     return tuple(lines)

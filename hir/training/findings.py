@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from hir.feedback.normalise import normalise_answer
@@ -25,23 +24,6 @@ class Finding(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
-class Target:
-    """The test rows with one target, at least one."""
-
-    name: str
-    outputs: Counter[str]
-    """Targets' names and OTHER to how often they were answered; what is right counts under its own name."""
-
-    @property
-    def rows(self) -> int:
-        return self.outputs.total()
-
-    @property
-    def accuracy(self) -> float:
-        return self.outputs[self.name] / self.rows
-
-
 def wilson(accuracy: float, total: int) -> tuple[float, float]:
     """The 95 % interval of a share of ``total`` by Wilson's score: low and high, 0 to 1."""
     z = 1.959964
@@ -56,8 +38,11 @@ def known(history: Iterable[Row], *names: str) -> list[Row]:
     return [row for row in history if all(math.isfinite(row.get(name, math.nan)) for name in names)]
 
 
-def targets_of(answers: Sequence[dict[str, Any]]) -> list[Target]:
-    """Rows of answers.jsonl by their targets, shorter ones first, so that numbers stand in their order."""
+def by_target(answers: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """How often each target, and OTHER, was the answer to the rows of each target; right ones are the target.
+
+    Shorter targets come first, so that numbers stand in their order.
+    """
 
     def fold(text: str) -> str:
         return normalise_answer(text).strip("()")
@@ -68,8 +53,7 @@ def targets_of(answers: Sequence[dict[str, Any]]) -> list[Target]:
         own, output = names[fold(row["target"])], names.get(fold(row["output"]), OTHER)
         # A judge may refuse what only looks like the target, such as an answer with a bracket too many.
         outputs[own][own if row["correct"] else OTHER if output == own else output] += 1
-    in_order = sorted(outputs.items(), key=lambda item: (len(item[0]), item[0]))
-    return [Target(name, count) for name, count in in_order]
+    return dict(sorted(outputs.items(), key=lambda item: (len(item[0]), item[0])))
 
 
 def findings(run: SavedRun) -> list[Finding]:
@@ -109,15 +93,16 @@ def _test(run: SavedRun) -> Iterator[Finding]:
     base, total = run.history[0]["test/accuracy"], len(run.answers)
     if not total:
         return
-    targets, (low, high) = targets_of(run.answers), wilson(base, total)
-    common = max(targets, key=lambda target: target.rows)
-    share = common.rows / total
+    targets, (low, high) = by_target(run.answers), wilson(base, total)
+    rows = {name: outputs.total() for name, outputs in targets.items()}
+    common = max(rows, key=lambda name: rows[name])
+    share = rows[common] / total
     if len(targets) < total / MIN_ROWS and low <= share:
-        text = f"{base:.3f} of the test rows, where always answering {common.name} gives {share:.3f}: "
+        text = f"{base:.3f} of the test rows, where always answering {common} gives {share:.3f}: "
         yield Finding("The base is near chance", text + "little for relabeling to work from.")
-    if lost := [f"{t.name} ({t.rows} rows)" for t in targets if t.rows >= MIN_ROWS and not t.accuracy]:
+    if lost := [name for name in targets if rows[name] >= MIN_ROWS and not targets[name][name]]:
         text = f"{len(lost)} of {len(targets)} targets have no right answer, whatever else was learned: "
-        yield Finding("Lost answers", text + ", ".join(lost[:6]))
+        yield Finding("Lost answers", text + ", ".join(f"{name} ({rows[name]} rows)" for name in lost[:6]))
     test = sum(row["correct"] for row in run.answers) / total
     change = f"Test accuracy went from {base:.3f} to {test:.3f} on {total:,} rows"
     after = wilson(test, total)

@@ -36,35 +36,24 @@ def read_run(folder: str | Path) -> SavedRun:
     """Read the folder of a run, finished or not.
 
     Raises:
-        UserError: it holds no run, or a damaged one.
+        UserError: it holds no run.
     """
     path = Path(folder)
     if not (path / "config.yaml").is_file() or not (path / "metrics.csv").is_file():
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")
     config = load_config([f"config={path / 'config.yaml'}"])
-    try:
-        history = read_history(path)
-        samples, answers = (_read_lines(path / f"{name}.jsonl") for name in ("samples", "answers"))
-        summary = json.loads(file.read_text("utf-8")) if (file := path / "summary.json").is_file() else None
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: a file of the run is damaged: {error}") from error
-    # Those of a run that had ended and goes on are not of these weights.
-    ended = summary is not None and summary["iterations"] == history[-1]["iteration"]
-    return SavedRun(path, config, history, samples, answers if ended else [], summary if ended else None)
+    samples, answers = _lines(path / "samples.jsonl"), _lines(path / "answers.jsonl")
+    summary = json.loads(file.read_text("utf-8")) if (file := path / "summary.json").is_file() else None
+    return SavedRun(path, config, read_history(path), samples, answers, summary)
 
 
 def read_history(folder: Path) -> list[Row]:
-    """The rows of a run's metrics.csv, at least one. Raises OSError, ValueError or csv.Error."""
+    """The rows of a run's metrics.csv, at least one."""
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or any(None in (*row, *row.values()) for row in rows):
-        raise ValueError("it has no row, or one with more or fewer fields than the first line")
-    return [{key: float(text) for key, text in row.items() if text} for row in rows]
+        return [{key: float(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path) -> list[dict[str, Any]]:
     """The rows of a .jsonl, none where there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]

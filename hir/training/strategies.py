@@ -55,18 +55,17 @@ def choose_strategy(config: Config) -> str:
         return name
     if name not in ("fsdp", "fsdp_cpu"):
         raise UserError(f"trainer.strategy={name} is not supported: set fsdp")
-    if METHODS[config.method["name"]].asks_policy:
-        raise UserError(
-            f"method={config.method['name']} asks the policy between updates, when no device holds it whole "
-            f"with trainer.strategy={name}: set trainer.strategy=ddp"
-        )
-    if config.sampling.name != "t5":
-        raise UserError(
-            f"sampling={config.sampling.name} needs the whole model on each device, and trainer.strategy="
-            f"{name} shares it out: set sampling=t5, or trainer.strategy=ddp"
-        )
-    if config.training.compile:
-        raise UserError(f"training.compile does not go with trainer.strategy={name}: set it to false")
+    method, sampling = config.method["name"], config.sampling.name
+    for setting, refused in {
+        f"method={method}": METHODS[method].asks_policy,
+        f"sampling={sampling}": sampling != "t5",
+        "training.compile=true": config.training.compile,
+    }.items():
+        if refused:
+            raise UserError(
+                f"{setting} does not go with trainer.strategy={name}, which shares the model out: "
+                "change it, or set trainer.strategy=ddp"
+            )
     return name
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -44,8 +43,7 @@ BATCH_SIZE = 64
 LR = 3e-3
 WARMUP = 50
 CHECK_EVERY = 5
-SAY_EVERY = 5.0
-"""Seconds between lines while a base is made."""
+SAY_EVERY = 25
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def _pretrain(
     prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=LR, weight_decay=0.0)
     rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))
-    accuracy, update, said = 0.0, 0, time.monotonic()
+    accuracy, update = 0.0, 0
     policy.train()
     while accuracy < base.accuracy and update < base.max_updates:
         update += 1
@@ -183,7 +181,6 @@ def _pretrain(
             judged = zip(held_out, sampler.greedy(prompts), cycle(judges), strict=False)
             right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
             accuracy = sum(right) / len(right)
-        if time.monotonic() - said > SAY_EVERY:
-            said = time.monotonic()
-            say(f"  {update} updates: {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted")
+            if update % SAY_EVERY == 0:
+                say(f"  {update} updates: {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted")
     return policy, {"accuracy": accuracy, "num_updates": update}

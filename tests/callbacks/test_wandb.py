@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import wandb
@@ -19,6 +19,7 @@ from hir.callbacks.wandb import RunLogger, WandbReport
 from hir.config.load import flat, load_config
 from hir.config.schema import Config
 from hir.trainer import run_folder
+from hir.training.run_folder import read_run
 from tests.command_line import SMALL, run
 
 pytestmark = pytest.mark.slow
@@ -79,27 +80,29 @@ def test_a_row_for_the_base_and_each_iteration_is_drawn_against_its_samples(logg
     axes = {metric["name"]: metric.get("step_metric") for metric in metrics}
     assert axes["val/accuracy"] == axes["test/accuracy"] == axes["fraction_correct"] == "samples"
     assert "train/loss" not in axes  # against W&B's step, that is rows
-    expected = [
-        {name: float(text) for name, text in row.items() if text}
-        for row in csv.DictReader((folder / "metrics.csv").read_text().splitlines())
-    ]
-    result = json.loads((folder / "summary.json").read_text())
-    expected.append({"samples": result["samples"], "test/accuracy": result["test"]["accuracy"]})
+    saved = read_run(folder)
+    assert (result := saved.summary)
+    end = {"samples": result["samples"], "test/accuracy": result["test"]["accuracy"]}
     media = ("_", "rollouts", "learning_curve")
     found = [row["item"] for row in rows]
-    assert [{k: v for k, v in row.items() if not k.startswith(media)} for row in found] == expected
+    assert [{k: v for k, v in row.items() if not k.startswith(media)} for row in found] == [
+        *saved.history,
+        end,
+    ]
 
 
 def test_samples_summary_curve_and_checkpoint_are_logged(logged):
     folder, _ = logged
     (summaries,), (artifacts,) = records(folder, "summary"), records(folder, "artifact")
     last = {name: value for part in summaries for name, value in part.get("update", {}).items()}
-    result = flat(json.loads((folder / "summary.json").read_text()), "/")
+    saved = read_run(folder)
+    assert saved.summary
+    result = flat(saved.summary, "/")
     assert {name: last[name] for name in result} == result
     (files,) = (folder / "wandb").glob("offline-run-*/files")
     table = json.loads((files / last["rollouts.path"]).read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    assert rows == [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert rows == saved.samples
     curve = (files / last["learning_curve.path"]).read_bytes()
     assert curve == (folder / "learning_curve.png").read_bytes()
     (checkpoint,) = [artifact for artifact in artifacts if artifact["type"] == "model"]
@@ -193,19 +196,10 @@ def test_it_can_be_disabled_and_other_ranks_have_none(log, tmp_path, monkeypatch
     [("log", ["log"]), ("finish", ["log", "log", "log", "finish"])],  # the upload does not end
 )
 def test_a_run_goes_on_without_w_and_b_after_its_first_error(log, tmp_path, capsys, fails, calls):
-    class FakeRun:
-        made: list[str] = []
-
-        def __getattr__(self, name: str):
-            def call(*arguments: object, **options: object) -> None:
-                self.made.append(name)
-                if name == fails:
-                    raise ConnectionResetError("gone")
-
-            return call
-
-    log(Config(logger="wandb"), before=1, run=(fake := FakeRun()))
-    assert [name for name in fake.made if name != "define_metric"] == calls
+    run = Mock()
+    getattr(run, fails).side_effect = ConnectionResetError("gone")
+    log(Config(logger="wandb"), before=1, run=run)
+    assert [name for name, *_ in run.method_calls if name != "define_metric"] == calls
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("wandb   off from here on: ConnectionResetError: gone; ")
     assert line.endswith(f"what it has so far is in {tmp_path}/run/wandb")

@@ -17,7 +17,7 @@ import pytest
 from hir.__main__ import main
 from hir.config.load import load_config
 from hir.tools.report import page as page_of
-from hir.training.findings import findings, targets_of, wilson
+from hir.training.findings import by_target, findings, wilson
 from hir.training.run_folder import SavedRun
 from tests.command_line import run
 
@@ -103,9 +103,8 @@ def test_answers_by_target() -> None:
         {"query": "q", "target": "9.", "output": "nine", "correct": True}
     )  # judged right all the same
     given.append({"query": "q", "target": "(10)", "output": " 9 ", "correct": False})
-    nine, ten = targets_of(given)
-    assert (nine.name, nine.rows, nine.accuracy, nine.outputs) == ("9", 5, 0.8, {"9": 4, "other": 1})
-    assert (ten.name, ten.rows, ten.accuracy, ten.outputs) == ("10", 4, 0.25, {"9": 3, "10": 1})
+    found = by_target(given)
+    assert found == {"9": {"9": 4, "other": 1}, "10": {"9": 3, "10": 1}} and [*found] == ["9", "10"]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(pol
     assert told(4) == (f"1 of 4 {said.format(4)}: set it to 6",)
     assert told(3) == (f"2 of 4 {said.format(3)}: set it to 6",)
     none_fits = replace(TASK, train=ROWS[1:2], validation=ROWS[1:2])
-    assert told(3, none_fits) == (f"all 3 {said.format(3)}: set it to 6",)
+    assert told(3, none_fits) == (f"3 of 3 {said.format(3)}: set it to 6",)
     by_first_word = replace(
         TASK, feedback=Match(lambda row, output: output.split()[0] == row.targets[0].split()[0])
     )

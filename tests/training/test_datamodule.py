@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
 from hir.config.schema import Config, InstructionConfig, SamplingConfig, TrainingConfig
 from hir.feedback.match import Match, exact_match
@@ -20,7 +18,6 @@ from hir.sampling.base import Answer, Progress
 from hir.tasks.base import Task
 from hir.training.datamodule import HIRDataModule
 from hir.training.rows import blocks
-from tests.command_line import run
 
 slow = pytest.mark.slow
 
@@ -130,16 +127,3 @@ def test_two_ranks_count_every_evaluation_row_once(two_iterations: tuple[Path, P
     answers = {answer["query"]: answer["correct"] for answer in map(json.loads, lines)}
     assert len(lines) == len(answers) == 31
     assert summary["test"]["accuracy"] == pytest.approx(sum(answers.values()) / 31, abs=1e-6)
-
-
-@slow
-def test_two_ranks_resume_to_the_same_weights(
-    on_two_devices: Path, two_iterations: tuple[Path, Path], environment: dict[str, str], tmp_path: Path
-) -> None:
-    whole, part = two_iterations[0], shutil.copytree(on_two_devices, tmp_path / "part")
-    done = run(environment, f"resume={part}", "trainer.max_epochs=2")
-    assert done.returncode == 0, done.stderr
-    states = [torch.load(folder / "checkpoints/last.ckpt", weights_only=True) for folder in (whole, part)]
-    left, right = (state["state_dict"] for state in states)
-    assert all(torch.equal(left[name], right[name]) for name in left)
-    assert (whole / "samples.jsonl").read_text() == (part / "samples.jsonl").read_text()
