@@ -33,7 +33,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is refused anyway
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        assert "hir" in checkpoint
+        assert checkpoint["hir"].keys() >= {"config", "num_samples", "rows"}
     except Exception as error:  # a damaged file makes the reader fail in any way
         raise UserError(
             f"{path} is no readable checkpoint of this project (truncated, or a pickle that would run "

@@ -181,6 +181,7 @@ def _pretrain(
             judged = zip(held_out, sampler.greedy(prompts), cycle(judges), strict=False)
             right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
             accuracy = sum(right) / len(right)
-            if update % SAY_EVERY == 0:
-                say(f"  {update} updates: {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted")
+        if update % SAY_EVERY == 0:
+            right_now = f": {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted"
+            say(f"  {update} updates{right_now if update > WARMUP else ''}")
     return policy, {"accuracy": accuracy, "num_updates": update}
