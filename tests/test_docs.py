@@ -106,7 +106,9 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
         else:
             # One seed: its configurations are those of the others.
             given = [re.sub(r"^seeds=.*", "seeds=1", word) for word in words[4:]]
-            build_cells(*read_options(Options, given, takes_settings=True))
+            assert all(
+                cell.config for cell in build_cells(*read_options(Options, given, takes_settings=True))
+            )
     return len(commands)
 
 

@@ -34,8 +34,6 @@ from hir.training.run_folder import read_history
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TAKES_SETTINGS = True
-
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
 """Keys of train.py that each run sets itself, and the option that stands for each."""
 
@@ -80,7 +78,7 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     """Task x method x settings x seed, seed by seed, so that one broken off has compared something.
 
     Raises:
-        UserError: an argument, the variants' file or a run's configuration is wrong.
+        UserError: an argument, the variants' file is wrong, or two runs would have one folder.
     """
     if not 0 < options.reach <= 1:
         raise UserError(f"reach must be an accuracy above 0 and at most 1, not {options.reach:g}")
@@ -101,7 +99,7 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
         label = f"{method}, {variant}" if variant else method
         arm = {"task": task, "method": method, "label": label}
         name = f"{task}: {label}, seed {seed}"
-        cells[folder] = Cell(name, folder, arguments, runs.load(arguments), arm)
+        cells[folder] = Cell(name, folder, arguments, arm)
     return list(cells.values())
 
 
@@ -267,18 +265,18 @@ def run(options: Options, settings: Sequence[str]) -> int:
         accuracies = f"base {row['base']:.3f}, test {row['test']:.3f}"
         return f"{accuracies}, {row['seconds']:.0f} s ({next(numbers)} of {len(todo)})"
 
-    with runs.claimed(Path(options.out)):
+    out = Path(options.out)
+    with runs.claimed(out):
         todo = [cell for cell in cells if not runs.is_finished(cell)]
         failed = runs.run_cells(todo, environments, ended)
         rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
+        content, blocks, charts = results(rows, options.reach)
         command = runs.command_line("compare", options, settings)
-        return write_results(Path(options.out), command, rows, options.reach, failed)
+        return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)
 
 
-def write_results(
-    out: Path, command: str, rows: Sequence[Row], reach: float, failed: Mapping[Cell, str]
-) -> int:
-    """Write and show what the runs gave; returns the exit code."""
+def results(rows: Sequence[Row], reach: float) -> tuple[Row, list[str], dict[str, Figure]]:
+    """What results.json, results.md and the charts have of the runs; the tables are shown, too."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         tasks.setdefault(row["task"], {}).setdefault(row["label"], []).append(row)
@@ -294,4 +292,4 @@ def write_results(
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
         print(f"{task}\n{runs.markdown([dict(islice(row.items(), NUM_SHOWN)) for row in table])}")
     blocks.append("docs/compare.md says how to read this.")
-    return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)
+    return content, blocks, charts

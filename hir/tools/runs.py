@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,13 @@ class Cell:
     folder: Path
     arguments: Sequence[str]
     """Of train.py, all but run_dir."""
-    config: Config
-    """What the arguments make."""
     arm: Mapping[str, str] = field(default_factory=dict)
     """What all seeds share of what is compared, in words."""
+
+    @cached_property
+    def config(self) -> Config:
+        """What the arguments make; UserError if train.py would refuse them."""
+        return load(self.arguments)
 
 
 def load(arguments: Sequence[str]) -> Config:

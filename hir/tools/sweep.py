@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.storages import BaseStorage
 
-TAKES_SETTINGS = True
-
 METRICS = ("val/accuracy", "val/accuracy_p_wrong", "val/gap", "fraction_correct", "fraction_unique")
 """Columns of metrics.csv that a sweep may go by, beside train/..."""
 
@@ -226,11 +224,11 @@ class Sweep:
         return self.study.ask(self.distributions)
 
     def cell(self, trial: Trial) -> Cell:
-        """The trial's run; UserError if train.py would refuse it."""
+        """The trial's run."""
         arguments = [runs.as_argument(name, trial.params[name]) for name in self.distributions]
         arguments += self.settings
         number = trial.number + 1
-        cell = Cell(f"run {number}", self.out / f"run{number:03}", arguments, runs.load(arguments))
+        cell = Cell(f"run {number}", self.out / f"run{number:03}", arguments)
         self.trials[cell] = trial
         return cell
 
