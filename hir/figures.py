@@ -20,7 +20,6 @@ T_VALUES = (
 """The t with P(|T| <= t) = 0.95 for Student's T with 1 to 30 degrees of freedom; 1.96 is taken for more."""
 
 MARKERS = "os^Dv*P"
-LINES = ("-", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def curve_figure(
     """A figure of curves against the answers sampled; ``image`` makes a file of it.
 
     Args:
-        curves: ten have a colour each; the colours of further ones come again with another line and marker.
+        curves: ten have a colour each; the colours of further ones come again with another marker.
         title: over the figure.
         y_label: of the upright axis.
         base: y of a dashed level line: the base's accuracy.
@@ -77,9 +76,8 @@ def curve_figure(
     for place, curve in enumerate(curves):
         if curve.points:
             x, y = zip(*curve.points, strict=True)
-            color, line = f"C{place % 10}", LINES[place // 10 % len(LINES)]
-            marker = MARKERS[place % len(MARKERS)]
-            axes.plot(x, y, line, color=color, marker=marker, markersize=4, label=plain(curve.label))
+            color, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
+            axes.plot(x, y, color=color, marker=marker, markersize=4, label=plain(curve.label))
             if curve.halves:
                 under = [mean - half for mean, half in zip(y, curve.halves, strict=True)]
                 over = [mean + half for mean, half in zip(y, curve.halves, strict=True)]

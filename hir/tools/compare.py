@@ -162,8 +162,8 @@ def read_result(cell: Cell, reach: float) -> Row:
     """
     summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
     history = read_history(cell.folder)
-    curve = [(row["samples"], row["val/accuracy"]) for row in history if "val/accuracy" in row]
-    wrong = [row["val/accuracy_p_wrong"] for row in history if "val/accuracy_p_wrong" in row]
+    measured = [row for row in history if "val/accuracy" in row]
+    curve = [(row["samples"], row["val/accuracy"]) for row in measured]
     reached = first_reached(history, reach)
     return {
         **cell.arm,
@@ -174,7 +174,7 @@ def read_result(cell: Cell, reach: float) -> Row:
         "samples": summary["samples"],
         "updates": summary["updates"],
         "seconds": round(summary["seconds"]["sampling"] + summary["seconds"]["training"], 2),
-        "p_wrong": wrong[-1] if wrong else None,
+        "p_wrong": measured[-1]["val/accuracy_p_wrong"],
         "area": area(curve),
         "reached": {name: reached[name] for name in COUNTS} if reached else None,
         "curve": curve,
@@ -190,19 +190,15 @@ def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
     the same there.
     """
 
-    def mean(values: Sequence[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return fmean(known) if known else None
-
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
     return {
         "task": rows[0]["task"],
         "label": rows[0]["label"],
         "seeds": [row["seed"] for row in rows],
-        **{name: mean([row[name] for row in rows]) for name in MEANS},
+        **{name: fmean(row[name] for row in rows) for name in MEANS},
         "test_interval": interval([row["test"] for row in rows]),
-        "difference": mean(differences),
+        "difference": fmean(differences) if differences else None,
         "difference_interval": interval(differences),
         "num_reached": sum(row["reached"] is not None for row in rows),
         "reached": median_reached([row["reached"] for row in rows]),

@@ -34,8 +34,6 @@ from hir.files import atomic_write, write_json
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LIBRARIES = ("torch", "lightning", "transformers")
-
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
 
@@ -301,7 +299,7 @@ def write_results(
         charts: by the names of their files.
     """
     versions = {"python": platform.python_version(), "hir": hir.__version__}
-    versions |= {name: version(name) for name in LIBRARIES}
+    versions |= {name: version(name) for name in ("torch", "lightning", "transformers")}
     says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
     write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})
     text = [

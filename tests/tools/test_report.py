@@ -147,7 +147,7 @@ def test_page_of_a_run() -> None:
     assert "base 0.100 → validation 1.000 → test 0.800" in page.text
     assert "95 % interval 0.490 to 0.943" in page.text
     facts = "task object_counting method hir model tiny feedback the task's own seed 3 iterations 2 of 2"
-    assert facts in page.text
+    assert f"run runs/one {facts}" in page.text
     assert page.rows("Test rows by target and answer") == [
         ["target", "2", "3", "other", "rows", "accuracy"],
         ["2", "4", "1", "·", "5", "0.800"],
@@ -185,7 +185,7 @@ def test_what_answers_hold_is_text_and_nothing_is_loaded() -> None:
 
 def test_a_run_that_has_only_begun() -> None:
     page = Page(page_of([saved_run(rows=GOOD[:1], given=None)]))
-    assert "base 0.100 → validation 0.250 → test – task" in page.text and page.tags["img"] == 0
+    assert "base 0.100 → validation 0.250 → test – run" in page.text and page.tags["img"] == 0
     assert "python train.py resume=runs/one" in page.text
     assert "wrong answers to" not in page.text
 

@@ -220,6 +220,7 @@ def test_without_optuna_a_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "hir.tools.sweep")
     assert main(["sweep", str(QUICKSTART), "count=1"]) == 2
     assert capsys.readouterr().err == "error: a sweep needs optuna: pip install optuna\n"
 
