@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from hir.config.keys import CHOICES, lookup
+from hir.config.schema import limited
 from hir.errors import UserError
 from hir.figures import Curve, area, curve_figure, first_reached, interval
 from hir.tools import runs
@@ -64,9 +65,9 @@ class Options:
     variants: str | None = None
     """YAML file that names settings to compare, several keys each if need be, as conf/compare/ablation.yaml
     does: 'no contrast: {method.alpha: 0}'."""
-    reach: float = 0.9
+    reach: float = limited(0.9, "(0, 1]")
     """Validation accuracy whose first crossing is reported."""
-    jobs: int | None = None
+    jobs: int | None = limited(None, "[1, inf)")
     """Runs at once; null: one a GPU, which then has that GPU alone, or for each trainer.devices GPUs, else
     one a core."""
 
@@ -80,8 +81,6 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     Raises:
         UserError: an argument, the variants' file is wrong, or two runs would have one folder.
     """
-    if not 0 < options.reach <= 1:
-        raise UserError(f"reach must be an accuracy above 0 and at most 1, not {options.reach:g}")
     axes = [setting_axis(*setting.removeprefix("--").split("=", 1)) for setting in settings]
     if options.variants is not None:
         axes.append(read_variants(Path(options.variants)))
@@ -91,9 +90,8 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
         variant = ", ".join(words for words, _ in choices if words)
         chosen = [argument for _, arguments in choices for argument in arguments]
         arguments = [f"task={task}", f"method={method}", *chosen, f"seed={seed}"]
-        folder = Path(
-            options.out, *(file_name(part) for part in (task, method, variant, f"seed{seed}") if part)
-        )
+        parts = (task, method, variant, f"seed{seed}")
+        folder = Path(options.out, *(file_name(part) for part in parts if part))
         if folder in cells:
             raise UserError(f"two runs would lie in {folder}: name each task, method and setting once")
         label = f"{method}, {variant}" if variant else method

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hir.config.schema import limited
 from hir.errors import UserError
 from hir.files import atomic_write
 from hir.randomness import derive_seed
@@ -59,7 +60,7 @@ class Options:
     """Runs in all, within the file's run_cap; null: as many as that, or the whole grid."""
     out: str | None = None
     """Folder of runs and results; null: outputs/sweep-FILE. What is finished there is not run again."""
-    jobs: int | None = None
+    jobs: int | None = limited(None, "[1, inf)")
     """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
     seed: int = 1
     """Seed of the draws; that of the runs is a parameter of the file."""
