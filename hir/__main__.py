@@ -20,6 +20,8 @@ from hir.errors import UserError
 from hir.tools.arguments import help_of, read_options
 
 VERBS = ("evaluate", "compare", "sweep", "report", "export", "new-task")
+TAKE_SETTINGS = ("evaluate", "compare", "sweep")
+"""Verbs with keys of train.py beside their own."""
 
 
 def interrupt_on_signals() -> None:
@@ -30,7 +32,7 @@ def interrupt_on_signals() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Run a tool: hir/tools/VERB.py has its ``Options``, whether it ``TAKES_SETTINGS``, and ``run``."""
+    """Run a tool: hir/tools/VERB.py has its ``Options`` and ``run``."""
     verb, *rest = argv or ["--help"]
     if verb in ("-h", "--help"):
         print(__doc__.strip())
@@ -42,7 +44,7 @@ def main(argv: list[str]) -> int:
         if {"-h", "--help"} & {*rest}:
             print(help_of(tool.Options, tool.__doc__))
             return 0
-        options, settings = read_options(tool.Options, rest, tool.TAKES_SETTINGS)
+        options, settings = read_options(tool.Options, rest, verb in TAKE_SETTINGS)
         return int(tool.run(options, settings))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -20,7 +20,6 @@ T_VALUES = (
 """The t with P(|T| <= t) = 0.95 for Student's T with 1 to 30 degrees of freedom; 1.96 is taken for more."""
 
 MARKERS = "os^Dv*P"
-LINES = ("-", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -58,41 +57,35 @@ def curve_figure(
     curves: Sequence[Curve],
     title: str = "",
     y_label: str = "accuracy",
-    bounds: tuple[float, float] | None = (0.0, 1.0),
     base: float | None = None,
-    size: tuple[float, float] = (7, 4.2),
+    shares: bool = True,
 ) -> Figure:
     """A figure of curves against the answers sampled; ``image`` makes a file of it.
 
     Args:
-        curves: ten have a colour each; the colours of further ones come again with another line and marker.
+        curves: ten have a colour each; the colours of further ones come again with another marker.
         title: over the figure.
         y_label: of the upright axis.
-        bounds: of y; None for those of the curves.
         base: y of a dashed level line: the base's accuracy.
-        size: width and height in inches.
+        shares: whether y is from 0 to 1, and shown so.
     """
     from matplotlib.figure import Figure  # takes a second
 
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for place, curve in enumerate(curves):
         if curve.points:
             x, y = zip(*curve.points, strict=True)
-            color, line = f"C{place % 10}", LINES[place // 10 % len(LINES)]
-            marker = MARKERS[place % len(MARKERS)]
-            axes.plot(x, y, line, color=color, marker=marker, markersize=4, label=plain(curve.label))
+            color, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
+            axes.plot(x, y, color=color, marker=marker, markersize=4, label=plain(curve.label))
             if curve.halves:
-                under, over = (
-                    [mean + side * half for mean, half in zip(y, curve.halves, strict=True)]
-                    for side in (-1, 1)
-                )
+                under = [mean - half for mean, half in zip(y, curve.halves, strict=True)]
+                over = [mean + half for mean, half in zip(y, curve.halves, strict=True)]
                 axes.fill_between(x, under, over, color=color, alpha=0.18, linewidth=0)
     if base is not None:
         axes.axhline(base, color="black", linewidth=0.8, linestyle="--", label="base")
-    if bounds:
-        spare = (bounds[1] - bounds[0]) / 50
-        axes.set_ylim(bounds[0] - spare, bounds[1] + spare)
+    if shares:
+        axes.set_ylim(-0.02, 1.02)
     axes.set(xlabel="answers sampled", ylabel=plain(y_label), title=plain(title))
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[1]:

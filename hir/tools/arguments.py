@@ -55,9 +55,8 @@ def help_of(kind: type[Any], about: str | None) -> str:
     lines = [(about or "").strip(), ""]
     for name, key in keys_of(kind).items():
         default = getattr(kind, name, None)
-        given = (
-            "must be given" if default == MISSING else f"default: {'null' if default is None else default}"
-        )
+        text = "null" if default is None else default
+        given = "must be given" if default == MISSING else f"default: {text}"
         lines.append(f"  {name}  ({key.type_name}; {given})")
         lines.append(fill(key.meaning, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
     return "\n".join(lines)

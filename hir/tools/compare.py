@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from hir.config.keys import CHOICES, lookup
+from hir.config.schema import limited
 from hir.errors import UserError
 from hir.figures import Curve, area, curve_figure, first_reached, interval
 from hir.tools import runs
@@ -33,8 +34,6 @@ from hir.training.run_folder import read_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TAKES_SETTINGS = True
 
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
 """Keys of train.py that each run sets itself, and the option that stands for each."""
@@ -66,9 +65,9 @@ class Options:
     variants: str | None = None
     """YAML file that names settings to compare, several keys each if need be, as conf/compare/ablation.yaml
     does: 'no contrast: {method.alpha: 0}'."""
-    reach: float = 0.9
+    reach: float = limited(0.9, "(0, 1]")
     """Validation accuracy whose first crossing is reported."""
-    jobs: int | None = None
+    jobs: int | None = limited(None, "[1, inf)")
     """Runs at once; null: one a GPU, which then has that GPU alone, or for each trainer.devices GPUs, else
     one a core."""
 
@@ -80,10 +79,8 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     """Task x method x settings x seed, seed by seed, so that one broken off has compared something.
 
     Raises:
-        UserError: an argument, the variants' file or a run's configuration is wrong.
+        UserError: an argument, the variants' file is wrong, or two runs would have one folder.
     """
-    if not 0 < options.reach <= 1:
-        raise UserError(f"reach must be an accuracy above 0 and at most 1, not {options.reach:g}")
     axes = [setting_axis(*setting.removeprefix("--").split("=", 1)) for setting in settings]
     if options.variants is not None:
         axes.append(read_variants(Path(options.variants)))
@@ -93,15 +90,14 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
         variant = ", ".join(words for words, _ in choices if words)
         chosen = [argument for _, arguments in choices for argument in arguments]
         arguments = [f"task={task}", f"method={method}", *chosen, f"seed={seed}"]
-        folder = Path(
-            options.out, *(file_name(part) for part in (task, method, variant, f"seed{seed}") if part)
-        )
+        parts = (task, method, variant, f"seed{seed}")
+        folder = Path(options.out, *(file_name(part) for part in parts if part))
         if folder in cells:
             raise UserError(f"two runs would lie in {folder}: name each task, method and setting once")
         label = f"{method}, {variant}" if variant else method
         arm = {"task": task, "method": method, "label": label}
         name = f"{task}: {label}, seed {seed}"
-        cells[folder] = Cell(name, folder, arguments, runs.load(arguments), arm)
+        cells[folder] = Cell(name, folder, arguments, arm)
     return list(cells.values())
 
 
@@ -164,8 +160,8 @@ def read_result(cell: Cell, reach: float) -> Row:
     """
     summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
     history = read_history(cell.folder)
-    curve = [(row["samples"], row["val/accuracy"]) for row in history if "val/accuracy" in row]
-    wrong = [row["val/accuracy_p_wrong"] for row in history if "val/accuracy_p_wrong" in row]
+    measured = [row for row in history if "val/accuracy" in row]
+    curve = [(row["samples"], row["val/accuracy"]) for row in measured]
     reached = first_reached(history, reach)
     return {
         **cell.arm,
@@ -176,7 +172,7 @@ def read_result(cell: Cell, reach: float) -> Row:
         "samples": summary["samples"],
         "updates": summary["updates"],
         "seconds": round(summary["seconds"]["sampling"] + summary["seconds"]["training"], 2),
-        "p_wrong": wrong[-1] if wrong else None,
+        "p_wrong": measured[-1]["val/accuracy_p_wrong"],
         "area": area(curve),
         "reached": {name: reached[name] for name in COUNTS} if reached else None,
         "curve": curve,
@@ -192,19 +188,15 @@ def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
     the same there.
     """
 
-    def mean(values: Sequence[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return fmean(known) if known else None
-
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
     return {
         "task": rows[0]["task"],
         "label": rows[0]["label"],
         "seeds": [row["seed"] for row in rows],
-        **{name: mean([row[name] for row in rows]) for name in MEANS},
+        **{name: fmean(row[name] for row in rows) for name in MEANS},
         "test_interval": interval([row["test"] for row in rows]),
-        "difference": mean(differences),
+        "difference": fmean(differences) if differences else None,
         "difference_interval": interval(differences),
         "num_reached": sum(row["reached"] is not None for row in rows),
         "reached": median_reached([row["reached"] for row in rows]),
@@ -267,18 +259,18 @@ def run(options: Options, settings: Sequence[str]) -> int:
         accuracies = f"base {row['base']:.3f}, test {row['test']:.3f}"
         return f"{accuracies}, {row['seconds']:.0f} s ({next(numbers)} of {len(todo)})"
 
-    with runs.claimed(Path(options.out)):
+    out = Path(options.out)
+    with runs.claimed(out):
         todo = [cell for cell in cells if not runs.is_finished(cell)]
         failed = runs.run_cells(todo, environments, ended)
         rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
+        content, blocks, charts = results(rows, options.reach)
         command = runs.command_line("compare", options, settings)
-        return write_results(Path(options.out), command, rows, options.reach, failed)
+        return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)
 
 
-def write_results(
-    out: Path, command: str, rows: Sequence[Row], reach: float, failed: Mapping[Cell, str]
-) -> int:
-    """Write and show what the runs gave; returns the exit code."""
+def results(rows: Sequence[Row], reach: float) -> tuple[Row, list[str], dict[str, Figure]]:
+    """What results.json, results.md and the charts have of the runs; the tables are shown, too."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         tasks.setdefault(row["task"], {}).setdefault(row["label"], []).append(row)
@@ -294,4 +286,4 @@ def write_results(
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
         print(f"{task}\n{runs.markdown([dict(islice(row.items(), NUM_SHOWN)) for row in table])}")
     blocks.append("docs/compare.md says how to read this.")
-    return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)
+    return content, blocks, charts

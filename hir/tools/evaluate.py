@@ -25,8 +25,6 @@ from hir.training.checkpoints import load_weights, read_checkpoint
 from hir.training.checks import count_overlong
 from hir.training.settings import load_run_config
 
-TAKES_SETTINGS = True
-
 
 @dataclass
 class Options:

@@ -33,7 +33,6 @@ from hir.training.findings import known
 from hir.training.run_folder import SavedRun, read_run
 from hir.training.tiny import Base
 
-TAKES_SETTINGS = False
 CARD = Path(__file__).parent / "templates" / "card.md.j2"
 
 
@@ -160,9 +159,7 @@ def chat_template(instruction: str, written: dict[str, str]) -> str:
     def literal(text: str) -> str:  # as Jinja writes one
         return json.dumps(text, ensure_ascii=False)
 
-    # The run's prompt, taken apart at marks that stand for what the template fills in.
-    head, middle, tail = render_prompt("\0", "\1").partition("\0")[2].partition("\1")
-    assert middle == "\1"
+    head, tail = render_prompt("", "\0").split("\0")  # what stands around the query, after the instruction
     prompt = f"(asked.instruction ~ {literal(head)} ~ asked.query ~ {literal(tail)})"
     swaps = [(entity, "&amp;" + entity[1:]) for entity in written.values()]  # text with an entity of its own
     for text, instead in [*swaps, *written.items()]:

@@ -18,7 +18,6 @@ from hir.errors import UserError
 from hir.files import atomic_write
 from hir.tasks.base import known_tasks
 
-TAKES_SETTINGS = False
 COPIED = "word_sorting"
 PLACES = ("hir/tasks/generated/{}.py", "tests/tasks/generated/test_{}.py", "conf/task/{}.yaml")
 
@@ -38,9 +37,7 @@ def run(options: Options, settings: list[str]) -> int:
         raise UserError(f"there is a task {name!r} already: choose another name")
     for place in PLACES:
         text = (ROOT / place.format(COPIED)).read_text(encoding="utf-8")
-        old, new = (task.title().replace("_", "") for task in (COPIED, name))
-        if re.search(rf"\b{new}\b", text):  # Settings, say, which the file has already
-            new += "Task"
+        old, new = (task.title().replace("_", "") for task in (COPIED, f"{name}_task"))
         atomic_write(ROOT / place.format(name), text.replace(COPIED, name).replace(old, new).encode())
         print(f"wrote {place.format(name)}")
     print(f"next: pytest {PLACES[1].format(name)} && python train.py task={name}")

@@ -10,8 +10,8 @@ import json
 import shlex
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -22,15 +22,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
 import hir
-from hir.config.load import load_config
+from hir.config.load import flat, load_config, to_dict
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import Curve, curve_figure, first_reached, image
 from hir.files import atomic_write
 from hir.training.findings import OTHER, by_target, findings, known, wilson
 from hir.training.run_folder import SavedRun, read_run
-
-TAKES_SETTINGS = False
 
 MAX_TARGETS = 12
 """Of a table of answers by target, which is left out where there are more."""
@@ -42,10 +40,6 @@ MAX_CHARACTERS = 300
 """Of a text in a table; a longer one is cut in its middle."""
 REACH = 0.9
 """Validation accuracy whose first crossing is shown."""
-
-COLORS = "#1f77b4 #ff7f0e #2ca02c #d62728 #9467bd #8c564b #e377c2 #7f7f7f #bcbd22 #17becf".split()
-MARKS = "●■▲◆▼★✚"
-"""How a legend shows the colours and markers that hir/figures.py gives curves by their places."""
 
 Table = tuple[str, list[str], list[list[Any]]]
 """Caption, head, and rows of cells."""
@@ -92,8 +86,6 @@ def page(runs: Sequence[SavedRun]) -> str:
         facts=facts[0],
         results=[[key, *(found[key] for found in facts)] for key in facts[0]],
         charts=charts(runs),
-        colors=COLORS,
-        marks=MARKS,
         findings=findings,
         answers=answers_of,
         samples=samples_of,
@@ -131,32 +123,23 @@ def facts_of(run: SavedRun) -> dict[str, str]:
 
 def settings_that_differ(configs: Sequence[Config]) -> list[list[str]]:
     """Keys that some run has set to another value than the default, each run's value, and the default."""
-
-    def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-        found: dict[str, str] = {}
-        for name, value in tree.items():
-            if isinstance(value, dict):
-                found |= flatten(value, f"{prefix}{name}.")
-            elif name not in ("run_dir", "resume"):
-                found[prefix + name] = value if isinstance(value, str) else json.dumps(value)
-        return found
-
-    columns = [flatten(asdict(config)) for config in (*configs, load_config([]))]
+    leaves = [flat(to_dict(config)).items() for config in (*configs, load_config([]))]
+    columns = [{key: v if isinstance(v, str) else json.dumps(v) for key, v in column} for column in leaves]
     keys = dict.fromkeys(key for column in columns for key in column)
     rows = [[key, *(column.get(key, "–") for column in columns)] for key in keys]
     return [row for row in rows if len({*row[1:]}) > 1]
 
 
-def charts(runs: Sequence[SavedRun]) -> Iterator[tuple[str, list[list[tuple[float, float]]], str]]:
-    """Each metric, its points by run, and their drawing as the address of an image."""
+def charts(runs: Sequence[SavedRun]) -> Iterator[tuple[str, str]]:
+    """Each metric, and the drawing of its curves as the address of an image."""
+    labels = [str(run.folder) if len(runs) > 1 else "" for run in runs]
     metrics = dict.fromkeys(key for run in runs for row in run.history for key in row)
     for metric in [key for key in metrics if "/" in key or key.startswith("fraction_")]:
         lines = [[(row["samples"], row[metric]) for row in known(run.history, metric)] for run in runs]
         if any(len(line) > 1 for line in lines):  # which those measured of the base alone have not
-            bounds = (0.0, 1.0) if "accuracy" in metric or "fraction" in metric else None
-            figure = curve_figure([Curve("", line) for line in lines], "", "", bounds, size=(5.4, 2.8))
-            drawing = b64encode(image(figure, "svg")).decode()
-            yield metric, lines, f"data:image/svg+xml;base64,{drawing}"
+            curves, shares = map(Curve, labels, lines), "accuracy" in metric or "fraction" in metric
+            drawing = image(curve_figure([*curves], metric, "", shares=shares), "svg")
+            yield metric, f"data:image/svg+xml;base64,{b64encode(drawing).decode()}"
 
 
 def answers_of(run: SavedRun) -> Iterator[Table]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,6 @@ from hir.files import atomic_write, write_json
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LIBRARIES = ("torch", "lightning", "transformers")
-
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
 
@@ -48,10 +47,13 @@ class Cell:
     folder: Path
     arguments: Sequence[str]
     """Of train.py, all but run_dir."""
-    config: Config
-    """What the arguments make."""
     arm: Mapping[str, str] = field(default_factory=dict)
     """What all seeds share of what is compared, in words."""
+
+    @cached_property
+    def config(self) -> Config:
+        """What the arguments make; UserError if train.py would refuse them."""
+        return load(self.arguments)
 
 
 def load(arguments: Sequence[str]) -> Config:
@@ -82,11 +84,9 @@ def is_finished(cell: Cell) -> bool:
         UserError: its folder holds a run, finished or not, with another configuration.
     """
     finished = (cell.folder / "summary.json").is_file()
-    if finished or _checkpoint(cell).exists():
-        if load([f"config={cell.folder / 'config.yaml'}"]) != cell.config:
-            raise UserError(
-                f"{cell.folder} holds a run with other settings: choose another out, or delete it"
-            )
+    begun = finished or _checkpoint(cell).exists()
+    if begun and load([f"config={cell.folder / 'config.yaml'}"]) != cell.config:
+        raise UserError(f"{cell.folder} holds a run with other settings: choose another out, or delete it")
     return finished
 
 
@@ -108,12 +108,10 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
         cells: what is to be run.
 
     Raises:
-        UserError: jobs is no number of runs, or a run wants more GPUs than its share.
+        UserError: a run wants more GPUs than its share.
     """
     import torch
 
-    if jobs is not None and jobs < 1:
-        raise UserError(f"jobs must be at least 1, not {jobs}")
     on_gpu = any(cell.config.trainer.get("accelerator") != "cpu" for cell in cells)
     gpus = [str(i) for i in range(torch.cuda.device_count())] if on_gpu else []
     if gpus and os.environ.get("CUDA_VISIBLE_DEVICES"):
@@ -122,9 +120,7 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     devices = max(_num_devices(cell.config) for cell in cells)
     jobs = jobs or (max(1, len(gpus) // devices) if gpus else cores)
     if gpus and devices > 1 and jobs * devices > len(gpus):
-        raise UserError(
-            f"jobs={jobs} x trainer.devices={devices} is more than the {len(gpus)} GPUs there are"
-        )
+        raise UserError(f"jobs={jobs} x trainer.devices={devices} is more than the {len(gpus)} GPUs")
     shared = {"OMP_NUM_THREADS": str(max(1, cores // jobs)), **os.environ, "PYTHONUNBUFFERED": "1"}
     if not gpus:
         return [shared] * jobs
@@ -297,7 +293,7 @@ def write_results(
         charts: by the names of their files.
     """
     versions = {"python": platform.python_version(), "hir": hir.__version__}
-    versions |= {name: version(name) for name in LIBRARIES}
+    versions |= {name: version(name) for name in ("torch", "lightning", "transformers")}
     says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
     write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})
     text = [

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hir.config.schema import limited
 from hir.errors import UserError
 from hir.files import atomic_write
 from hir.randomness import derive_seed
@@ -34,14 +35,16 @@ from hir.tools import runs
 from hir.tools.runs import Cell
 from hir.training.run_folder import read_history
 
+try:
+    import optuna
+    from optuna import distributions, pruners, samplers, storages
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import Trial, TrialState
+except ModuleNotFoundError as error:
+    raise UserError("a sweep needs optuna: pip install optuna") from error
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from optuna import Trial
-    from optuna.distributions import BaseDistribution
-    from optuna.pruners import BasePruner
-    from optuna.storages import BaseStorage
-
-TAKES_SETTINGS = True
 
 METRICS = ("val/accuracy", "val/accuracy_p_wrong", "val/gap", "fraction_correct", "fraction_unique")
 """Columns of metrics.csv that a sweep may go by, beside train/..."""
@@ -57,7 +60,7 @@ class Options:
     """Runs in all, within the file's run_cap; null: as many as that, or the whole grid."""
     out: str | None = None
     """Folder of runs and results; null: outputs/sweep-FILE. What is finished there is not run again."""
-    jobs: int | None = None
+    jobs: int | None = limited(None, "[1, inf)")
     """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
     seed: int = 1
     """Seed of the draws; that of the runs is a parameter of the file."""
@@ -113,10 +116,8 @@ def read_file(path: Path) -> File:
     return file
 
 
-def read_parameter(name: str, entry: Any) -> BaseDistribution:
+def read_parameter(name: str, entry: Any) -> distributions.BaseDistribution:
     """Where the values of a parameter come from; UserError if that is not known here."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
     reason = "docs/sweeps.md says what there is, as {value: 1} or {min: 0.0, max: 1.0}"
     options = dict(entry) if isinstance(entry, dict) else {}
     kind = options.pop("distribution", None)
@@ -126,17 +127,18 @@ def read_parameter(name: str, entry: Any) -> BaseDistribution:
     try:
         match kind, *sorted(options):
             case None | "constant", "value":
-                return CategoricalDistribution([_plain(options["value"])])
+                return distributions.CategoricalDistribution([_plain(options["value"])])
             case None | "categorical", "values":
-                return CategoricalDistribution(list(dict.fromkeys(map(_plain, options["values"]))))
+                choices = dict.fromkeys(map(_plain, options["values"]))
+                return distributions.CategoricalDistribution([*choices])
             case None | "int_uniform", "max", "min" if whole:
-                return IntDistribution(low, high)
+                return distributions.IntDistribution(low, high)
             case None | "uniform", "max", "min":
-                return FloatDistribution(low, high)
+                return distributions.FloatDistribution(low, high)
             case "log_uniform_values", "max", "min":
-                return FloatDistribution(low, high, log=True)
+                return distributions.FloatDistribution(low, high, log=True)
             case "q_uniform", "max", "min", "q":
-                kinds = IntDistribution if whole else FloatDistribution
+                kinds = distributions.IntDistribution if whole else distributions.FloatDistribution
                 return kinds(low, high, step=step)
     except (TypeError, ValueError) as error:
         reason = str(error)
@@ -148,15 +150,15 @@ def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def grid_of(distributions: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+def grid_of(space: Mapping[str, distributions.BaseDistribution]) -> list[dict[str, Any]]:
     """All combinations of values; UserError where a parameter is a range of fractions."""
     axes: list[Sequence[Any]] = []
-    for name, distribution in distributions.items():
+    for name, distribution in space.items():
         d: Any = distribution
         if not hasattr(d, "choices") and not isinstance(d.step, int):
             raise UserError(f"{name}: a grid takes value, values and integers, not a range of fractions")
         axes.append(d.choices if hasattr(d, "choices") else range(d.low, d.high + 1, d.step))
-    return [dict(zip(distributions, point, strict=True)) for point in product(*axes)]
+    return [dict(zip(space, point, strict=True)) for point in product(*axes)]
 
 
 class Sweep:
@@ -172,8 +174,6 @@ class Sweep:
         Raises:
             UserError: the file, an argument or a configuration is wrong, or this machine cannot run it.
         """
-        from optuna import pruners
-
         self.options, self.settings, self.file = options, settings, read_file(Path(options.file))
         given = {setting.removeprefix("--").partition("=")[0] for setting in settings} | {"logger"}
         if taken := {"run_dir", "resume"} & (given | self.file.parameters.keys()):
@@ -188,7 +188,7 @@ class Sweep:
             raise UserError("count=N, the runs to draw, must be at least 1; a grid alone has an end")
         self.out = Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
         self.trials: dict[Cell, Trial] = {}
-        self.pruner: BasePruner = pruners.NopPruner()
+        self.pruner: pruners.BasePruner = pruners.NopPruner()
         self.open()
         cells = [self.cell(self.ask()) for _ in range(self.count)]
         self.environments = runs.slots(options.jobs, cells)
@@ -197,10 +197,8 @@ class Sweep:
             longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
             self.pruner = pruners.HyperbandPruner(rule.min_iter, longest, rule.eta)
 
-    def open(self, storage: BaseStorage | None = None) -> None:
+    def open(self, storage: storages.BaseStorage | None = None) -> None:
         """Begin the study, in memory or where it lasts, or go on; UserError if that holds another sweep's."""
-        import optuna
-
         goal = self.file.metric.goal
         self.study = optuna.create_study(
             storage=storage, pruner=self.pruner, study_name="sweep", direction=goal, load_if_exists=True
@@ -219,28 +217,24 @@ class Sweep:
 
     def ask(self) -> Trial:
         """A new trial, drawn by the seed, its number and, for bayes, what the study was told."""
-        from optuna.samplers import RandomSampler, TPESampler
-
-        kind = TPESampler if self.file.method == "bayes" else RandomSampler
+        kind = samplers.TPESampler if self.file.method == "bayes" else samplers.RandomSampler
         self.study.sampler = kind(seed=derive_seed(self.options.seed, self.num_asked(), 0, "sweep") % 2**32)
         return self.study.ask(self.distributions)
 
     def cell(self, trial: Trial) -> Cell:
-        """The trial's run; UserError if train.py would refuse it."""
+        """The trial's run."""
         arguments = [runs.as_argument(name, trial.params[name]) for name in self.distributions]
         arguments += self.settings
         number = trial.number + 1
-        cell = Cell(f"run {number}", self.out / f"run{number:03}", arguments, runs.load(arguments))
+        cell = Cell(f"run {number}", self.out / f"run{number:03}", arguments)
         self.trials[cell] = trial
         return cell
 
     def cells(self) -> Iterator[Cell]:
         """What is to be run: what was begun before, then new runs, each chosen when its turn has come."""
-        import optuna
-
-        begun = self.study.get_trials(states=[optuna.trial.TrialState.RUNNING])
+        begun = self.study.get_trials(states=[TrialState.RUNNING])
         while begun or self.num_asked() < self.count:
-            cell = self.cell(optuna.Trial(self.study, begun.pop(0)._trial_id) if begun else self.ask())
+            cell = self.cell(Trial(self.study, begun.pop(0)._trial_id) if begun else self.ask())
             if runs.is_finished(cell):  # interrupted before the study was told
                 self.ended(cell)
             else:
@@ -260,8 +254,6 @@ class Sweep:
 
     def ended(self, cell: Cell) -> str:
         """Tell the study of a run that is finished or given up; returns what came out."""
-        from optuna.trial import TrialState
-
         self.watch(cell)  # what came since it was last watched
         trial, summary, state = self.trials[cell], cell.folder / "summary.json", TrialState.PRUNED
         values = self.study.trials[trial.number].intermediate_values
@@ -294,16 +286,11 @@ class Sweep:
 
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
-    try:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-    except ModuleNotFoundError as error:
-        raise UserError("a sweep needs optuna: pip install optuna") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweep = Sweep(options, settings)
     with runs.claimed(sweep.out):
         journal = JournalFileBackend(str(sweep.out / "journal.log"))
-        sweep.open(optuna.storages.JournalStorage(journal))
+        sweep.open(storages.JournalStorage(journal))
         failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended, sweep.watch)
         return write_results(sweep, failed)
 

@@ -37,12 +37,12 @@ if folder.name in ("endless", "deaf"):
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Makes a cell of that name, whose run is TRAIN's."""
-    root, config = tmp_path / "root", load_run_config([])
+    root = tmp_path / "root"
     root.mkdir()
     (root / "train.py").write_text(TRAIN)
-    save_config(config, root / "config.yaml")
+    save_config(load_run_config([]), root / "config.yaml")
     monkeypatch.setattr("hir.tools.runs.ROOT", root)
-    return lambda name: Cell(name, tmp_path / "out" / name, ["task=object_counting"], config)
+    return lambda name: Cell(name, tmp_path / "out" / name, ["task=object_counting"])
 
 
 ONE = [{**os.environ}]
@@ -128,12 +128,12 @@ def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
         pass
 
 
-def cell_of(*arguments: str) -> list[Cell]:
-    return [Cell("run", Path("o"), [], load_run_config([*arguments]))]
-
-
 def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_gpu, on_cpu = cell_of("trainer.accelerator=auto"), cell_of("trainer.accelerator=cpu")
+    auto = "trainer.accelerator=auto"
+    on_gpu, on_cpu, on_two = (
+        [Cell("run", Path("o"), arguments)]
+        for arguments in ([auto], ["trainer.accelerator=cpu"], [auto, "trainer.devices=2"])
+    )
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5,7")
@@ -146,4 +146,4 @@ def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shares(2, on_gpu) == [("2,7", "4"), ("5", "4")]
     assert shares(4, on_gpu) == [("2", "2"), ("5", "2"), ("7", "2"), ("2", "2")]
     assert shares(None, on_cpu) == [("2,5,7", "1")] * 8
-    assert shares(None, on_gpu + cell_of("trainer.accelerator=auto", "trainer.devices=2")) == [("2,5,7", "8")]
+    assert shares(None, on_gpu + on_two) == [("2,5,7", "8")]
