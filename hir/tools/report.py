@@ -11,7 +11,7 @@ import shlex
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
 import hir
-from hir.config.load import flat, load_config, to_dict
+from hir.config.load import flat, load_config
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import Curve, curve_figure, first_reached, image
@@ -123,7 +123,7 @@ def facts_of(run: SavedRun) -> dict[str, str]:
 
 def settings_that_differ(configs: Sequence[Config]) -> list[list[str]]:
     """Keys that some run has set to another value than the default, each run's value, and the default."""
-    leaves = [flat(to_dict(config)).items() for config in (*configs, load_config([]))]
+    leaves = [flat(asdict(config)).items() for config in (*configs, load_config([]))]
     columns = [{key: v if isinstance(v, str) else json.dumps(v) for key, v in column} for column in leaves]
     keys = dict.fromkeys(key for column in columns for key in column)
     rows = [[key, *(column.get(key, "–") for column in columns)] for key in keys]
