@@ -52,11 +52,8 @@ class ConsoleReport(Callback):
         updates = f"{data.num_updates} updates of {config.training.batch_size} rows"
         method = config.method["name"]
         self._tell("method", f"{method}: {trainer.max_epochs} iterations of {samples} and {updates}")
-        if number := self.run.num_overlong:
-            limit = f"{config.model.max_input_tokens} tokens"
-            self._tell("note", f"{number} prompts are over {limit} and are cut in their middle", "yellow")
-        for line in self.run.long_targets:
-            self._tell("note", line, "yellow")
+        for note in self.run.notes:
+            self._tell("note", note, "yellow")
 
     def _say(self, text: object = "") -> None:
         self.console.print(text)

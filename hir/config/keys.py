@@ -93,7 +93,9 @@ def lookup(name: str) -> Key:
     raise ConfigError(f"unknown key {name}{hint}")
 
 
-def suggest(word: str, options: Iterable[str], prefix: str = "", cutoff: float = 0.6) -> str:
-    """A question that names the likeliest option; empty where none is close."""
-    close = get_close_matches(word, list(options), n=1, cutoff=cutoff)
-    return f": did you mean {prefix}{close[0]}?" if close else ""
+def suggest(word: str, options: Iterable[str], prefix: str = "") -> str:
+    """The tail of an error: the likeliest option as a question, or the first thirty where none is close."""
+    known = sorted(options)
+    if close := get_close_matches(word, known, n=1):
+        return f": did you mean {prefix}{close[0]}?"
+    return f": there are {', '.join(known[:30]) or 'none'}{', ...' if len(known) > 30 else ''}"

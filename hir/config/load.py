@@ -106,8 +106,7 @@ def _read_named(group: str, name: str) -> Part:
     if name in files:
         return _read(CONF / group / f"{name}.yaml")
     if group in ("model", "experiment"):
-        hint = suggest(name, files) or f": conf/{group}/ holds {', '.join(files)}"
-        raise ConfigError(f"unknown {group} {name!r}{hint}")
+        raise ConfigError(f"unknown {group} {name!r}{suggest(name, files)}")
     return Part({}, {})
 
 

@@ -90,7 +90,7 @@ def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
         if name in keys:
             set_value(tree, keys[name], f"{section}.{name}", value)
         elif name != "name":
-            hint = suggest(name, keys, f"{section}.") or f": there are {', '.join(keys) or 'none'}"
+            hint = suggest(name, keys, f"{section}.")
             raise ConfigError(f"{section}.{name} is no setting of {values['name']}{hint}")
     settings = OmegaConf.to_object(OmegaConf.select(tree, section))
     assert isinstance(settings, kind)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from hir.config.keys import suggest
 from hir.config.schema import TaskConfig, check
 from hir.config.values import read_settings
 from hir.errors import UserError
@@ -23,7 +24,7 @@ from hir.records import Example
 from hir.registry import Registry
 from hir.tasks.bigbench import read_rows
 from hir.tasks.download import SOURCES, download
-from hir.tasks.files import find_file, suggestion
+from hir.tasks.files import find_file
 from hir.tasks.splits import split_rows
 
 S = TypeVar("S")
@@ -153,7 +154,7 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     elif name in SOURCES["bbh"]:
         path = download(source or "bbh", name)
     else:
-        raise UserError(f"unknown task {name!r} without task.data_dir{suggestion(name, known_tasks())}")
+        raise UserError(f"unknown task {name!r} without task.data_dir{suggest(name, known_tasks())}")
     train, validation, test = split_rows(read_rows(path), config, seed)
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)

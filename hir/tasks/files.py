@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from hir.config.keys import suggest
@@ -12,12 +11,6 @@ from hir.errors import UserError
 ROOTS = ("", "bbh", "bigbench/benchmark_tasks")
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """A tail for an error message: the nearest known name, else the first 30."""
-    names = sorted(known)
-    return suggest(name, names) or f"; known: {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}"
-
-
 def find_file(data_dir: str, name: str) -> Path:
     """The file of task ``name`` in ``data_dir``; UserError, with the nearest name there, if there is none."""
     folder = Path(data_dir).expanduser()
@@ -25,10 +18,7 @@ def find_file(data_dir: str, name: str) -> Path:
         raise UserError(f"task.data_dir={data_dir} is not a folder")
     files = _files(folder)
     if name not in files:
-        tail = suggestion(name, files)
-        raise UserError(
-            f"task.data_dir={data_dir} holds no {name}.json, {name}/task.json or nested folders{tail}"
-        )
+        raise UserError(f"task.data_dir={data_dir} holds no file of task {name}{suggest(name, files)}")
     return files[name]
 
 

@@ -41,8 +41,7 @@ def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = Fals
         elif takes_settings:
             settings.append(argument)
         else:
-            hint = suggest(name, keys) or f": the keys are {', '.join(keys)}"
-            raise UserError(f"unknown key {name}{hint}")
+            raise UserError(f"unknown key {name}{suggest(name, keys)}")
     missing = sorted(map(str, OmegaConf.missing_keys(tree)))
     if missing:
         raise UserError(f"{missing[0]}= is missing: {keys[missing[0]].meaning}")

@@ -22,7 +22,7 @@ from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.training.build import build_policy, load_tasks, without_queries
 from hir.training.checkpoints import load_weights, read_checkpoint
-from hir.training.checks import count_overlong
+from hir.training.checks import check_lengths
 from hir.training.settings import load_run_config
 
 
@@ -71,11 +71,10 @@ def evaluate_model(config: Config, trained: Config, checkpoint: Path | None) -> 
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]
     if checkpoint and trained.task.name == config.task.name:
-        rows, *_ = read_checkpoint(checkpoint)["hir"].get("rows", [tasks[0].fingerprint])
-        if rows != tasks[0].fingerprint:
+        if read_checkpoint(checkpoint)["hir"].get("rows", [""])[0] != tasks[0].fingerprint:
             print(f"the rows of {tasks[0].name} are not split as in training: some may have been trained on")
-    if number := count_overlong(policy, tasks, relabel, config.model.overlong):
-        print(f"{number} prompts are over {config.model.max_input_tokens} tokens and are cut")
+    for note in check_lengths(policy, tasks, relabel, config):
+        print(note)
     results: dict[str, Any] = {}
     for task in tasks:
         right, wrong = (

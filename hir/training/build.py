@@ -16,7 +16,7 @@ from hir.records import Example
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
-from hir.training.checks import check_on_policy, count_overlong, long_targets
+from hir.training.checks import check_lengths, check_on_policy
 from hir.training.datamodule import HIRDataModule
 from hir.training.module import HIRModule
 from hir.training.tiny import Base, make_base
@@ -32,10 +32,8 @@ class Run:
     """How the tiny model was pre-trained; None for any other model."""
     evaluation_tasks: list[Task]
     """Further tasks to evaluate on."""
-    num_overlong: int
-    """Prompts of the task that the encoder would cut."""
-    long_targets: tuple[str, ...]
-    """A line on each task with targets that no answer can hold."""
+    notes: tuple[str, ...]
+    """Lines on prompts and targets that are too long."""
 
 
 def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
@@ -53,8 +51,7 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
         datamodule=HIRDataModule(config, tasks[0], policy, method, relabel),
         base=base,
         evaluation_tasks=tasks[1:],
-        num_overlong=count_overlong(policy, tasks, relabel, config.model.overlong),
-        long_targets=long_targets(policy, tasks, config.sampling.max_new_tokens),
+        notes=check_lengths(policy, tasks, relabel, config),
     )
 
 

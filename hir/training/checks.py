@@ -43,43 +43,34 @@ def check_on_policy(config: Config) -> None:
             )
 
 
-def count_overlong(policy: Seq2SeqPolicy, tasks: Sequence[Task], relabel: Relabel, overlong: str) -> int:
-    """Queries whose prompt is longer than the encoder takes under some instruction.
+def check_lengths(
+    policy: Seq2SeqPolicy, tasks: Sequence[Task], relabel: Relabel, config: Config
+) -> tuple[str, ...]:
+    """A line on the prompts of each task that are longer than the encoder takes under some instruction, and
+    on its rows to which no answer of ``sampling.max_new_tokens`` is right.
 
     Raises:
-        UserError: there is one, and ``overlong`` is refuse.
+        UserError: there is such a prompt, and ``model.overlong`` is refuse.
     """
-    number = 0
+    lines, most = [], config.sampling.max_new_tokens
     for task in tasks:
-        queries = [row.query for row in task.rows]
-        prompts = ([policy.render(text, query) for query in queries] for text in relabel.texts)
+        prompts = ([policy.render(text, row.query) for row in task.rows] for text in relabel.texts)
         lengths = [max(map(len, of_row)) for of_row in zip(*map(policy.token_ids, prompts), strict=True)]
-        long = sum(length > policy.max_input_tokens for length in lengths)
-        if long and overlong == "refuse":
-            raise UserError(
-                f"task {task.name}: {long} of {len(lengths)} prompts are over model.max_input_tokens="
-                f"{policy.max_input_tokens}, the longest has {max(lengths)} tokens; "
-                "raise it, or set model.overlong=cut"
-            )
-        number += long
-    return number
-
-
-def long_targets(policy: Seq2SeqPolicy, tasks: Sequence[Task], max_new_tokens: int) -> tuple[str, ...]:
-    """A line on each task with rows to which no answer of so many tokens is right."""
-    lines = []
-    for task in tasks:
+        if long := [length for length in lengths if length > policy.max_input_tokens]:
+            line = f"{len(long)} of {len(lengths)} prompts of {task.name} are over model.max_input_tokens="
+            line += f"{policy.max_input_tokens}, the longest has {max(long)}"
+            if config.model.overlong == "refuse":
+                raise UserError(f"{line}; raise it, or set model.overlong=cut")
+            lines.append(f"{line}: they are cut in their middle")
         targets = [*{target for row in task.rows for target in row.targets}]
         ids, long = dict(zip(targets, policy.token_ids(targets), strict=True)), []
         for row in task.rows:
             target = min((ids[text] for text in row.targets), key=len)
             # A judge may ask for no more than a target's beginning.
-            if len(target) > max_new_tokens and not task.verify(row, policy.decode(target[:max_new_tokens])):
+            if len(target) > most and not task.verify(row, policy.decode(target[:most])):
                 long.append(len(target))
         if long:
-            lines.append(
-                f"{len(long)} of {len(task.rows)} targets of {task.name} are longer than "
-                f"sampling.max_new_tokens={max_new_tokens}, so that no answer to them can be "
-                f"right: set it to {max(long)}"
-            )
+            line = f"{len(long)} of {len(task.rows)} targets of {task.name} are longer than "
+            line += f"sampling.max_new_tokens={most}"
+            lines.append(f"{line}, so that no answer to them can be right: set it to {max(long)}")
     return tuple(lines)

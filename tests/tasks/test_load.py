@@ -51,10 +51,10 @@ def test_files_are_found_in_every_layout(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("riddle", r"holds no riddle\.json, riddle/task\.json or nested folders: did you mean riddles\?"),
+        ("riddle", r"holds no file of task riddle: did you mean riddles\?"),
         ("logical_deduction_fife_objects", "did you mean logical_deduction_five_objects"),
-        ("zzz", "known: logical_deduction_five_objects, riddles"),
-        ("../data/riddles", r"holds no \.\./data/riddles\.json"),  # a name cannot leave the folder
+        ("zzz", "there are logical_deduction_five_objects, riddles"),
+        ("../data/riddles", r"holds no file of task \.\./data/riddles"),  # a name cannot leave the folder
     ],
 )
 def test_a_missing_file_gets_a_hint(tmp_path: Path, name: str, message: str) -> None:

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from hir.config.schema import InstructionConfig
+from hir.config.schema import Config, InstructionConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.match import Match, exact_match
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
 from hir.relabel.correctness import Correctness
 from hir.tasks.base import Task
-from hir.training.checks import count_overlong, long_targets
+from hir.training.checks import check_lengths
 
 ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat", ("one",)),
@@ -27,7 +27,8 @@ TASK = Task("mine", ROWS[:2], ROWS[2:3], ROWS[3:], Match(exact_match))
 def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(policy: Seq2SeqPolicy) -> None:
     # In tokens, the end included: 2, 5, 3 (the shorter of two) and 6. Of 5 the first 4 are the whole text.
     def told(max_new_tokens: int, task: Task = TASK) -> tuple[str, ...]:
-        return long_targets(policy, [task], max_new_tokens)
+        config = Config(sampling=SamplingConfig(max_new_tokens=max_new_tokens))
+        return check_lengths(policy, [task], Correctness(InstructionConfig("right", "wrong")), config)
 
     assert told(6) == told(5) == ()
     said = (
@@ -50,11 +51,15 @@ def test_prompts_are_counted_under_their_longest_instruction(policy: Seq2SeqPoli
     ]
     assert lengths[2] == max(lengths) == lengths[0] + 2 == lengths[1] + 1
     policy.max_input_tokens = lengths[0]
-    assert count_overlong(policy, [TASK, TASK], instructions, "cut") == 2 * 2
-    with pytest.raises(
-        UserError, match=f"task mine: 2 of 4 prompts are over .*longest has {lengths[2]} tokens"
-    ):
-        count_overlong(policy, [TASK], instructions, "refuse")
+    told = (
+        f"2 of 4 prompts of mine are over model.max_input_tokens={lengths[0]}, the longest has {lengths[2]}"
+    )
+    assert (
+        check_lengths(policy, [TASK, TASK], instructions, Config())
+        == (f"{told}: they are cut in their middle",) * 2
+    )
+    with pytest.raises(UserError, match=f"^{told}; raise it, or set model.overlong=cut$"):
+        check_lengths(policy, [TASK], instructions, Config(model=ModelConfig(overlong="refuse")))
 
 
 def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:
