@@ -15,11 +15,9 @@ class Feedback(Protocol):
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         """The verdict on the output to each row."""
-        ...
 
     def about(self, rows: Sequence[Example]) -> str:
         """How it judges such rows, in a few words for the run's header."""
-        ...
 
 
 FEEDBACKS: Registry[Any] = Registry(__package__, "feedback.name")

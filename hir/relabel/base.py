@@ -28,19 +28,15 @@ class Relabel(Protocol):
 
     def goal(self, row: Example) -> str:
         """The instruction that a query is asked under, in sampling and in evaluation."""
-        ...
 
     def opposite(self, row: Example) -> str:
         """The instruction under which a policy that follows instructions would miss the goal."""
-        ...
 
     def instruction(self, rollout: Rollout) -> str | None:
         """p*, the instruction that the answer fits; None where it fits none, and is left out."""
-        ...
 
     def contrast(self, rollout: Rollout) -> tuple[str, ...]:
         """Instructions that the answer does not fit, the likeliest to be taken for p* first."""
-        ...
 
 
 RELABELS: Registry[type[Relabel]] = Registry(__package__, "relabel.name")

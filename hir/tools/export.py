@@ -46,8 +46,6 @@ class Options:
     """A new folder, or an empty one."""
     license: str = "unknown"
     """What the card names: apache-2.0, mit, ..."""
-    merge: bool = True
-    """Of a run with LoRA: its adapters merged into the weights; false: the adapters alone, for peft."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,10 @@ def run(options: Options, settings: list[str]) -> int:
     folder, checkpoint = find_checkpoint(options.run)
     saved = read_run(folder)
     config = saved.config
-    if not options.merge and not config.model.lora.r:
-        raise UserError(f"merge=false: {folder} trained no adapters, its model.lora.r is 0")
     quiet_libraries()
     policy, base = build_policy(config)
     load_weights(policy.eval(), checkpoint)
-    if options.merge and config.model.lora.r:
+    if config.model.lora.r:
         policy.model = policy.model.merge_and_unload()
     task = load_task(config.task, config.seed)
     task = without_queries(task, base.queries) if base else task
@@ -95,30 +91,21 @@ def run(options: Options, settings: list[str]) -> int:
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
-    part, total = "model" if options.merge else "adapters", config.trainer["max_epochs"]
-    print(f"exported the {part} of {folder} after iteration {iterations} of {total} to {options.to}")
+    done = f"iteration {iterations} of {config.trainer['max_epochs']}"
+    print(f"exported the model of {folder} after {done} to {options.to}")
     return 0
 
 
 def write_folder(folder: Path, export: Export) -> None:
     """Weights, configurations, tokenizer and card. Raises OSError or SafetensorError."""
     config, policy, model = export.run.config, export.policy, export.policy.model
-    if export.options.merge:
-        model.generation_config = generation_config(policy, config)
-        model.save_pretrained(folder)
-        written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if written.get("scale_decoder_outputs") is False:
-            # The head of a T5 like FLAN-T5 is its own. transformers 5 sees it by the weights, but writes true
-            # here for every T5, and other programs would tie it.
-            write_json(folder / "config.json", written | {"tie_word_embeddings": False})
-    else:
-        base = export.base.path if export.base else Path(str(config.model.path))
-        adapters = model.peft_config["default"]
-        adapters.base_model_name_or_path = str(base.resolve() if base.is_dir() else base)
-        adapters.revision = config.model.revision
-        # False: with auto, peft looks on the hub whether the base has as many tokens.
-        model.save_pretrained(folder, save_embedding_layers=False)
-        generation_config(policy, config).save_pretrained(folder)
+    model.generation_config = generation_config(policy, config)
+    model.save_pretrained(folder)
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if written.get("scale_decoder_outputs") is False:
+        # The head of a T5 like FLAN-T5 is its own. transformers 5 sees it by the weights, but writes true
+        # here for every T5, and other programs would tie it.
+        write_json(folder / "config.json", written | {"tie_word_embeddings": False})
     policy.tokenizer.chat_template = chat_template(config.instructions.correct, entities(export))
     policy.tokenizer.save_pretrained(folder)
     # Where its author logged the run, and what notes it had there, is no part of it.
@@ -187,7 +174,7 @@ def model_card(name: str, export: Export) -> str:
     data = ModelCardData(
         license=export.options.license,
         base_model=path if on_hub else None,
-        library_name="transformers" if export.options.merge else "peft",
+        library_name="transformers",
         tags=["hir", "hindsight-instruction-relabeling", run.config.method["name"]],
         model_name=name,
         eval_results=[

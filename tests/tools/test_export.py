@@ -180,16 +180,13 @@ def exported(made: Path, out: Path) -> Path:
     return out
 
 
-@pytest.mark.parametrize("kind", ["full", "merged", "adapters"])
+@pytest.mark.parametrize("kind", ["full", "adapters"])
 def test_the_card_s_code_answers_as_the_run(
     kind: str, made: Path, lora: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = made if kind == "full" else lora
-    assert export(f"run={source}", f"to={out}", f"merge={str(kind != 'adapters').lower()}") == 0
+    assert export(f"run={made if kind == 'full' else lora}", f"to={out}") == 0
     answer = answer_of(out, monkeypatch)
     assert [answer(row["input"]) for row in ROWS] == [row["target"] for row in ROWS]
-    assert (out / "adapter_model.safetensors").exists() == (kind == "adapters")
-    assert (out / "model.safetensors").exists() == (kind != "adapters")
 
 
 def test_weights_stay_as_trained_with_a_head_of_their_own(made: Path, exported: Path) -> None:
@@ -254,9 +251,8 @@ def test_a_run_that_has_not_ended_says_so(
     ("arguments", "words"),
     [
         (["run=X"], "to= is missing"),
-        (["run=X", "to=Y", "merg=true"], "unknown key merg: did you mean merge?"),
+        (["run=X", "to=Y", "licence=mit"], "unknown key licence: did you mean license?"),
         (["run=nowhere", "to=TMP/out"], "nowhere holds no run"),
-        (["run=MADE", "to=TMP/out", "merge=false"], "trained no adapters"),
         (["run=MADE", "to=TMP"], "is no empty folder"),
         (["run=MADE", "to=TMP/file"], "is no empty folder"),
         (["run=MADE", "to=TMP/file/out"], "cannot be written"),
