@@ -113,9 +113,7 @@ class ModelConfig:
     revision: str | None = None
     """Commit or tag on the hub; null: its default branch."""
     max_input_tokens: int = limited(512, "[1, inf)")
-    """Longest prompt the encoder takes, in tokens."""
-    overlong: Literal["cut", "refuse"] = "cut"
-    """What happens to a longer prompt: cut (in its middle) or refuse."""
+    """Longest prompt the encoder takes, in tokens; a longer one is cut in its middle."""
     policy: str | None = None
     """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; or a module of
     yours; null: t5 where it can be had."""

@@ -14,7 +14,6 @@ RESERVED = {
     "limit_train_batches": "training.num_updates",
     "logger": "logger",
     "max_steps": "training.num_updates",
-    "overfit_batches": "task.num_train",
     "val_check_interval": "evaluation.every",
 }
 """Arguments of Lightning's Trainer that the project sets itself, and the key that stands for each."""

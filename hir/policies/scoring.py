@@ -20,26 +20,18 @@ SCORED_ROWS = 128
 
 
 class ScoringPolicy(Policy, Protocol):
-    """A Policy that scores rows, and remembers what it was."""
+    """A Policy that scores rows, and remembers what it was.
+
+    Who inherits from it is a module with ``model``, ``tokenizer``, ``device`` and ``collate``.
+    """
 
     def outputs(
-        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
+        self: Any, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
     ) -> Iterator[tuple[Batch, Output]]:
         """The rows in batches, on the device, with what the policy, or ``model``, makes of them.
 
         In their order, in eval mode and without gradients.
         """
-
-    def frozen(self) -> Callable[[Batch], Output]:
-        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
-
-
-class Scoring:
-    """The two, for a policy that is a module with ``model``, ``tokenizer``, ``device`` and ``collate``."""
-
-    def outputs(
-        self: Any, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
-    ) -> Iterator[tuple[Batch, Output]]:
         for start in range(0, len(rows), SCORED_ROWS):
             batch = move_data_to_device(self.collate(rows[start : start + SCORED_ROWS]), self.device)
             with evaluating(self):
@@ -47,6 +39,7 @@ class Scoring:
             yield batch, output
 
     def frozen(self: Any) -> Callable[[Batch], Output]:
+        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
         twin, adapters = self, getattr(self.model, "disable_adapter", nullcontext)
         if adapters is nullcontext:
             twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()

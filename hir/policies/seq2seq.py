@@ -15,7 +15,7 @@ from transformers import LogitsProcessor
 
 from hir.policies.base import Batch, Output, padded, register, row_tensors, token_mask
 from hir.policies.escape import TextEscape
-from hir.policies.scoring import Scoring, evaluating
+from hir.policies.scoring import ScoringPolicy, evaluating
 from hir.records import TrainingExample
 
 MAX_CACHED_PROMPTS = 20_000
@@ -27,7 +27,7 @@ def render_prompt(instruction: str, query: str, prefix: str = "") -> str:
 
 
 @register("seq2seq")
-class Seq2SeqPolicy(Scoring, nn.Module):
+class Seq2SeqPolicy(nn.Module, ScoringPolicy):
     """A Policy of an encoder-decoder language model and its tokenizer.
 
     Args:

@@ -48,9 +48,6 @@ def check_lengths(
 ) -> tuple[str, ...]:
     """A line on the prompts of each task that are longer than the encoder takes under some instruction, and
     on its rows to which no answer of ``sampling.max_new_tokens`` is right.
-
-    Raises:
-        UserError: there is such a prompt, and ``model.overlong`` is refuse.
     """
     lines, most = [], config.sampling.max_new_tokens
     for task in tasks:
@@ -59,8 +56,6 @@ def check_lengths(
         if long := [length for length in lengths if length > policy.max_input_tokens]:
             line = f"{len(long)} of {len(lengths)} prompts of {task.name} are over model.max_input_tokens="
             line += f"{policy.max_input_tokens}, the longest has {max(long)}"
-            if config.model.overlong == "refuse":
-                raise UserError(f"{line}; raise it, or set model.overlong=cut")
             lines.append(f"{line}: they are cut in their middle")
         targets = [*{target for row in task.rows for target in row.targets}]
         ids, long = dict(zip(targets, policy.token_ids(targets), strict=True)), []

@@ -43,7 +43,6 @@ BATCH_SIZE = 64
 LR = 3e-3
 WARMUP = 50
 CHECK_EVERY = 5
-SAY_EVERY = 25
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ def _pretrain(
             judged = zip(held_out, sampler.greedy(prompts), cycle(judges), strict=False)
             right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
             accuracy = sum(right) / len(right)
-        if update % SAY_EVERY == 0:
+        if update % 25 == 0:
             right_now = f": {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted"
             say(f"  {update} updates{right_now if update > WARMUP else ''}")
     return policy, {"accuracy": accuracy, "num_updates": update}

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from hir.config.schema import Config, InstructionConfig, ModelConfig, SamplingConfig
-from hir.errors import UserError
+from hir.config.schema import Config, InstructionConfig, SamplingConfig
 from hir.feedback.match import Match, exact_match
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
@@ -58,8 +55,6 @@ def test_prompts_are_counted_under_their_longest_instruction(policy: Seq2SeqPoli
         check_lengths(policy, [TASK, TASK], instructions, Config())
         == (f"{told}: they are cut in their middle",) * 2
     )
-    with pytest.raises(UserError, match=f"^{told}; raise it, or set model.overlong=cut$"):
-        check_lengths(policy, [TASK], instructions, Config(model=ModelConfig(overlong="refuse")))
 
 
 def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:
