@@ -51,10 +51,6 @@ class Registry(Generic[T]):
             if "\n@register(" in path.read_text(encoding="utf-8")
         }
 
-    def names(self) -> list[str]:
-        """Names of those in the project."""
-        return sorted(self.modules())
-
     def __contains__(self, name: str) -> bool:
         """Whether there is one of that name: registered already, in a notebook say, or in a file."""
         return name in self._entries or self._module(name) is not None
@@ -65,7 +61,7 @@ class Registry(Generic[T]):
             return self._entries[name]
         module, short = self._module(name), name.rpartition(".")[2]
         if module is None:
-            known = ", ".join(self.names())
+            known = ", ".join(sorted(self.modules()))
             raise UserError(f"{self.key}={name}: {self.package} holds {known}, and no module is {name}")
         importlib.import_module(module)
         if short not in self._entries:

@@ -62,7 +62,7 @@ def help_text() -> str:
             lines += ["", _wrap(f"{section}: {attrgetter(section)(config).__doc__}", 0) if section else ""]
         default = attrgetter(key.name)(config)
         text = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
-        lines += _entry(key.name, key.type_name, text, key.meaning)
+        lines += entry(key.name, key.type_name, text, key.meaning)
     for section, room in ROOMS.items():
         for path in sorted((ROOT / "hir" / room).glob("*.py")):
             if settings := [*_settings(path, section)]:
@@ -81,10 +81,11 @@ def _settings(path: Path, section: str) -> Iterator[str]:
                     if isinstance(field.value, ast.Call) and default.startswith("limited("):
                         default, interval = map(ast.unparse, field.value.args)
                         kind += f" in {ast.literal_eval(interval)}"
-                    yield from _entry(f"{section}.{name}", kind, default, texts.get(name, ""))
+                    yield from entry(f"{section}.{name}", kind, default, texts.get(name, ""))
 
 
-def _entry(name: str, kind: str, default: str, meaning: str) -> list[str]:
+def entry(name: str, kind: str, default: str, meaning: str) -> list[str]:
+    """The lines on a key."""
     return [_wrap(f"{name}  ({kind}; default: {default})", 2), _wrap(meaning, 6)]
 
 

@@ -22,8 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hir.config.keys import CHOICES, GROUPS, SECTIONS, lookup, suggest
 from hir.config.schema import Config, ConfigError
-from hir.config.trainer import check_trainer
-from hir.config.values import parse_value, set_value
+from hir.config.values import check_trainer, parse_value, set_value
 from hir.files import find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,21 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hir.config.keys import Key, keys_of, suggest
-from hir.config.schema import ConfigError
+from hir.config.schema import ConfigError, check
 
 T = TypeVar("T")
+
+RESERVED = {
+    "accumulate_grad_batches": "training.rows_per_device",
+    "check_val_every_n_epoch": "evaluation.every",
+    "default_root_dir": "run_dir",
+    "limit_train_batches": "training.num_updates",
+    "logger": "logger",
+    "max_steps": "training.num_updates",
+}
+"""Arguments of Lightning's Trainer that the project sets itself, and the key that stands for each."""
+
+PRECISIONS = (None, 32, "32", "32-true", "bf16", "bf16-mixed")
 
 
 def as_integer(value: Any) -> Any:
@@ -95,3 +107,15 @@ def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
     settings = OmegaConf.to_object(OmegaConf.select(tree, section))
     assert isinstance(settings, kind)
     return settings
+
+
+def check_trainer(trainer: dict[str, Any]) -> None:
+    """Refuse arguments of Lightning's Trainer that the project sets itself, and what fails in training."""
+    for name in trainer:
+        if name in RESERVED:
+            raise ConfigError(f"trainer.{name} is set by the project: use {RESERVED[name]}")
+    trainer["max_epochs"] = epochs = as_integer(trainer.get("max_epochs"))
+    rule = "an integer of at least 1, the number of HIR iterations"
+    check(type(epochs) is int and epochs > 0, "trainer.max_epochs", rule, epochs)
+    rule = "bf16-mixed or 32-true, since fp16 overflows in T5 and bf16-true rounds AdamW's updates away"
+    check(trainer.get("precision") in PRECISIONS, "trainer.precision", rule, trainer.get("precision"))

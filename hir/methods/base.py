@@ -50,7 +50,7 @@ class Method:
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """Training rows made from judged answers, all samples of a query together."""
-        raise NotImplementedError
+        return [TrainingExample.of(r, text) for r in rollouts if (text := self.instruction(r))]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise, and its terms by name for the log."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from hir.config.schema import limited
 from hir.methods.base import Method, register, supervised_loss
 from hir.policies.base import Batch, Policy
-from hir.records import Rollout, TrainingExample
+from hir.records import Rollout
 
 
 @register("farl")
@@ -31,10 +29,6 @@ class FARL(Method):
     def instruction(self, rollout: Rollout) -> str | None:
         """The goal for a right answer, None for any other."""
         return rollout.instruction if rollout.correct else None
-
-    def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
-        """One row a right answer."""
-        return [TrainingExample.of(rollout, rollout.instruction) for rollout in rollouts if rollout.correct]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return supervised_loss(policy, batch, self.config.epsilon)

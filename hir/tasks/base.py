@@ -135,7 +135,7 @@ def generated_task(name: str, settings: Mapping[str, Any]) -> GeneratedTask[Any]
 
 def known_tasks() -> list[str]:
     """Names that need no data_dir: generated tasks and the BigBench tasks that can be downloaded."""
-    return sorted({*GENERATORS.names(), *SOURCES["bbh"]})
+    return sorted({*GENERATORS.modules(), *SOURCES["bbh"]})
 
 
 def load_task(config: TaskConfig, seed: int) -> Task:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 
+from hir.config.help import entry
 from hir.config.keys import keys_of, suggest
 from hir.config.values import parse_value, set_value
 from hir.errors import UserError
@@ -54,8 +54,6 @@ def help_of(kind: type[Any], about: str | None) -> str:
     lines = [(about or "").strip(), ""]
     for name, key in keys_of(kind).items():
         default = getattr(kind, name, None)
-        text = "null" if default is None else default
-        given = "must be given" if default == MISSING else f"default: {text}"
-        lines.append(f"  {name}  ({key.type_name}; {given})")
-        lines.append(fill(key.meaning, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
+        text = "none, give one" if default == MISSING else "null" if default is None else str(default)
+        lines += entry(name, key.type_name, text, key.meaning)
     return "\n".join(lines)

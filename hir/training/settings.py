@@ -40,7 +40,7 @@ def complete(config: Config) -> Config:
 
 def _complete(registry: Registry[Any], section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     name = values["name"]
-    kinds = [registry[other].Settings for other in registry.names()]
+    kinds = [registry[other].Settings for other in registry.modules()]
     own = registry[name].Settings if name else None
     others = {key for kind in kinds for key in keys_of(kind)} - {*(keys_of(own) if own else ())}
     kept = {key: value for key, value in values.items() if key not in others}

@@ -113,7 +113,7 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     generated tasks. The base does not depend on the run's seed: it stands in for a published checkpoint.
     """
     task, base = config.task.name, config.model.base
-    names = (task,) if task in GENERATORS else tuple(GENERATORS.names())
+    names = (task,) if task in GENERATORS else tuple(sorted(GENERATORS.modules()))
     sources = [generated_task(name, config.task.settings if name == task else {}) for name in names]
     share = [source.pretraining_rows(base.seed, NUM_ROWS // len(sources)) for source in sources]
     rows = [row for turn in zip(*share, strict=True) for row in turn]

@@ -10,7 +10,7 @@ from hir.config.schema import TaskConfig
 from hir.errors import UserError
 from hir.tasks.base import GENERATORS, generated_task, is_pretraining, load_task
 
-NAMES = GENERATORS.names()
+NAMES = sorted(GENERATORS.modules())
 
 
 @pytest.mark.parametrize("name", NAMES)
