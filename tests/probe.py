@@ -16,6 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
 
 from hir.config.load import load_config  # noqa: E402
 from hir.training.datamodule import HIRDataModule  # noqa: E402
@@ -28,14 +29,21 @@ class Probe(Callback):
         self.notes: list[dict[str, Any]] = [{"rows": []}]  # of before the first epoch starts
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        collate = HIRDataModule._collate
+        make = HIRDataModule.train_dataloader
 
-        def noted(data: HIRDataModule, places: Sequence[int]) -> Any:
-            rows = [(place, data.plan[place]) for place in places]
-            self.notes[-1]["rows"] += [[place, row.iteration, row.query] for place, row in rows]
-            return collate(data, places)
+        def noted(data: HIRDataModule) -> DataLoader[int]:
+            loader = make(data)
+            collate = loader.collate_fn
 
-        HIRDataModule._collate = noted  # type: ignore[method-assign]
+            def note(places: Sequence[int]) -> Any:
+                rows = [(place, data.plan[place]) for place in places]
+                self.notes[-1]["rows"] += [[place, row.iteration, row.query] for place, row in rows]
+                return collate(places)
+
+            loader.collate_fn = note
+            return loader
+
+        HIRDataModule.train_dataloader = noted  # type: ignore[method-assign]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.notes.append({"rows": []})

@@ -47,9 +47,7 @@ Every argument of Lightning's Trainer works as trainer.NAME, such as trainer.dev
 
 Examples:
   python train.py task=word_sorting method.alpha=0.1 seed=2
-  python train.py task=penguins_in_a_table model=flan_t5_small trainer.accelerator=gpu
-  python train.py experiment=paper model=flan_t5_xl trainer.devices=4
-  python train.py resume=outputs/RUN"""
+  python train.py experiment=paper model=flan_t5_xl trainer.devices=4"""
 
 
 def help_text() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from textwrap import dedent
@@ -47,7 +48,9 @@ class Key:
 def keys_of(options: type, prefix: str = "") -> dict[str, Key]:
     """The dotted keys of a dataclass, those of the dataclasses in it included."""
     keys: dict[str, Key] = {}
-    hints, texts = get_type_hints(options), meanings(ast.parse(dedent(inspect.getsource(options))).body[0])
+    hints, texts = get_type_hints(options), dict[str, str]()
+    with suppress(OSError, TypeError):  # a class of a notebook has no source that can be found
+        texts = meanings(ast.parse(dedent(inspect.getsource(options))).body[0])
     for field in fields(options):
         name, hint = prefix + field.name, hints[field.name]
         if is_dataclass(hint):

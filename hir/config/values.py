@@ -16,7 +16,6 @@ T = TypeVar("T")
 
 RESERVED = {
     "accumulate_grad_batches": "training.rows_per_device",
-    "check_val_every_n_epoch": "evaluation.every",
     "default_root_dir": "run_dir",
     "limit_train_batches": "training.num_updates",
     "logger": "logger",
