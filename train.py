@@ -27,6 +27,8 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         started: time.perf_counter() at the start of the program.
         callbacks: further ones, called before the project's own.
     """
+    if all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
+        print("loading torch and Lightning", flush=True)
     # Imported late: --help and mistakes in the configuration need not wait for torch.
     from lightning.pytorch.utilities import rank_zero_only
     from lightning.pytorch.utilities.exceptions import SIGTERMException
