@@ -1,4 +1,4 @@
-"""Single values: read off a command line as their key's type asks, and put into a typed tree."""
+"""Single values: read off a command line as their type asks, put into a typed tree, held to their limits."""
 
 from __future__ import annotations
 
