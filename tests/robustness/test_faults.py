@@ -1,4 +1,4 @@
-"""Numbers that are none, full disks, removed folders, damaged checkpoints: a line each, and the run goes on."""
+"""Numbers that are none, full disks, removed folders, damaged checkpoints: a line each, and it goes on."""
 
 from __future__ import annotations
 
