@@ -7,6 +7,18 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """A part of an instruction that an answer meets or does not."""
+
+    text: str
+    """As it stands in the instruction."""
+    kind: str
+    """Name of its checker (hir/feedback/constraints.py)."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """Names and values that the checker is given."""
+
+
+@dataclass(frozen=True)
 class Example:
     """One row of a task: a query and what counts as a right answer to it."""
 
@@ -18,6 +30,8 @@ class Example:
     """Texts of the options (A), (B), ... in order; empty for a free answer."""
     lettered: bool = True
     """Whether the query labels the options with letters; if not, they are named by their texts alone."""
+    constraints: tuple[Constraint, ...] = ()
+    """What an instruction of the row's own asks for; empty where all rows share the goal."""
     group: str = ""
     """Scenario shared with other rows; rows of one group stay on one side of a grouped split."""
 
@@ -32,6 +46,8 @@ class Verdict:
     """How good the answer is, 0 to 1."""
     met: tuple[bool, ...] = ()
     """Which parts of the instruction are met, in their order; empty where it has none."""
+    judged: bool = True
+    """False where the judge failed: the answer is neither right nor wrong, and is left out."""
     note: str = ""
     """Anything for the log."""
 
@@ -53,6 +69,8 @@ class Rollout:
     """An accepted answer, for the log and for supervised baselines alone."""
     log_probs: tuple[float, ...] = ()
     """Log-probability of each token under the policy that sampled it, at temperature 1 and without cuts."""
+    constraints: tuple[Constraint, ...] = ()
+    """Those of its row, as many as the verdict has parts."""
 
     @property
     def correct(self) -> bool:
