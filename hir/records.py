@@ -35,6 +35,11 @@ class Example:
     group: str = ""
     """Scenario shared with other rows; rows of one group stay on one side of a grouped split."""
 
+    @property
+    def asked(self) -> str:
+        """The query with the row's own constraints: what no two splits share."""
+        return "\n".join((self.query, *(constraint.text for constraint in self.constraints)))
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hir.config.schema import Config, ConfigError
 
-GROUPS = ("task", "model", "method", "sampling")
+GROUPS = ("task", "model", "feedback", "relabel", "method", "sampling")
 """Sections whose name an undotted key sets, as method=ppo; conf/GROUP/NAME.yaml, if there is one, is read."""
 
 CHOICES = (*GROUPS, "experiment", "config")

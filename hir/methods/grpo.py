@@ -51,9 +51,9 @@ class GRPO(Method):
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row an answer with its advantage."""
-        groups: dict[str, list[Rollout]] = {}
+        groups: dict[tuple[str, str], list[Rollout]] = {}
         for rollout in rollouts:
-            groups.setdefault(rollout.query, []).append(rollout)
+            groups.setdefault((rollout.instruction, rollout.query), []).append(rollout)
         rows = []
         for group in groups.values():
             for r, advantage in zip(group, group_advantages([r.correct for r in group]), strict=True):

@@ -75,10 +75,11 @@ class HIR(Method):
                 rollout,
                 instruction,
                 contrast=self._contrast(rollout),
-                weight=1.0 if rollout.correct else self.config.wrong_weight,
+                weight=1.0 if self.phi.achieved(rollout) else self.config.wrong_weight,
+                correct=self.phi.achieved(rollout),
                 **self._part(rollout.output_ids, rng),
             )
-            for rollout in rollouts
+            for rollout in self.phi.select(rollouts)
             if (instruction := self.instruction(rollout))
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from hir.config.schema import InstructionConfig
@@ -25,6 +25,12 @@ class Relabel(Protocol):
     """Every instruction that does not depend on a row, the goal first: for lengths."""
 
     def __init__(self, instructions: InstructionConfig, config: Any = None) -> None: ...
+
+    def achieved(self, rollout: Rollout) -> bool:
+        """Whether p* asks for what the answer did well; where not it asks for a failure."""
+
+    def select(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """The answers to train on."""
 
     def goal(self, row: Example) -> str:
         """The instruction that a query is asked under, in sampling and in evaluation."""

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hir.config.schema import InstructionConfig
-from hir.records import Example, Rollout
+from hir.records import Constraint, Example, Rollout
 from hir.relabel.base import register
+
+
+def stated(text: str, constraints: Iterable[Constraint]) -> str:
+    """An instruction with the constraints it asks for, if it asks for any."""
+    return " ".join([text, "; ".join(constraint.text for constraint in constraints)]).strip()
 
 
 @register("correctness")
 class Correctness:
-    """p_correct for right answers, p_wrong for wrong ones; the contrast is the other, then any further."""
+    """p_correct for right answers, p_wrong for wrong ones; the contrast is the other, then any further.
+
+    The constraints of a row's own follow either.
+    """
 
     @dataclass
     class Settings:
@@ -22,14 +31,20 @@ class Correctness:
         self.texts = tuple(dict.fromkeys((self.correct, self.wrong, *instructions.others)))
 
     def goal(self, row: Example) -> str:
-        return self.correct
+        return stated(self.correct, row.constraints)
 
     def opposite(self, row: Example) -> str:
-        return self.wrong
+        return stated(self.wrong, row.constraints)
+
+    def achieved(self, rollout: Rollout) -> bool:
+        return rollout.correct
+
+    def select(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        return list(rollouts)
 
     def instruction(self, rollout: Rollout) -> str | None:
-        return self.correct if rollout.correct else self.wrong
+        return stated(self.correct if rollout.correct else self.wrong, rollout.constraints)
 
     def contrast(self, rollout: Rollout) -> tuple[str, ...]:
-        own = self.instruction(rollout)
-        return tuple(text for text in self.texts if text != own)
+        own = self.correct if rollout.correct else self.wrong
+        return tuple(stated(text, rollout.constraints) for text in self.texts if text != own)

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -60,7 +60,7 @@ class Task:
     def fingerprint(self) -> str:
         """Differs from that of any other rows, and of the same ones in another order or split."""
         splits = [
-            [(row.query, row.targets, row.options, row.lettered) for row in split]
+            [(row.query, row.targets, row.options, row.lettered, *(c.text for c in row.constraints)) for row in split]
             for split in (self.train, self.validation, self.test)
         ]
         return hashlib.sha256(json.dumps(splits).encode()).hexdigest()[:16]
@@ -93,6 +93,10 @@ class GeneratedTask(Generic[S]):
         """Row ``index`` of the endless file ``seed``."""
         return self.example(random.Random(f"{self.name}/{seed}/{index}"))
 
+    def feedback(self) -> Feedback:
+        """Who judges answers."""
+        return Match(type(self).verify)
+
     def splits(self, seed: int, num_train: int, num_validation: int, num_test: int) -> Task:
         """A Task of so many different queries, none of them a pre-training query.
 
@@ -100,26 +104,25 @@ class GeneratedTask(Generic[S]):
         of the others.
         """
         held_out = num_test + num_validation
-        rows = self._unique_rows(seed, held_out + num_train, pretraining=False)
-        judge = Match(type(self).verify)
-        return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], judge)
+        rows = self.unique_rows(seed, held_out + num_train, lambda row: not is_pretraining(row.query))
+        return Task(self.name, rows[held_out:], rows[num_test:held_out], rows[:num_test], self.feedback())
 
     def pretraining_rows(self, seed: int, n: int) -> tuple[Example, ...]:
         """The first n different rows of file ``seed`` that are pre-training rows (:func:`is_pretraining`)."""
-        return self._unique_rows(seed, n, pretraining=True)
+        return self.unique_rows(seed, n, lambda row: is_pretraining(row.query))
 
-    def _unique_rows(self, seed: int, n: int, pretraining: bool) -> tuple[Example, ...]:
+    def unique_rows(self, seed: int, n: int, wanted: Callable[[Example], bool]) -> tuple[Example, ...]:
+        """The first n rows of file ``seed`` that are wanted and no repeats of a query and its constraints."""
         rows: dict[str, Example] = {}
         index = misses = 0
         while len(rows) < n:
             row = self.row(seed, index)
             index, misses = index + 1, misses + 1
-            if row.query not in rows and is_pretraining(row.query) == pretraining:
-                rows[row.query], misses = row, 0
+            if row.asked not in rows and wanted(row):
+                rows[row.asked], misses = row, 0
             elif misses == MAX_MISSES:
-                asked = f"{n} {'for pre-training' if pretraining else 'in all splits'}"
                 has = f"but these task.settings give about {len(rows)}"
-                raise UserError(f"task {self.name}: more queries asked than it has: {asked}, {has}")
+                raise UserError(f"task {self.name}: more queries asked than it has: {n} of a kind, {has}")
         return tuple(rows.values())
 
 

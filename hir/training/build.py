@@ -86,6 +86,6 @@ def without_queries(task: Task, queries: frozenset[str]) -> Task:
     """The task without rows that the tiny base saw a label of; generated tasks have none of those."""
 
     def unseen(rows: tuple[Example, ...]) -> tuple[Example, ...]:
-        return tuple(row for row in rows if row.query not in queries)
+        return tuple(row for row in rows if row.asked not in queries)
 
     return replace(task, train=unseen(task.train), validation=unseen(task.validation), test=unseen(task.test))

@@ -113,7 +113,7 @@ class HIRDataModule(LightningDataModule):
         return SamplingReport(
             num_samples=sum(map(len, gathered)),
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
-            fraction_unique=len({(r.query, r.output_ids) for r in rollouts}) / len(rollouts),
+            fraction_unique=len({(r.instruction, r.query, r.output_ids) for r in rollouts}) / len(rollouts),
             seconds=time.perf_counter() - start,
             logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
         )
@@ -151,6 +151,7 @@ class HIRDataModule(LightningDataModule):
                 log_probs=answer.log_probs,
                 verdict=verdict,
                 target=row.targets[0],
+                constraints=row.constraints,
             )
             for (row, answer), output, verdict in zip(flat, outputs, verdicts, strict=True)
         )
@@ -165,7 +166,11 @@ class HIRDataModule(LightningDataModule):
         rng = generator(self.config.seed, iteration, 0, "training order")
         plan = self.buffer.plan(self.num_updates, size, rng)
         updates = (plan[start : start + size] for start in range(0, len(plan), size))
-        return [row for rows in updates for row in sorted(rows, key=lambda row: (len(row.query), row.query))]
+
+        def length(row: TrainingExample) -> tuple[int, str, str]:
+            return len(row.query) + len(row.instruction), row.query, row.instruction
+
+        return [row for rows in updates for row in sorted(rows, key=length)]
 
     def train_dataloader(self) -> DataLoader[int]:
         places = range(self.num_updates * self.config.training.batch_size)

@@ -27,11 +27,12 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.errors import UserError
-from hir.feedback.match import Verifier
+from hir.feedback.base import Feedback
 from hir.files import cache_dir, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
+from hir.relabel.correctness import stated
 from hir.sampling.base import build_sampler
 from hir.tasks.base import GENERATORS, generated_task
 
@@ -132,7 +133,7 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
         except OSError as error:
             raise UserError(f"the cache {path.parent} cannot be written: {error}; set HIR_CACHE") from error
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
-        policy, made = _pretrain(config, rows, [type(s).verify for s in sources], say)
+        policy, made = _pretrain(config, rows, [source.feedback() for source in sources], say)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
             folder = Path(scratch) / "base"
             policy.model.save_pretrained(folder)
@@ -141,27 +142,35 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
             with suppress(OSError):  # another process of this run has made the same meanwhile
                 os.replace(folder, path)
     made = json.loads((path / "base.json").read_text(encoding="utf-8"))
-    return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.query for row in rows))
+    return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.asked for row in rows))
+
+
+def _goal(config: Config, row: Example) -> str:
+    return stated(config.instructions.correct, row.constraints)
+
+
+def _prompt(config: Config, row: Example) -> str:
+    return render_prompt(_goal(config, row), row.query)
 
 
 def _pretrain(
-    config: Config, rows: list[Example], judges: Sequence[Verifier], say: Callable[[str], None]
+    config: Config, rows: list[Example], judges: Sequence[Feedback], say: Callable[[str], None]
 ) -> tuple[Seq2SeqPolicy, dict[str, float]]:
     """Supervised training up to the accuracy on the first rows, which are held out; the judges take turns."""
     base, instructions = config.model.base, config.instructions
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
     # p_wrong is in it so that both instructions cost alike.
-    texts = [render_prompt(instructions.correct, row.query) for row in train[:4096]]
+    texts = [_prompt(config, row) for row in train[:4096]]
     texts += [row.targets[0] for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[instructions.wrong] * (len(texts) // 8)])
     policy = Seq2SeqPolicy(build_model(base, len(tokenizer)), tokenizer)
     pairs = [
-        TrainingExample(-1, row.query, instructions.correct, policy.encode_answer(row.targets[0]), True)
+        TrainingExample(-1, row.query, _goal(config, row), policy.encode_answer(row.targets[0]), True)
         for row in train
     ]
     longest = max(len(pair.output_ids) for pair in pairs)
     sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
-    prompts = [render_prompt(instructions.correct, row.query) for row in held_out]
+    prompts = [_prompt(config, row) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=LR, weight_decay=0.0)
     rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))
     accuracy, update = 0.0, 0
@@ -178,7 +187,7 @@ def _pretrain(
         optimizer.step()
         if update > WARMUP and update % CHECK_EVERY == 0:
             judged = zip(held_out, sampler.greedy(prompts), cycle(judges), strict=False)
-            right = [verify(row, policy.decode(ids)) for row, ids, verify in judged]
+            right = [judge([row], [policy.decode(ids)])[0].correct for row, ids, judge in judged]
             accuracy = sum(right) / len(right)
         if update % 25 == 0:
             right_now = f": {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted"
