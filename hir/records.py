@@ -82,6 +82,10 @@ class Rollout:
         """Whether it is right."""
         return self.verdict.correct
 
+    def reward(self, kind: str) -> float:
+        """1 or 0 for "correct", the judge's score for "score"."""
+        return float(self.correct) if kind == "correct" else self.verdict.score
+
 
 @dataclass(frozen=True)
 class TrainingExample:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
+from typing import Literal
 
 from torch import Tensor
 
@@ -41,6 +42,9 @@ class GRPO(Method):
         """Weight of the KL divergence from the start weights; 0 keeps no copy. DeepSeekMath: 0.04, against a
         reward model that can be fooled."""
 
+        reward: Literal["correct", "score"] = "correct"
+        """What an answer earns: 1 if it is right, or the judge's score, such as the share of constraints met."""
+
     on_policy = True
     min_samples = 2
 
@@ -56,7 +60,9 @@ class GRPO(Method):
             groups.setdefault((rollout.instruction, rollout.query), []).append(rollout)
         rows = []
         for group in groups.values():
-            for r, advantage in zip(group, group_advantages([r.correct for r in group]), strict=True):
+            for r, advantage in zip(
+                group, group_advantages([r.reward(self.config.reward) for r in group]), strict=True
+            ):
                 of_tokens = (advantage,) * len(r.output_ids)
                 rows.append(TrainingExample.of(r, r.instruction, log_probs=r.log_probs, advantages=of_tokens))
         if self.reference:
@@ -65,7 +71,9 @@ class GRPO(Method):
                 replace(row, reference_log_probs=values) for row, values in zip(rows, log_probs, strict=True)
             ]
         # Where all answers are right nothing is left to learn, and one row lets the run go on.
-        return [row for row in rows if row.advantages[0]] or [row for row in rows if row.correct][:1]
+        return (
+            [row for row in rows if row.advantages[0]] or [row for row in rows if row.correct][:1] or rows[:1]
+        )
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)

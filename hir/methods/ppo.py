@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,9 @@ class PPO(nn.Module, Method):
         value_weight: float = limited(0.1, "[0, inf)")
         """Weight of the value loss."""
 
+        reward: Literal["correct", "score"] = "correct"
+        """What an answer earns: 1 if it is right, or the judge's score, such as the share of constraints met."""
+
     on_policy = True
     asks_policy = True  # relabel asks the live value function
 
@@ -71,13 +75,14 @@ class PPO(nn.Module, Method):
         reference = [row.log_probs for row in rows]
         if self.reference:
             reference = label_log_probs(self.outputs(rows, self.reference))
-        return list(map(self._with_advantages, rows, values, reference))
+        earned = [r.reward(self.config.reward) for r in rollouts]
+        return list(map(self._with_advantages, rows, earned, values, reference))
 
     def _with_advantages(
-        self, row: TrainingExample, values: Sequence[float], reference: Sequence[float]
+        self, row: TrainingExample, earned: float, values: Sequence[float], reference: Sequence[float]
     ) -> TrainingExample:
         rewards = [-self.config.kl * (p - q) for p, q in zip(row.log_probs, reference, strict=True)]
-        rewards[-1] += row.correct
+        rewards[-1] += earned
         advantages = generalized_advantages(rewards, values, self.config.discount, self.config.gae_lambda)
         returns = [a + v for a, v in zip(advantages, values, strict=True)]
         return replace(row, advantages=tuple(advantages), returns=tuple(returns))

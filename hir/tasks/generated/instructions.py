@@ -25,8 +25,17 @@ WORDS = {
 WORDS_OF = {topic: words.split() for topic, words in WORDS.items()}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 CASES = {"upper": "in upper case", "lower": "in lower case", "title": "with capitals"}
-SEPARATORS = {", ": "commas between", " - ": "dashes between", " / ": "slashes between", " + ": "pluses between"}
-MARKS = {"!": "an exclamation mark at the end", ".": "a full stop at the end", "?": "a question mark at the end"}
+SEPARATORS = {
+    ", ": "commas between",
+    " - ": "dashes between",
+    " / ": "slashes between",
+    " + ": "pluses between",
+}
+MARKS = {
+    "!": "an exclamation mark at the end",
+    ".": "a full stop at the end",
+    "?": "a question mark at the end",
+}
 KINDS = """count first last include avoid case separator sorted distinct length letter no_letter start end
     repeat""".split()
 MAX_WORDS = 5
@@ -130,7 +139,9 @@ def _constraint(kind: str, topic: str, answer: Answer, rng: random.Random) -> Co
     match kind:
         case "count" | "length":
             n = len(words)
-            relation = rng.choice(["exactly", "at least", "at most"] if kind == "count" else ["at least", "at most"])
+            relation = rng.choice(
+                ["exactly", "at least", "at most"] if kind == "count" else ["at least", "at most"]
+            )
             if kind == "length":
                 n = min(lengths) if relation == "at least" else max(lengths)
             elif relation != "exactly":
