@@ -112,6 +112,8 @@ class ConsoleReport(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = self.recorder.history[-1]
         parts = [f"correct {row['fraction_correct']:.2f}", f"unique {row['fraction_unique']:.2f}"]
+        if "mean_score" in row:
+            parts.insert(1, f"score {row['mean_score']:.2f}")
         if "val/accuracy" in row:
             parts += [f"val [bold]{row['val/accuracy']:.3f}[/]", f"gap {row['val/gap']:+.2f}"]
         terms = [name for name in row if name.startswith("train/")]

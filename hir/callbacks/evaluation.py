@@ -31,6 +31,7 @@ class GreedyAnswer:
     """An accepted answer, for the log."""
     output: str
     correct: bool
+    score: float
 
 
 def answer(
@@ -46,17 +47,17 @@ def answer(
     prompts = [policy.render(asked(row), row.query) for row in share]
     texts = [policy.decode(ids) for ids in sampler.greedy(prompts, stage("evaluation", len(share)))]
     return [
-        GreedyAnswer(row.query, row.targets[0], text, verdict.correct)
+        GreedyAnswer(row.asked, row.targets[0], text, verdict.correct, verdict.score)
         for row, text, verdict in zip(share, texts, task.feedback(share, texts), strict=True)
     ]
 
 
-def accuracy(answers: Sequence[GreedyAnswer], device: torch.device) -> float:
-    """Share of right answers over all ranks, 0 to 1, of which only sums are exchanged."""
+def accuracy(answers: Sequence[GreedyAnswer], device: torch.device, of: str = "correct") -> float:
+    """Share of right answers over all ranks, or mean score, 0 to 1; only sums are exchanged."""
     metric = MeanMetric().to(device)
     if answers:
-        right = [given.correct for given in answers]
-        metric.update(torch.tensor(right, dtype=torch.float32, device=device))
+        values = [getattr(given, of) for given in answers]
+        metric.update(torch.tensor(values, dtype=torch.float32, device=device))
     return round(float(metric.compute()), 6)
 
 
@@ -129,9 +130,12 @@ class BigBenchEvaluation(Callback):
 
     def _measure(self, module: LightningModule) -> dict[str, float]:
         rows, goal = self.task.validation, self.phi.goal
-        right = accuracy(self._ask(module, self.task, rows, goal), module.device)
+        answers = self._ask(module, self.task, rows, goal)
+        right = accuracy(answers, module.device)
         wrong = accuracy(self._ask(module, self.task, rows, self.phi.opposite), module.device)
         results = {"val/accuracy": right, "val/accuracy_p_wrong": wrong, "val/gap": round(right - wrong, 6)}
+        if self.task.feedback.graded:
+            results["val/score"] = accuracy(answers, module.device, "score")
         for task in self.further:
             answers = self._ask(module, task, task.test, goal)
             results[f"{task.name}/accuracy"] = accuracy(answers, module.device)

@@ -88,6 +88,7 @@ class RunRecorder(Callback):
                 "updates": trainer.global_step,
                 "seconds": round(self.seconds["sampling"] + self.seconds["training"], 2),
                 "fraction_correct": round(report.fraction_correct, 6),
+                **({"mean_score": round(report.mean_score, 6)} if pl_module.datamodule.task.feedback.graded else {}),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),
                 **{name: round(float(metrics[name]), 6) for name in metrics if name.startswith("train/")},

@@ -54,6 +54,7 @@ def check(c, output):
 
 @register("constraints")
 class Constraints:
+    graded = True
     @dataclass
     class Settings:
         pass

@@ -31,6 +31,7 @@ class SamplingReport:
     num_samples: int
     """All answers, those to queries asked again included, which nothing below counts."""
     fraction_correct: float
+    mean_score: float
     fraction_unique: float
     """Different answers by all answers, counted query by query."""
     seconds: float
@@ -113,6 +114,7 @@ class HIRDataModule(LightningDataModule):
         return SamplingReport(
             num_samples=sum(map(len, gathered)),
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
+            mean_score=sum(r.verdict.score for r in rollouts) / len(rollouts),
             fraction_unique=len({(r.instruction, r.query, r.output_ids) for r in rollouts}) / len(rollouts),
             seconds=time.perf_counter() - start,
             logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
