@@ -1,73 +1,365 @@
+"""Constraints: feedback that says which parts of a row's own instruction an answer meets, and their checkers.
+
+The 25 kinds of IFEval (Zhou et al. 2023, arXiv 2311.07911) have its names and behave as its published code
+does, but where a docstring or comment says otherwise; "words:..." are for lists of words. Of all of them:
+what must stand in an answer is plain text, no regular expression, and without case where nothing is said;
+an answer without a visible character meets nothing.
+"""
+
 from __future__ import annotations
+
+import functools
+import inspect
+import json
 import re
-from dataclasses import dataclass
-from hir.feedback.base import register
-from hir.records import Verdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from itertools import combinations_with_replacement
+from operator import eq, ge, le, lt
+from statistics import fmean
+from typing import Any
 
-W = re.compile(r"[^\W\d_]+")
+from hir.config.keys import suggest
+from hir.errors import UserError
+from hir.feedback.base import Feedback, register
+from hir.feedback.match import Match
+from hir.feedback.options import multiple_choice
+from hir.records import Constraint, Example, Verdict
+
+Checker = Callable[..., bool]
+"""Whether an output meets a constraint with such arguments."""
+COMPARE: dict[str, Checker] = {"exactly": eq, "at least": ge, "at most": le, "less than": lt}
+CASES = {"upper": str.isupper, "lower": str.islower, "title": str.istitle}
 
 
-def check(c, output):
-    a = dict(c.arguments)
-    words = [w.lower() for w in W.findall(output)]
-    raw = W.findall(output)
-    if not words:
-        return False
-    k = c.kind[6:]
-    rel = lambda n, r, m: n == m if r == "exactly" else n >= m if r == "at least" else n <= m
-    if k == "count":
-        return rel(len(words), a["relation"], a["number"])
-    if k == "first":
-        return words[0] == a["word"]
-    if k == "last":
-        return words[-1] == a["word"]
-    if k == "include":
-        return a["word"] in words
-    if k == "avoid":
-        return a["word"] not in words
-    if k == "case":
-        return all(getattr(w, "is" + a["case"])() for w in raw)
-    if k == "separator":
-        return (
-            len([p for p in output.split(a["separator"])]) == len(words)
-            if a["separator"] != " and "
-            else output.strip("!.?").lower().split(" and ") == [w for w in words if w != "and"]
-        )
-    if k == "sorted":
-        return words == sorted(words, reverse=a["order"] == "descending")
-    if k == "distinct":
-        return len(set(words)) == len(words)
-    if k == "repeat":
-        return words[0] == words[-1] and len(words) > 1
-    if k == "length":
-        return all(rel(len(w), a["relation"], a["number"]) for w in words)
-    if k == "letter":
-        return all(a["letter"] in w for w in words)
-    if k == "no_letter":
-        return a["letter"] not in "".join(words)
-    if k == "start":
-        return all(w[0] == a["letter"] for w in words)
-    if k == "end":
-        return output.strip().endswith(a["mark"])
-    raise KeyError(k)
+def check(constraint: Constraint, output: str) -> bool:
+    """Whether the output meets the constraint."""
+    return output.strip() != "" and CHECKERS[constraint.kind](output, **dict(constraint.arguments))
+
+
+def checked(constraint: Constraint) -> Constraint:
+    """The constraint, lists in it as tuples; UserError for an unknown kind or arguments it does not take."""
+    kind = constraint.kind
+    if kind not in CHECKERS:
+        raise UserError(f"no constraint is called {kind!r}{suggest(kind, CHECKERS)}")
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in constraint.arguments}
+    takes = [*inspect.signature(CHECKERS[kind]).parameters][1:]
+    if {*given} != {*takes}:
+        names = (", ".join(some) or "none" for some in (takes, given))
+        raise UserError("the arguments of {} are {}, not {}".format(kind, *names))
+    for name in takes:
+        rule, fits = next((rule, fits) for names, rule, fits in VALUES if re.fullmatch(names, name))
+        if not fits(given[name]):
+            raise UserError(f"{name} of {kind} must be {rule}, not {given[name]!r}")
+    if "nth_paragraph" in given and given["nth_paragraph"] > given["num_paragraphs"]:
+        raise UserError(f"{kind} has no paragraph {given['nth_paragraph']} of {given['num_paragraphs']}")
+    if "language" in given:
+        _langdetect()
+    return replace(constraint, arguments=tuple((name, given[name]) for name in takes))
 
 
 @register("constraints")
 class Constraints:
-    graded = True
+    """Right is what meets all constraints of its row; a row without any goes to the task's own feedback."""
+
     @dataclass
     class Settings:
-        pass
+        """None."""
 
-    def __init__(self, config=None, own=None):
-        pass
+    def __init__(self, settings: Settings | None = None, own: Feedback | None = None) -> None:
+        self.own = own or Match(multiple_choice)
 
-    def __call__(self, rows, outputs):
-        res = []
-        for r, o in zip(rows, outputs):
-            met = tuple(check(c, o) for c in r.constraints)
-            res.append(Verdict(all(met), sum(met) / len(met), met))
-        return res
+    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        pairs = list(zip(rows, outputs, strict=True))
+        plain = [(row, output) for row, output in pairs if not row.constraints]
+        others = iter(self.own(*map(list, zip(*plain, strict=True)))) if plain else iter(())
+        met = (tuple(check(c, output) for c in row.constraints) for row, output in pairs)
+        return [Verdict(all(parts), fmean(parts), parts) if parts else next(others) for parts in met]
 
-    def about(self, rows):
-        return "constraints"
+    def about(self, rows: Sequence[Example]) -> str:
+        """How the rows are judged: "constraints of 14 kinds, 1 to 6 a row"."""
+        asking = [row for row in rows if row.constraints]
+        if not asking:
+            return self.own.about(rows)
+        kinds = {c.kind for row in asking for c in row.constraints}
+        sizes = [len(row.constraints) for row in asking]
+        ends = " to ".join(map(str, sorted({min(sizes), max(sizes)})))
+        return f"constraints of {len(kinds)} kind{'s' * (len(kinds) > 1)}, {ends} a row"
+
+
+# Constraints of one row that exclude each other.
+
+LISTED = {"words:first", "words:last", "words:include"}
+QUOTED = {"keywords:existence", "keywords:frequency", "startend:end_checker"}
+PARTS = {
+    **dict.fromkeys(("keywords:forbidden_words", "punctuation:no_comma"), QUOTED),
+    **{f"words:{name}": LISTED for name in ("avoid", "length", "letter", "start")},
+    "words:no_letter": LISTED | {"words:letter", "words:start"},
+}
+"""Kinds that an answer misses where a part of it does, and the kinds that ask for such a part."""
+ONCE = {f"words:{name}" for name in ("first", "last", "case", "separator", "sorted", "start", "end")}
+ONCE |= {"language:response_language"}
+"""Kinds that a row asks for in one way only, whatever a lone word or letter may do."""
+EXACT = {"length_constraints:number_paragraphs", "detectable_format:number_bullet_lists"}
+"""Kinds that ask for a number and no other, and do not say so."""
+_CAPITAL, _LOWER = "change_case:english_capital", "change_case:english_lowercase"
+APART = [
+    {_CAPITAL, _LOWER},
+    *({case, "detectable_format:constrained_response"} for case in (_CAPITAL, _LOWER)),
+    {"detectable_format:json_format", "startend:quotation"},
+    {"words:distinct", "words:repeat"},
+]
+
+
+def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
+    """The different constraints of a row, each :func:`checked`; UserError where some plainly exclude others.
+
+    The prompt of combination:repeat_prompt is not held against other kinds: three rows of IFEval's own file
+    have words repeated that they forbid, and are for nobody to meet.
+    """
+    row = tuple(dict.fromkeys(map(checked, constraints)))
+    for one, other in combinations_with_replacement(row, 2):
+        if _exclude(one, other) or _exclude(other, one):
+            raise UserError(f"{one.text!r} and {other.text!r} exclude each other")
+    return row
+
+
+def _exclude(one: Constraint, other: Constraint) -> bool:
+    """Whether no answer meets both, as the first sees it."""
+    if {one.kind, other.kind} in APART or one.kind in ONCE and one.kind == other.kind and one != other:
+        return True
+    (key, *mine), (same, *others) = _bound(one), _bound(other)
+    bounds = [bound for bound in (*mine, *others) if bound]
+    if one.kind == _LOWER and same[0] == "change_case:capital_word_frequency":
+        return any(not COMPARE[relation](0, number) for relation, number in bounds)
+    if key == same and bounds:
+        return not any(all(COMPARE[r](n, m) for r, m in bounds) for n in (0, *(m for _, m in bounds)))
+    given = dict(other.arguments)
+    if other.kind not in PARTS.get(one.kind, ()) or given.get("relation") == "less than":
+        return False
+    names = {"word", "letter", "keyword", "keywords", "end_phrase"}
+    texts = [[given[name]] if isinstance(given[name], str) else given[name] for name in names & given.keys()]
+    return not all(check(one, text) for some in texts for text in some)
+
+
+def _bound(constraint: Constraint) -> tuple[tuple[Any, ...], tuple[str, int] | None]:
+    """What a constraint counts, and the relation and number that it asks for, if it does."""
+    values = [value for _, value in constraint.arguments]
+    relations = [value for value in values if value in COMPARE] or ["exactly"] * (constraint.kind in EXACT)
+    numbers = [value for value in values if isinstance(value, int)]
+    rest = (value for value in values if value not in (*relations, *numbers))
+    return (constraint.kind, *rest), (relations[0], numbers[0]) if relations and numbers else None
+
+
+# IFEval's kinds. First those that take more than a line.
+
+
+def _language(output: str, language: str) -> bool:
+    """Departs from IFEval where no language can be told, of digits say: that is no answer in it."""
+    langdetect = _langdetect()
+    try:
+        return bool(langdetect.detect(output) == language)
+    except langdetect.LangDetectException:
+        return False
+
+
+def _langdetect() -> Any:
+    try:
+        module = import_module("langdetect")
+    except ImportError as error:
+        raise UserError("language:response_language needs langdetect: pip install langdetect") from error
+    module.DetectorFactory.seed = 0  # else it draws, and tells one text differently from time to time
+    return module
+
+
+# A list's "1." and an initial or a title before a name end no sentence.
+_NO_STOP = re.compile(
+    r"(?:^[ \t]*\d+|(?<![\w.])(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|(?:[a-z]\.)*[a-hj-z]))\.(?=\s)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STOP = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？]")
+
+
+def _sentences(output: str, num_sentences: int, relation: str) -> bool:
+    """A sentence ends in ".", "!", "?" or an ellipsis with white space or nothing after it, in a full stop of
+    Chinese or Japanese, or with the text, and has a letter or digit.
+
+    IFEval asks nltk's punkt, a trained model, which knows more abbreviations and no other full stops, and
+    takes a list's "1." for a sentence now and then.
+    """
+    parts = _STOP.split(_NO_STOP.sub("", output))
+    return COMPARE[relation](sum(re.search(r"[^\W_]", part) is not None for part in parts), num_sentences)
+
+
+def _between(output: str, mark: str) -> list[str]:
+    """The texts between marks; one at the start or the end has nothing before or after it."""
+    parts = [part.strip() for part in output.split(mark)]
+    return parts[not parts[0] : len(parts) - (not parts[-1])]
+
+
+def _two_responses(output: str) -> bool:
+    parts = _between(output, "******")
+    return len(parts) == 2 and all(parts) and parts[0] != parts[1]
+
+
+def _nth_paragraph(output: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
+    """Departs from IFEval in that empty paragraphs, which do not count, do not move the others' places."""
+    parts = [part.strip() for part in output.split("\n\n") if part.strip()]
+    firsts = [re.split(r"[\s.,?!'\"]", part.lstrip("'\""), maxsplit=1)[0].lower() for part in parts]
+    return len(parts) == num_paragraphs and firsts[nth_paragraph - 1] == first_word.lower()
+
+
+def _json(output: str) -> bool:
+    """With or without a fence around it; departs from IFEval in that a mere number or text is no JSON."""
+    text = re.sub(r"^```(?:json)?", "", output.strip(), flags=re.IGNORECASE).removesuffix("```")
+    try:
+        return isinstance(json.loads(text), (dict, list))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _title(output: str) -> bool:
+    lines = (line.partition("<<")[2].rpartition(">>")[0] for line in output.split("\n"))
+    return any(line.strip("<> \t\r") for line in lines)
+
+
+def _number(pattern: str, output: str) -> int:
+    return len(re.findall(pattern, output, re.MULTILINE))
+
+
+CHECKERS: dict[str, Checker] = {
+    # Inside a word, too; but what is forbidden is forbidden as a word.
+    "keywords:existence": lambda output, keywords: all(k.lower() in output.lower() for k in keywords),
+    "keywords:frequency": lambda output, keyword, frequency, relation: COMPARE[relation](
+        output.lower().count(keyword.strip().lower()), frequency
+    ),
+    "keywords:forbidden_words": lambda output, forbidden_words: (
+        not re.search(rf"(?<!\w)(?:{'|'.join(map(re.escape, forbidden_words))})(?!\w)", output, re.IGNORECASE)
+    ),
+    "keywords:letter_frequency": lambda output, letter, let_frequency, let_relation: COMPARE[let_relation](
+        output.lower().count(letter.lower()), let_frequency
+    ),
+    "language:response_language": _language,
+    "length_constraints:number_sentences": _sentences,
+    "length_constraints:number_paragraphs": lambda output, num_paragraphs: (
+        len(parts := _between(output, "***")) == num_paragraphs and all(parts)
+    ),
+    "length_constraints:number_words": lambda output, num_words, relation: COMPARE[relation](
+        _number(r"\w+", output), num_words
+    ),
+    "length_constraints:nth_paragraph_first_word": _nth_paragraph,
+    # Departs from IFEval in that [] holds no place.
+    "detectable_content:number_placeholders": lambda output, num_placeholders: (
+        _number(r"\[[^][\n]+\]", output) >= num_placeholders
+    ),
+    # With or without a space after its full stops.
+    "detectable_content:postscript": lambda output, postscript_marker: (
+        re.search(re.escape(postscript_marker.strip()).replace(r"\.", r"\.\s?"), output, re.IGNORECASE)
+        is not None
+    ),
+    # Lines that begin with - or one *.
+    "detectable_format:number_bullet_lists": lambda output, num_bullets: (
+        _number(r"^[^\S\n]*(?:-|\*(?!\*))", output) == num_bullets
+    ),
+    # Departs from IFEval in that an answer with two of them has not chosen.
+    "detectable_format:constrained_response": lambda output: (
+        sum(f"My answer is {choice}." in output for choice in ("yes", "no", "maybe")) == 1
+    ),
+    # *Like this* or **like this**, within a line.
+    "detectable_format:number_highlighted_sections": lambda output, num_highlights: (
+        _number(r"(\*\*?)(?!\*)[^\S\n]*[^\s*][^\n*]*\1", output) >= num_highlights
+    ),
+    "detectable_format:multiple_sections": lambda output, section_spliter, num_sections: (
+        _number(re.escape(section_spliter.strip()) + r"\s?\d+", output) >= num_sections
+    ),
+    "detectable_format:json_format": _json,
+    "detectable_format:title": _title,
+    "combination:two_responses": _two_responses,
+    "combination:repeat_prompt": lambda output, prompt_to_repeat: (
+        output.strip().lower().startswith(prompt_to_repeat.strip().lower())
+    ),
+    "startend:end_checker": lambda output, end_phrase: (
+        output.strip().strip('"').lower().endswith(end_phrase.strip().lower())
+    ),
+    # Departs from IFEval in that something must be quoted.
+    "startend:quotation": lambda output: (
+        output.strip()[0] == output.strip()[-1] == '"' and output.strip(' "\n') != ""
+    ),
+    # Joined by hyphens, apostrophes or full stops it is one word; nltk, which IFEval asks, parts "I'M".
+    "change_case:capital_word_frequency": lambda output, capital_frequency, capital_relation: COMPARE[
+        capital_relation
+    ](sum(word.isupper() for word in re.findall(r"\w+(?:[-'’.]\w+)*", output)), capital_frequency),
+    # Depart from IFEval, which asks langdetect for English, in that it may be any language.
+    "change_case:english_capital": str.isupper,
+    "change_case:english_lowercase": str.islower,
+    "punctuation:no_comma": lambda output: "," not in output,
+}
+
+
+# Lists of words. A word is a run of letters; "and" stands between words and is none. There must be one.
+
+
+@functools.lru_cache(maxsize=4096)
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text, as they are written."""
+    return tuple(word for word in re.findall(r"[^\W\d_]+", text) if word.lower() != "and")
+
+
+def _of_words(checker: Checker) -> Checker:
+    """A checker of texts made of one of words, to which they and its arguments go without case."""
+
+    @functools.wraps(checker)
+    def of_text(output: str, **arguments: Any) -> bool:
+        words = [word.lower() for word in words_of(output)]
+        folded = {name: v.lower() if isinstance(v, str) else v for name, v in arguments.items()}
+        return words != [] and checker(words, **folded)
+
+    return of_text
+
+
+_LISTS: dict[str, Checker] = {
+    "count": lambda words, relation, number: COMPARE[relation](len(words), number),
+    "first": lambda words, word: words[0] == word,
+    "last": lambda words, word: words[-1] == word,
+    "include": lambda words, word: word in words,
+    "avoid": lambda words, word: word not in words,
+    "sorted": lambda words, order: words == sorted(words, reverse=order == "descending"),
+    "distinct": lambda words: len({*words}) == len(words),
+    # The first word again at the end.
+    "repeat": lambda words: len(words) > 1 and words[0] == words[-1],
+    # Of every word.
+    "length": lambda words, relation, number: all(COMPARE[relation](len(word), number) for word in words),
+    "letter": lambda words, letter: all(letter in word for word in words),
+    "no_letter": lambda words, letter: not any(letter in word for word in words),
+    "start": lambda words, letter: all(word.startswith(letter) for word in words),
+}
+CHECKERS |= {f"words:{name}": _of_words(checker) for name, checker in _LISTS.items()}
+CHECKERS |= {
+    # The mark at the very end, which the other kinds pass over.
+    "words:end": lambda output, mark: words_of(output) != () and output.rstrip().endswith(mark),
+    "words:case": lambda output, case: words_of(output) != () and all(map(CASES[case], words_of(output))),
+    # Just this between every two words.
+    "words:separator": lambda output, separator: (
+        (words := words_of(output)) != () and separator.join(words).casefold() in output.casefold()
+    ),
+}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+VALUES: list[tuple[str, str, Checker]] = [
+    ("number|.*_paragraphs?", "a whole number, 1 or more", lambda v: type(v) is int and v >= 1),
+    ("num_.*|.*frequency", "a whole number, 0 or more", lambda v: type(v) is int and v >= 0),
+    (".*relation", f"one of {', '.join(COMPARE)}", lambda v: v in [*COMPARE]),
+    (".*words|keywords", "texts", lambda v: isinstance(v, tuple) and v != () and all(map(_is_text, v))),
+    ("letter|mark", "one character", lambda v: _is_text(v) and len(v) == 1 and not v.isspace()),
+    ("word", "a word", lambda v: _is_text(v) and words_of(v) == (v,)),
+    ("separator", "a text without words, and aside", lambda v: _is_text(v) and words_of(v) == ()),
+    ("case", f"one of {', '.join(CASES)}", lambda v: v in [*CASES]),
+    ("order", "one of ascending, descending", lambda v: v in ("ascending", "descending")),
+    (".*", "a text", _is_text),
+]
+"""Names of arguments, of which the first that fits counts, what they must be, and whether a value is."""

@@ -1,0 +1,104 @@
+"""Reading the public format of IFEval: a JSON object a line with prompt, instruction_id_list and kwargs.
+
+The prompt states its demands itself; a constraint has its text for hindsight, which says what was met.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hir.config.keys import suggest
+from hir.errors import UserError
+from hir.feedback.constraints import checked, consistent
+from hir.records import Constraint, Example
+
+TEXTS = {
+    "keywords:existence": "use the keywords {keywords}",
+    "keywords:frequency": "use the keyword {keyword} {relation} {frequency} times",
+    "keywords:forbidden_words": "avoid the words {forbidden_words}",
+    "keywords:letter_frequency": "use the character {letter} {let_relation} {let_frequency} times",
+    "language:response_language": "write in {language}",
+    "length_constraints:number_sentences": "write {relation} {num_sentences} sentences",
+    "length_constraints:number_paragraphs": "write {num_paragraphs} paragraphs with *** between them",
+    "length_constraints:number_words": "write {relation} {num_words} words",
+    "length_constraints:nth_paragraph_first_word": "write {num_paragraphs} paragraphs with empty lines "
+    "between them, and begin number {nth_paragraph} with {first_word}",
+    "detectable_content:number_placeholders": "leave at least {num_placeholders} places in square brackets",
+    "detectable_content:postscript": "add a postscript that begins with {postscript_marker}",
+    "detectable_format:number_bullet_lists": "make {num_bullets} bullet points",
+    "detectable_format:constrained_response": "say just one of My answer is yes. My answer is no. "
+    "My answer is maybe.",
+    "detectable_format:number_highlighted_sections": "highlight at least {num_highlights} pieces *like this*",
+    "detectable_format:multiple_sections": "write at least {num_sections} sections marked {section_spliter} "
+    "and their numbers",
+    "detectable_format:json_format": "write JSON and nothing else",
+    "detectable_format:title": "give it a title <<like this>>",
+    "combination:two_responses": "give two different answers with ****** between them",
+    "combination:repeat_prompt": "first repeat: {prompt_to_repeat}",
+    "startend:end_checker": "end with: {end_phrase}",
+    "startend:quotation": "put double quotation marks around it all",
+    "change_case:capital_word_frequency": "write {capital_relation} {capital_frequency} words in capitals",
+    "change_case:english_capital": "write in capital letters only",
+    "change_case:english_lowercase": "write in lowercase letters only",
+    "punctuation:no_comma": "use no comma",
+}
+"""By kind; names in braces are its arguments."""
+
+LANGUAGES = dict(
+    pair.split("=")
+    for pair in """ar=Arabic bg=Bulgarian bn=Bengali de=German en=English es=Spanish fa=Persian fi=Finnish
+    fr=French gu=Gujarati he=Hebrew hi=Hindi it=Italian ja=Japanese kn=Kannada ko=Korean ml=Malayalam
+    mr=Marathi ne=Nepali pa=Punjabi pl=Polish pt=Portuguese ru=Russian sw=Swahili ta=Tamil te=Telugu th=Thai
+    uk=Ukrainian ur=Urdu vi=Vietnamese""".split()
+)
+"""Those that IFEval asks for."""
+
+
+def read_rows(path: Path) -> tuple[Example, ...]:
+    """The rows of a file, without targets; UserError, naming the file and the line, if one is broken."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as text in UTF-8: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                rows.append(_example(line))
+            except UserError as error:
+                raise UserError(f"{path}: line {number}: {error}") from error
+    if not rows:
+        raise UserError(f"{path} has no rows")
+    return tuple(rows)
+
+
+def _example(line: str) -> Example:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"no JSON: {error}") from error
+    keys = ("prompt", "instruction_id_list", "kwargs")
+    prompt, kinds, kwargs = map(row.get, keys) if isinstance(row, dict) else (None, None, None)
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise UserError("an object with a text 'prompt' is needed")
+    if not isinstance(kinds, list) or not kinds or not all(isinstance(kind, str) for kind in kinds):
+        raise UserError("'instruction_id_list' must be a list of names")
+    given = [{} if one is None else one for one in kwargs] if isinstance(kwargs, list) else []
+    if len(given) != len(kinds) or not all(isinstance(one, dict) for one in given):
+        raise UserError(f"'kwargs' must be a list of {len(kinds)} objects, one for each instruction")
+    return Example(prompt.strip(), (), constraints=consistent(map(_constraint, kinds, given)))
+
+
+def _constraint(kind: str, kwargs: dict[str, Any]) -> Constraint:
+    """An instruction with its text; a null is an argument that it does not have."""
+    if kind not in TEXTS:
+        raise UserError(f"no instruction is called {kind!r}{suggest(kind, TEXTS)}")
+    given = tuple((name, value) for name, value in kwargs.items() if value is not None)
+    constraint = checked(Constraint(kind, kind, given))
+    said = {name: ", ".join(v) if isinstance(v, tuple) else v for name, v in constraint.arguments}
+    if (language := said.get("language", "en")) not in LANGUAGES:
+        raise UserError(f"no language is called {language!r}{suggest(language, LANGUAGES)}")
+    return replace(constraint, text=TEXTS[kind].format(**{**said, "language": LANGUAGES[language]}))

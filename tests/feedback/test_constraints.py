@@ -1,0 +1,254 @@
+import json
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hir.errors import UserError
+from hir.feedback.base import build_feedback
+from hir.feedback.constraints import CHECKERS, Constraints, check, checked, consistent
+from hir.feedback.match import Match, exact_match
+from hir.records import Constraint, Example
+
+
+def asks(kind: str, **arguments: Any) -> Constraint:
+    return checked(Constraint(f"{kind} {arguments}", kind, tuple(arguments.items())))
+
+
+def words(kind: str, **arguments: Any) -> Constraint:
+    return asks(f"words:{kind}", **arguments)
+
+
+LESS, LEAST = "less than", "at least"
+NTH = "length_constraints:nth_paragraph_first_word"
+
+# Kind, arguments, answers that meet it, answers that miss it, with | between them.
+JUDGED: list[tuple[str, dict[str, Any], str, str]] = [
+    # Keywords stand anywhere, as plain text; what is forbidden, as a word.
+    ("keywords:existence", {"keywords": ["cat", "C++"]},
+     "c++ for CATS|concatenate C++|C++\ncat", "cat|c+ cat|c a t C++"),
+    ("keywords:frequency", {"keyword": "Owl", "frequency": 2, "relation": LEAST},
+     "owl, OWL|howls and owlets|owlowl", "owl|o w l owl|Öwl owl"),
+    ("keywords:frequency", {"keyword": ".", "frequency": 1, "relation": LESS}, "a|!?|1,5", "a.|.|1.5"),
+    ("keywords:forbidden_words", {"forbidden_words": ["no", "C++"]}, "know|c+|nö", "No!|yes or no|C++|(no)"),
+    ("keywords:letter_frequency", {"letter": "A", "let_frequency": 3, "let_relation": LEAST},
+     "banana|AAA|a-a-a", "bann|áàâ|aa"),
+    ("keywords:letter_frequency", {"letter": "#", "let_frequency": 1, "let_relation": LESS},
+     "a|1|no tag", "#|a #tag|C#"),
+    ("length_constraints:number_sentences", {"num_sentences": 2, "relation": LEAST},
+     'One. Two.|Is it? It is|He said "No." I left.|一。二。|Well... yes!|Wow!!! (Really?) Yes.',
+     "One|Mr. X. Smith vs. 3.5 e.g. that|1. first|!!! ???|a.b|One."),
+    ("length_constraints:number_sentences", {"num_sentences": 3, "relation": LESS},
+     "1. One.\n2. Two.|a|See Dr. Who. Now", "A! B! C? D.|One. Two. Three|So! So! So!"),
+    ("length_constraints:number_paragraphs", {"num_paragraphs": 2},
+     "a***b|***\na\n***\nb\n***|a\n\nb *** c", "a|a******b|a***b***c|***|a\n\nb"),
+    ("length_constraints:number_words", {"num_words": 3, "relation": LEAST},
+     "a b c|it's 1|über-große Maus", "a b|a, - b|snake_case x"),
+    ("length_constraints:number_words", {"num_words": 2, "relation": LESS}, "a|!|a_b", "a b|it's|1.5"),
+    (NTH, {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "Ja"},
+     'a\n\nja, b|a\n\n\n\n"Ja" b|a b\nc\n\nJA.', "ja\n\na|a\nja|a\n\nja\n\nb|a\n\njam"),
+    ("detectable_content:number_placeholders", {"num_placeholders": 2},
+     "[a] [b]|[first name][x]|[[a]] [ü]", "[a]|[] []|[a\nb] [c]|(a) (b)"),
+    ("detectable_content:postscript", {"postscript_marker": "P.P.S"},
+     "Hi\nP.P.S. more|p. p. s x|P.P.S", "P.S. x|PPS|P.P"),
+    ("detectable_content:postscript", {"postscript_marker": "P.S."},
+     "P.S.|Bye\np. s. x|P.P.S. x", "PxSx|P.S|P.P.S"),
+    ("detectable_format:number_bullet_lists", {"num_bullets": 2},
+     "* a\n* b|- a\n  - b\nc|x\n\n* a\n- b", "* a|a * b * c|** a\n** b|* a\n* b\n* c"),
+    ("detectable_format:constrained_response", {},
+     "My answer is no.|Hm. My answer is yes.|x\nMy answer is maybe.",
+     "my answer is no.|My answer is no|My answer is yes. My answer is no.|yes"),
+    ("detectable_format:number_highlighted_sections", {"num_highlights": 2},
+     "*a* *b c*|**a** or *b*|* x\n*a* **b**", "*a*|**a** x|* a\n* b|*a\nb* *c*|* * **|**a** b **"),
+    ("detectable_format:multiple_sections", {"section_spliter": "Day", "num_sections": 2},
+     "Day 1\na\nDay 2|Day1Day2|Day 1 Day 10 Day 3", "Day 1|day 1 day 2|Day one Day two|Day  1 Day  2"),
+    ("detectable_format:json_format", {},
+     '{"a": [1]}|```json\n[]\n```|```\n{}\n```', "3|\"a\"|{'a': 1}|{} and more"),
+    ("detectable_format:title", {}, "<<a>>|x << ü >> y|<<a>>\n<<>>", "<a>|<<>>|<< >>|<<a\nb>>|>>a<<"),
+    ("combination:two_responses", {}, "a******b|******\na\n******\nb|a, b ****** c",
+     "a|a******a|a***b|a******b******c|a************b|******"),
+    ("combination:repeat_prompt", {"prompt_to_repeat": "Say it. (Now)"},
+     "Say it. (Now) It.| say it. (NOW)|SAY IT. (NOW)\nx", "It. Say it. (Now)|Say it (Now)|Say it."),
+    ("startend:end_checker", {"end_phrase": "Peace! "},
+     'War and peace!|"Peace!" |PEACE!\n', "Peace|Peace! Bye|Peace!."),
+    ("startend:quotation", {}, '"a"| "a" b "c"\n|"ü\nb"', 'a|"a|"|""|" "|“a”|a"'),
+    ("change_case:capital_word_frequency", {"capital_frequency": 2, "capital_relation": LEAST},
+     "I AM|WELL-KNOWN DON'T x|U.S. ÜBER", "WELL-KNOWN|Hello World|DON'T|1 2"),
+    ("change_case:capital_word_frequency", {"capital_frequency": 1, "capital_relation": LESS},
+     "a|Hi|1", "A|I am|x-Y Z"),
+    ("change_case:english_capital", {}, "A|ÜBER 1!|HI\nYOU", "a|Hi|123|HI you"),
+    ("change_case:english_lowercase", {}, "a|über 1!|hi\nyou", "A|Hi|123|hi YOU"),
+    ("punctuation:no_comma", {}, "a|a; b|a، b", "a, b|,|1,000"),
+    # Lists of words.
+    ("words:count", {"relation": "exactly", "number": 2},
+     "cat, dog|CAT and dog!|1. cat 2. dog", "cat|a b c|1 2|and"),
+    ("words:count", {"relation": "at most", "number": 2}, "cat|cat dog|ü and ö and", "a b c|it's a|12"),
+    ("words:first", {"word": "cat"}, "cat|CAT, dog|- Cat dog", "dog cat|cats|1"),
+    ("words:last", {"word": "Über"}, "über|cat, ÜBER!|cat über and", "über cat|uber|?"),
+    ("words:include", {"word": "cat"}, "cat|a CAT b|dog-cat.", "cats|concat|c a t"),
+    ("words:avoid", {"word": "cat"}, "dog|cats|concat", "cat|a Cat|dog/CAT|12"),
+    ("words:case", {"case": "upper"}, "CAT|CAT and DOG|ÜBER 1", "Cat|CAT dog|1"),
+    ("words:case", {"case": "lower"}, "cat|cat AND dog|über 1", "Cat|cat DOG|1"),
+    ("words:case", {"case": "title"}, "Cat|Cat and Dog!|Über", "cat|CAT|Cat dog|1"),
+    ("words:separator", {"separator": " - "},
+     "cat|cat - dog!|A - a - A", "cat-dog|cat, dog|a - b, c|a - - b| - "),
+    ("words:separator", {"separator": " and "},
+     "cat|cat and dog.|CAT AND DOG AND OWL", "cat dog|cat, and dog|a and and b|and"),
+    ("words:sorted", {"order": "ascending"}, "cat|ape, Bear|a A b", "b a|Bear, ape|a c b|1 2"),
+    ("words:sorted", {"order": "descending"}, "cat|Bear, ape|b a A", "a b|c a b|-"),
+    ("words:distinct", {}, "cat|cat, dog|a and b and c", "cat CAT|a b a|1"),
+    ("words:repeat", {}, "cat dog Cat|a A|ü and Ü!", "cat|cat dog|a a b|1 1"),
+    ("words:length", {"relation": "exactly", "number": 3}, "cat|cat, DOG!|öde and cow", "cats|cat owls|1"),
+    ("words:length", {"relation": LEAST, "number": 3}, "cat|cats|horse owl", "ox|cat ox|123"),
+    ("words:letter", {"letter": "A"}, "cat|CAT, ape|banana and a", "dog|cat dog|áb"),
+    ("words:no_letter", {"letter": "e"}, "cat|cat, DOG|é", "ape|cat ApE|E|1"),
+    ("words:start", {"letter": "C"}, "cat|Cat, cow|c", "dog|cat dog|scat|1"),
+    ("words:end", {"mark": "!"}, "cat!|cat, dog ! |a!!", "cat|cat!.|!cat|!"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "arguments", "meet", "miss"), JUDGED, ids=str)
+def test_answers_meet_or_miss(kind: str, arguments: dict[str, Any], meet: str, miss: str) -> None:
+    constraint, right, wrong = asks(kind, **arguments), meet.split("|"), miss.split("|")
+    assert len(right) >= 3 and len(wrong) >= 3
+    assert [output for output in right if not check(constraint, output)] == []
+    assert [output for output in [*wrong, "", " \n"] if check(constraint, output)] == []
+
+
+@pytest.mark.parametrize("text", ["[", '{"a":', "9", "P.", "*a", "<<"])
+def test_no_long_answer_makes_a_checker_fail(text: str) -> None:
+    met = {kind: check(asks(kind, **arguments), text * 100_000) for kind, arguments, *_ in JUDGED}
+    assert not met["detectable_format:json_format"]
+
+
+def test_every_kind_is_judged_by_hand_and_there_are_those_of_ifeval() -> None:
+    assert {kind for kind, *_ in JUDGED} == CHECKERS.keys() - {"language:response_language"}
+    assert sum(not kind.startswith("words:") for kind in CHECKERS) == 25
+
+
+def test_the_language_is_told_alike_every_time() -> None:
+    pytest.importorskip("langdetect")
+    french = asks("language:response_language", language="fr")
+    assert check(french, "Où est la bibliothèque de notre petite ville ?")
+    assert not any(check(french, o) for o in ("Where is the library of our town?", "123", "...", ""))
+    unsure = "taxi hotel no"
+    assert len({check(asks("language:response_language", language="en"), unsure) for _ in range(20)}) == 1
+
+
+def test_a_row_that_asks_for_a_language_asks_for_langdetect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langdetect", None)  # as if it were not installed
+    with pytest.raises(UserError, match="pip install langdetect"):
+        asks("language:response_language", language="fr")
+
+
+@given(st.text() | st.text("*<>[]\"'.,!\n PS1aA{}`-"), st.sampled_from(JUDGED))
+def test_no_text_makes_a_checker_fail(output: str, judged: Any) -> None:
+    kind, arguments, *_ = judged
+    constraint = asks(kind, **arguments)
+    met = check(constraint, output)
+    assert met in (True, False)
+    assert not met or output.strip()
+    # White space around an answer is no part of it.
+    assert met == check(constraint, output.strip()) == check(constraint, f"{output} ")
+
+
+NUMBERS = [("words:count", {"relation": "exactly", "number": n}) for n in (0, -1, 1.5, True, "2", None, [1])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        ("keywords:exist", {}, r"no constraint is called .*: did you mean keywords:existence\?"),
+        ("punctuation:no_comma", {"n": 1}, "the arguments of punctuation:no_comma are none, not n"),
+        ("words:count", {"number": 1}, "the arguments of words:count are relation, number, not number"),
+        ("words:count", {"relation": "about", "number": 1}, "one of exactly, at least, at most, less than"),
+        ("words:count", {"relation": {"a": []}, "number": 1}, "relation of words:count must be"),
+        *((*number, "number of words:count must be a whole number") for number in NUMBERS),
+        *(("keywords:existence", {"keywords": k}, "must be texts") for k in ([], ["a", ""], "cat")),
+        ("startend:end_checker", {"end_phrase": 3}, "end_phrase of .* must be a text, not 3"),
+        *(("words:first", {"word": word}, "must be a word") for word in ("two words", "and", "a1")),
+        ("words:letter", {"letter": "ab"}, "must be one character"),
+        ("words:separator", {"separator": " or "}, "must be a text without words"),
+        ("words:case", {"case": []}, "one of upper, lower, title"),
+        ("words:sorted", {"order": "up"}, "one of ascending, descending"),
+        (NTH, {"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "a"}, "has no paragraph 3 of 2"),
+    ],
+)  # fmt: skip
+def test_a_wrong_constraint_is_refused(kind: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        asks(kind, **arguments)
+    assert "\n" not in str(error.value)
+
+
+SENTENCES = "length_constraints:number_sentences"
+CAPITALS = "change_case:capital_word_frequency"
+EXCLUDING = [
+    (asks("change_case:english_capital"), asks("change_case:english_lowercase")),
+    (asks("change_case:english_lowercase"), asks("detectable_format:constrained_response")),
+    (asks("change_case:english_lowercase"), asks(CAPITALS, capital_frequency=1, capital_relation=LEAST)),
+    (asks(SENTENCES, num_sentences=3, relation=LEAST), asks(SENTENCES, num_sentences=3, relation=LESS)),
+    (asks("detectable_format:number_bullet_lists", num_bullets=n) for n in (2, 3)),
+    (asks("keywords:existence", keywords=["a"]), asks("keywords:forbidden_words", forbidden_words=["A"])),
+    (asks("startend:end_checker", end_phrase="Yes, no."), asks("punctuation:no_comma")),
+    (words("count", relation="exactly", number=2), words("count", relation=LEAST, number=3)),
+    (words("count", relation="exactly", number=n) for n in (2, 3)),
+    (words("case", case=case) for case in ("upper", "lower")),
+    (words("first", word="cat"), words("avoid", word="Cat")),
+    (words("include", word="cat"), words("length", relation="exactly", number=4)),
+    (words("last", word="cat"), words("letter", letter="o")),
+    (words("last", word="cat"), words("start", letter="t")),
+    (words("start", letter="c"), words("no_letter", letter="C")),
+    (words("distinct"), words("repeat")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", [tuple(pair) for pair in EXCLUDING], ids=str)
+def test_constraints_that_exclude_each_other_are_refused(pair: tuple[Constraint, Constraint]) -> None:
+    one, other = pair
+    for row in ((one, other), (other, words("end", mark="."), one)):
+        with pytest.raises(UserError, match="exclude each other") as error:
+            consistent(row)
+        assert one.text in str(error.value) and other.text in str(error.value)
+    assert consistent([one, one]) == (one,) and consistent([other]) == (other,)
+    with pytest.raises(UserError, match="exclude each other"):  # less than none
+        consistent([asks("keywords:frequency", keyword="a", frequency=0, relation=LESS)])
+
+
+ANSWERS = [
+    "CAT - COW - CAT!",
+    "cat ox",
+    "owl, OWL. Peace!",
+    '"Day 1 [a] [b]\n* a\n* b *c* *d* Day 2"',
+    "a***b",
+]
+MET = [[asks(kind, **a) for kind, a, *_ in JUDGED if check(asks(kind, **a), answer)] for answer in ANSWERS]
+
+
+@given(st.data())
+def test_what_one_answer_meets_is_never_refused(data: st.DataObject) -> None:
+    met = data.draw(st.sampled_from(MET))
+    row = data.draw(st.lists(st.sampled_from(met), min_size=1, max_size=6, unique=True))
+    assert set(consistent(row)) == set(row)
+
+
+def test_verdicts_say_what_is_met_and_other_rows_go_to_their_own_feedback() -> None:
+    row = Example("Name animals.", (), constraints=(words("first", word="cat"), words("distinct")))
+    plain = Example("1+1", ("2",))
+    feedback = build_feedback({"name": "constraints"}, Match(exact_match))
+    outputs = ["cat, dog", "2", "cat, cat", "dog, dog", "", "3"]
+    verdicts = feedback([row, plain, row, row, row, plain], outputs)
+    assert [v.correct for v in verdicts] == [True, True, False, False, False, False]
+    assert [v.score for v in verdicts] == [1.0, 1.0, 0.5, 0.0, 0.0, 0.0]
+    assert [v.met for v in verdicts] == [(True, True), (), (True, False), (False,) * 2, (False,) * 2, ()]
+    assert json.dumps([v.met for v in verdicts])  # truth values, not matches
+    assert feedback([], []) == []
+
+
+def test_about_counts_kinds_and_constraints() -> None:
+    one, two = words("distinct"), words("first", word="cat")
+    rows = [Example("q", (), constraints=some) for some in ((one, two), (one,))]
+    assert Constraints().about(rows) == "constraints of 2 kinds, 1 to 2 a row"
+    assert Constraints().about(rows[1:]) == "constraints of 1 kind, 1 a row"
+    assert Constraints(None, Match(exact_match)).about([Example("q", ("a",))]) == "exact match"
