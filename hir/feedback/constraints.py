@@ -63,6 +63,8 @@ def checked(constraint: Constraint) -> Constraint:
 class Constraints:
     """Right is what meets all constraints of its row; a row without any goes to the task's own feedback."""
 
+    graded = True
+
     @dataclass
     class Settings:
         """None."""
