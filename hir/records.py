@@ -25,7 +25,8 @@ class Example:
     query: str
     """Question text as the model reads it, options included; without the instruction."""
     targets: tuple[str, ...]
-    """Accepted answers, at least one. Only feedback and supervised baselines may read them."""
+    """Accepted answers, at least one; none where constraints alone say what is right. Only feedback and
+    supervised baselines may read them."""
     options: tuple[str, ...] = ()
     """Texts of the options (A), (B), ... in order; empty for a free answer."""
     lettered: bool = True
@@ -39,6 +40,11 @@ class Example:
     def asked(self) -> str:
         """The query with the row's own constraints: what no two splits share."""
         return "\n".join((self.query, *(constraint.text for constraint in self.constraints)))
+
+    @property
+    def target(self) -> str:
+        """An accepted answer, for the log; empty where there is none."""
+        return self.targets[0] if self.targets else ""
 
 
 @dataclass(frozen=True)

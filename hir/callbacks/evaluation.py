@@ -47,7 +47,7 @@ def answer(
     prompts = [policy.render(asked(row), row.query) for row in share]
     texts = [policy.decode(ids) for ids in sampler.greedy(prompts, stage("evaluation", len(share)))]
     return [
-        GreedyAnswer(row.asked, row.targets[0], text, verdict.correct, verdict.score)
+        GreedyAnswer(row.asked, row.target, text, verdict.correct, verdict.score)
         for row, text, verdict in zip(share, texts, task.feedback(share, texts), strict=True)
     ]
 

@@ -18,11 +18,12 @@ from hir.config.schema import TaskConfig, check
 from hir.config.values import read_settings
 from hir.errors import UserError
 from hir.feedback.base import Feedback
+from hir.feedback.constraints import Constraints
 from hir.feedback.match import Match, Verifier
 from hir.feedback.options import multiple_choice
 from hir.records import Example
 from hir.registry import Registry
-from hir.tasks.bigbench import read_rows
+from hir.tasks import bigbench, ifeval
 from hir.tasks.download import SOURCES, download
 from hir.tasks.files import find_file
 from hir.tasks.splits import split_rows
@@ -161,7 +162,10 @@ def load_task(config: TaskConfig, seed: int) -> Task:
         path = download(source or "bbh", name)
     else:
         raise UserError(f"unknown task {name!r} without task.data_dir{suggest(name, known_tasks())}")
-    train, validation, test = split_rows(read_rows(path), config, seed)
+    read = ifeval.read_rows if path.suffix == ".jsonl" else bigbench.read_rows
+    train, validation, test = split_rows(read(path), config, seed)
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
-    return Task(name, train[: config.num_train], validation, test, Match(multiple_choice))
+    own = Match(multiple_choice)
+    judge = Constraints(own=own) if any(row.constraints for row in train) else own
+    return Task(name, train[: config.num_train], validation, test, judge)

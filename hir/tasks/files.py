@@ -1,4 +1,7 @@
-"""Finding the file of a task in a folder: NAME.json, NAME/task.json, or BIG-bench's nested folders."""
+"""Finding the file of a task in a folder: NAME.json, NAME.jsonl, or BIG-bench's nested NAME/task.json.
+
+IFEval's own file, input_data.jsonl, is that of task ifeval.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from hir.errors import UserError
 
 # Where clones of the two repositories keep their tasks, so that data_dir may name the clone itself.
 ROOTS = ("", "bbh", "bigbench/benchmark_tasks")
+ENDS = ("*.json", "*.jsonl", "*/task.json", "*/*/task.json")
 
 
 def find_file(data_dir: str, name: str) -> Path:
@@ -26,7 +30,7 @@ def _files(folder: Path) -> dict[str, Path]:
     """The folder's tasks by name: a/b/task.json is a_b."""
     found: dict[str, Path] = {}
     for root in (folder / root for root in ROOTS):
-        for path in (*root.glob("*.json"), *root.glob("*/task.json"), *root.glob("*/*/task.json")):
+        for path in (p for end in ENDS for p in root.glob(end)):
             parts = path.relative_to(root).parts
-            found.setdefault("_".join(parts[:-1]) or path.stem, path)
+            found.setdefault("_".join(parts[:-1]) or path.stem.replace("input_data", "ifeval"), path)
     return found

@@ -16,7 +16,7 @@ from hir.records import Example
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
-from hir.training.checks import check_lengths, check_on_policy
+from hir.training.checks import check_lengths, check_on_policy, check_targets
 from hir.training.datamodule import HIRDataModule
 from hir.training.module import HIRModule
 from hir.training.tiny import Base, make_base
@@ -41,6 +41,7 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     check_on_policy(config)
     relabel = build_relabel(config.instructions, config.relabel)
     tasks = load_tasks(config)
+    check_targets(tasks[0], config.method["name"])
     policy, base = build_policy(config, say)
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]

@@ -43,6 +43,12 @@ def check_on_policy(config: Config) -> None:
             )
 
 
+def check_targets(task: Task, name: str) -> None:
+    """Refuse a method that is trained on targets where rows have none; UserError."""
+    if not METHODS[name].samples and not all(row.targets for row in task.train):
+        raise UserError(f"method={name} is trained on targets, and rows of {task.name} have none")
+
+
 def check_lengths(
     policy: Seq2SeqPolicy, tasks: Sequence[Task], relabel: Relabel, config: Config
 ) -> tuple[str, ...]:
@@ -59,7 +65,7 @@ def check_lengths(
             lines.append(f"{line}: they are cut in their middle")
         targets = [*{target for row in task.rows for target in row.targets}]
         ids, long = dict(zip(targets, policy.token_ids(targets), strict=True)), []
-        for row in task.rows:
+        for row in (row for row in task.rows if row.targets):
             target = min((ids[text] for text in row.targets), key=len)
             # A judge may ask for no more than a target's beginning.
             if len(target) > most and not task.verify(row, policy.decode(target[:most])):

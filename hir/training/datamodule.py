@@ -152,7 +152,7 @@ class HIRDataModule(LightningDataModule):
                 output_ids=answer.tokens,
                 log_probs=answer.log_probs,
                 verdict=verdict,
-                target=row.targets[0],
+                target=row.target,
                 constraints=row.constraints,
             )
             for (row, answer), output, verdict in zip(flat, outputs, verdicts, strict=True)

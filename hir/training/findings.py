@@ -51,6 +51,7 @@ def by_target(answers: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
     def fold(text: str) -> str:
         return normalise_answer(text).strip("()")
 
+    answers = [row for row in answers if row["target"]]  # constraints alone may say what is right
     names = {fold(row["target"]): row["target"] for row in reversed(answers)}
     outputs: dict[str, Counter[str]] = defaultdict(Counter)
     for row in answers:
@@ -101,9 +102,9 @@ def _test(run: SavedRun) -> Iterator[Finding]:
         return
     targets, (low, high) = by_target(run.answers), wilson(base, total)
     rows = {name: outputs.total() for name, outputs in targets.items()}
-    common = max(rows, key=lambda name: rows[name])
-    share = rows[common] / total
-    if len(targets) < total / MIN_ROWS and low <= share:
+    common = max(rows, key=lambda name: rows[name], default="")
+    share = rows.get(common, 0) / total
+    if 0 < len(targets) < total / MIN_ROWS and low <= share:
         text = f"{base:.3f} of the test rows, where always answering {common} gives {share:.3f}: "
         yield Finding("The base is near chance", text + "little for relabeling to work from.")
     if lost := [name for name in targets if rows[name] >= MIN_ROWS and not targets[name][name]]:
