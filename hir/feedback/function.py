@@ -1,0 +1,81 @@
+"""A Python function of yours as the judge; examples/judge.py has one."""
+
+from __future__ import annotations
+
+import importlib
+import textwrap
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hir.config.schema import check, limited
+from hir.errors import UserError
+from hir.feedback.base import Feedback, register
+from hir.feedback.scores import by_score, check_failures
+from hir.records import Example, Verdict
+
+
+@register("function")
+class Function:
+    """Feedback that asks a function, and believes no more of what it returns than it has checked."""
+
+    @dataclass
+    class Settings:
+        function: str = ""
+        """module:function, called with lists of rows and outputs. It returns for each output true or false,
+        a score from 0 to 1, or a Verdict (hir/records.py)."""
+        threshold: float = limited(1.0, "(0, 1]")
+        """Least score that is right."""
+
+    def __init__(self, settings: Settings, own: Feedback) -> None:
+        self.threshold = settings.threshold
+        module, _, function = settings.function.partition(":")
+        check(bool(module and function), "feedback.function", "module:function", settings.function)
+        self.name = f"feedback.function={settings.function}"
+        try:
+            self.function: Any = getattr(importlib.import_module(module), function)
+        except Exception as error:  # a module of the user's may raise anything
+            raise UserError(f"{self.name} cannot be imported: {_reason(error)}") from error
+        if not callable(self.function):
+            raise UserError(f"{self.name} is no function but {_short(self.function)}")
+
+    def about(self, rows: Sequence[Example]) -> str:
+        return self.name.partition("=")[2]
+
+    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        if not rows:
+            return []
+        try:
+            given = self.function([*rows], [*outputs])
+            # Scores may be NumPy's or torch's.
+            values = [value.item() if hasattr(value, "item") else value for value in given]
+        except Exception as error:  # and so may a function
+            [*_, where] = traceback.extract_tb(error.__traceback__)[:2]  # its own line, or this call of it
+            raise UserError(f"{self.name}: {_reason(error)} ({where.filename}:{where.lineno})") from error
+        if len(values) != len(rows):
+            raise UserError(f"{self.name} returned {len(values)} verdicts on {len(rows)} outputs")
+        verdicts = [self._verdict(value, row) for value, row in zip(values, rows, strict=True)]
+        check_failures(verdicts, self.name)
+        return verdicts
+
+    def _verdict(self, value: Any, row: Example) -> Verdict:
+        if _is_score(value):
+            return by_score(float(value), self.threshold)
+        if isinstance(value, Verdict) and isinstance(value.correct, bool) and _is_score(value.score):
+            if len(value.met) in (0, len(row.constraints)):
+                return value
+        rule = "true or false, a score from 0 to 1, or a Verdict with such a score and a part a constraint"
+        raise UserError(f"{self.name} returned {_short(value)}: it must be {rule}")
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1  # which NaN is not
+
+
+def _short(value: Any) -> str:
+    return " ".join(repr(value).split())[:80]
+
+
+def _reason(error: Exception) -> str:
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 240)

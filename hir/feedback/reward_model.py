@@ -1,0 +1,98 @@
+"""A reward model as the judge: sequence classification of a prompt and an answer to it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from hir.config.schema import check, limited
+from hir.errors import UserError
+from hir.feedback.base import Feedback, register
+from hir.feedback.scores import by_score, check_failures, failed, own_instruction
+from hir.records import Example, Verdict
+
+
+@register("reward_model")
+class RewardModel:
+    """Feedback by a trained classifier, on its own device, in float32 wherever it is asked."""
+
+    @dataclass
+    class Settings:
+        model: str = ""
+        """Folder made by save_pretrained or name on the hub, of a sequence classifier."""
+        revision: str | None = None
+        """Commit or tag on the hub; null: its default branch."""
+        label: str | None = None
+        """The label that a good answer has; null with the one label of a reward model."""
+        activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
+        """From logits to a score of 0 to 1: softmax where a model's labels exclude each other, none where its
+        score lies there by itself."""
+        threshold: float = limited(0.5, "(0, 1]")
+        """Least score that is right."""
+        max_tokens: int = limited(512, "[1, inf)")
+        """Longest prompt with its answer; of longer ones the end of the longer part is cut."""
+        batch_size: int = limited(32, "[1, inf)")
+        """Answers a forward pass."""
+        device: str | None = None
+        """cpu, cuda or cuda:1, say; null: the run's GPU where there is one."""
+
+    def __init__(self, settings: Settings, own: Feedback) -> None:
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer  # which takes seconds
+
+        self.settings, path = settings, settings.model
+        check(bool(path), "feedback.model", "a folder or a name on the hub", path)
+        self.name = f"feedback.model={path}"
+        options: dict[str, Any] = {"trust_remote_code": False, "revision": settings.revision or "main"}
+        try:
+            self.device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            torch.empty(0, device=self.device)
+            self.tokenizer = AutoTokenizer.from_pretrained(path, **options)
+            self.model, info = AutoModelForSequenceClassification.from_pretrained(
+                path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+            )
+        except Exception as error:  # a damaged folder makes its readers fail in any way
+            reason = textwrap.shorten(str(error), 240) or type(error).__name__
+            raise UserError(f"{self.name} cannot be loaded, from here or from the hub: {reason}") from error
+        if missing := sorted(info["missing_keys"]):
+            raise UserError(f"{self.name}: no whole sequence classifier, it lacks {missing[0]}")
+        self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token  # decoders have none
+        self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.model.eval()
+        labels = self.model.config.id2label
+        places = [i for i in labels if settings.label in (None, labels[i])]
+        check(len(places) == 1, "feedback.label", f"one of {', '.join(labels.values())}", settings.label)
+        self.place = places[0]
+
+    def about(self, rows: Sequence[Example]) -> str:
+        return f"reward model {self.settings.model}"
+
+    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        prompts = [f"{own_instruction(row)}\n{row.query}".strip() for row in rows]
+        verdicts = [
+            failed("no number") if math.isnan(score) else by_score(score, self.settings.threshold)
+            for score in self._scores([*zip(prompts, outputs, strict=True)])
+        ]
+        if odd := [verdict.score for verdict in verdicts if not 0 <= verdict.score <= 1]:
+            raise UserError(f"{self.name} gave {odd[0]:g}, a score beyond 0 to 1: set feedback.activation")
+        check_failures(verdicts, self.name)
+        return verdicts
+
+    @torch.inference_mode()
+    def _scores(self, pairs: Sequence[tuple[str, str]]) -> Iterator[float]:
+        self.model.to(self.device)  # now, when the process has chosen its GPU
+        longest = min(self.settings.max_tokens, self.tokenizer.model_max_length)
+        for start in range(0, len(pairs), self.settings.batch_size):
+            prompts, outputs = map(list, zip(*pairs[start : start + self.settings.batch_size], strict=True))
+            inputs = self.tokenizer(
+                prompts, outputs, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+            )
+            with torch.autocast(self.device.type, enabled=False):  # evaluation's would differ from sampling
+                logits = self.model(**inputs.to(self.device)).logits
+            if self.settings.activation != "none":
+                logits = logits.sigmoid() if self.settings.activation == "sigmoid" else logits.softmax(-1)
+            yield from logits[:, self.place].tolist()

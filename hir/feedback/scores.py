@@ -1,0 +1,33 @@
+"""What the judges that may fail share: scores become verdicts, and failures are left out, or too many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hir.errors import UserError
+from hir.records import Example, Verdict
+
+FEW = 8
+"""Answers of which any number may fail."""
+
+
+def by_score(score: float, threshold: float) -> Verdict:
+    """Right from the threshold on."""
+    return Verdict(score >= threshold, score)
+
+
+def failed(note: str) -> Verdict:
+    """The verdict that is none."""
+    return Verdict(False, 0.0, judged=False, note=note)
+
+
+def check_failures(verdicts: Sequence[Verdict], judge: str) -> None:
+    """Raises UserError where most verdicts are none: what is left would train the policy on few answers."""
+    notes = [verdict.note for verdict in verdicts if not verdict.judged]
+    if len(verdicts) >= FEW and len(notes) > len(verdicts) / 2:
+        raise UserError(f"{judge} failed on {len(notes)} of {len(verdicts)} answers: {notes[0]}")
+
+
+def own_instruction(row: Example) -> str:
+    """What the row asks for besides its query; empty where that is nothing."""
+    return " ".join(constraint.text for constraint in row.constraints)

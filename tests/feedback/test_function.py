@@ -1,0 +1,143 @@
+"""A function of the user's as the judge."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.judge import near
+from hir.config.schema import ConfigError
+from hir.errors import UserError
+from hir.feedback.base import Feedback, build_feedback
+from hir.feedback.match import Match, exact_match
+from hir.records import Constraint, Example, Verdict
+
+ROWS = [Example("How many?", ("3",)), Example("How many now?", ("4",))]
+OUTPUTS = ["3", "5"]
+
+
+@pytest.fixture
+def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Feedback]:
+    """Makes feedback of the source of a module's function ``judge``."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(source: str, **settings: Any) -> Feedback:
+        name = f"mine{abs(hash(source))}"
+        (tmp_path / f"{name}.py").write_text(source)
+        settings = {"name": "function", "function": f"{name}:judge", **settings}
+        return build_feedback(settings, Match(exact_match))
+
+    return make
+
+
+def returning(value: str) -> str:
+    imports = "import numpy, torch\nfrom hir.records import Verdict\n"
+    return f"{imports}def judge(rows, outputs):\n    return {value}\n"
+
+
+@pytest.mark.parametrize(
+    ("returned", "verdicts"),
+    [
+        ("[r.targets[0] == o for r, o in zip(rows, outputs)]", [Verdict(True, 1.0), Verdict(False, 0.0)]),
+        ("[1, 0.5]", [Verdict(True, 1.0), Verdict(False, 0.5)]),
+        ("(x for x in (0.8, 0.79))", [Verdict(False, 0.8), Verdict(False, 0.79)]),
+        ("numpy.array([True, False])", [Verdict(True, 1.0), Verdict(False, 0.0)]),
+        ("torch.tensor([1.0, 0.25])", [Verdict(True, 1.0), Verdict(False, 0.25)]),
+        ("[Verdict(True, 0.5, note='ok'), Verdict(False, 0.0, judged=False)]",
+         [Verdict(True, 0.5, note="ok"), Verdict(False, 0.0, judged=False)]),
+    ],
+)  # fmt: skip
+def test_truths_scores_and_verdicts_are_taken(
+    asking: Callable[..., Feedback], returned: str, verdicts: list[Verdict]
+) -> None:
+    given = asking(returning(returned))(ROWS, OUTPUTS)
+    assert given == verdicts
+    assert {*map(type, (part for v in given for part in (v.correct, v.score)))} == {bool, float}  # for JSON
+
+
+def test_a_score_is_right_from_the_threshold_on(asking: Callable[..., Feedback]) -> None:
+    verdicts = asking(returning("[0.8, 0.79]"), threshold=0.8)(ROWS, OUTPUTS)
+    assert [v.correct for v in verdicts] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (returning("[1.0]"), "returned 1 verdicts on 2 outputs"),
+        (returning("[1.0, 1.0, 1.0]"), "returned 3 verdicts on 2 outputs"),
+        (returning("[1.0, float('nan')]"), "returned nan: it must be true or false, a score from 0 to 1"),
+        (returning("[1.0, numpy.float32('nan')]"), "returned nan"),
+        (returning("[1.0, 1.01]"), "returned 1.01"),
+        (returning("[-0.1, 1.0]"), "returned -0.1"),
+        (returning("[10 ** 400, 1.0]"), "returned 1000"),
+        (returning("['yes', 'no']"), "returned 'yes'"),
+        (returning("[None, 1.0]"), "returned None"),
+        (returning("[Verdict(True, 2.0), 1.0]"), "returned Verdict(correct=True, score=2.0"),
+        (returning("[Verdict('yes', 1.0), 1.0]"), "returned Verdict(correct='yes'"),
+        (returning("[Verdict(True, 1.0, met=(True,)), 1.0]"), "a part a constraint"),  # the row has none
+        (returning("None"), "TypeError: 'NoneType' object is not iterable"),
+        (returning("torch.ones(2, 2)"), "RuntimeError: a Tensor with 2 elements cannot be converted"),
+        (returning("rows[7]"), "IndexError: list index out of range"),
+        ("def judge(rows): pass", "TypeError: judge() takes 1 positional argument but 2 were given"),
+    ],
+)  # fmt: skip
+def test_what_a_function_returns_is_checked(asking: Callable[..., Feedback], source: str, said: str) -> None:
+    feedback = asking(source)
+    with pytest.raises(UserError, match=rf"feedback.function=mine\d+:judge.*{re.escape(said)}") as error:
+        feedback(ROWS, OUTPUTS)
+    assert "\n" not in str(error.value)
+    if "rows[7]" in source:
+        assert re.search(r"mine\d+.py:4\)$", str(error.value))  # its own line
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("judge = 5", "is no function but 5"),
+        ("def juge(): pass", "has no attribute 'judge'"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("def judge(:", "SyntaxError"),
+        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_before_training(
+    asking: Callable[..., Feedback], source: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=rf"feedback.function=mine\d+:judge.*{said}"):
+        asking(source)
+
+
+@pytest.mark.parametrize("path", ["", "judge", ":judge", "examples.judge:"])
+def test_a_path_that_names_no_function_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match="feedback.function must be module:function"):
+        build_feedback({"name": "function", "function": path}, Match(exact_match))
+
+
+def test_nothing_is_asked_where_there_is_nothing_to_judge(asking: Callable[..., Feedback]) -> None:
+    assert asking("def judge(rows, outputs):\n    raise ValueError\n")([], []) == []
+
+
+def test_verdicts_that_are_none_may_be_few_but_not_most(asking: Callable[..., Feedback]) -> None:
+    feedback = asking(
+        "from hir.records import Verdict\ndef judge(rows, outputs):\n    return"
+        " [Verdict(False, 0.0, judged=o != 'out', note='no idea') for o in outputs]\n"
+    )
+    assert [v.judged for v in feedback(ROWS[:1] * 8, ["3"] * 4 + ["out"] * 4)] == [True] * 4 + [False] * 4
+    assert not any(v.judged for v in feedback(ROWS[:1] * 7, ["out"] * 7))
+    with pytest.raises(UserError, match="judge failed on 5 of 8 answers: no idea"):
+        feedback(ROWS[:1] * 8, ["3"] * 3 + ["out"] * 5)
+
+
+def test_parts_of_an_instruction_are_taken_as_many_as_it_has(asking: Callable[..., Feedback]) -> None:
+    row = Example("Go on.", ("-",), constraints=(Constraint("Be brief.", "length"),))
+    [verdict] = asking(returning("[Verdict(True, 1.0, met=(True,))]"))([row], ["-"])
+    assert verdict.met == (True,)
+
+
+def test_the_example_gives_a_quarter_less_for_each_that_a_number_is_away() -> None:
+    outputs = ["4", "5", "2", "1", "-1", "four", "", " 4 ", "9" * 400, "9" * 99]
+    # Away from 4: 0, 1, 2, 3, 5; two no numbers; 0; and two too large.
+    expected = [1, 0.75, 0.5, 0.25, 0, 0, 0, 1, 0, 0]
+    assert near([ROWS[1]] * len(outputs), outputs) == expected
