@@ -106,14 +106,14 @@ class Judge:
             # In parts: thousands of answers do not wait for a judge that is gone.
             for start in range(0, len(prompts), size):
                 part = prompts[start : start + size]
-                tasks = [asyncio.ensure_future(self._judge(client, turn, prompt)) for prompt in part]
-                try:
-                    judged = await asyncio.gather(*tasks)
-                finally:
-                    for task in tasks:
-                        task.cancel()
-                check_failures(judged, f"the {self.name}")
-                verdicts |= zip(part, judged, strict=True)
+                asking = (self._judge(client, turn, prompt) for prompt in part)
+                # One may find that no call is left: those under way have been counted, and are kept.
+                judged = await asyncio.gather(*asking, return_exceptions=True)
+                for prompt, verdict in zip(part, judged, strict=True):
+                    if isinstance(verdict, BaseException):
+                        raise verdict
+                    verdicts[prompt] = verdict
+                check_failures([verdicts[prompt] for prompt in part], f"the {self.name}")
         return verdicts
 
     async def _judge(self, client: Any, turn: asyncio.Semaphore, prompt: str) -> Verdict:

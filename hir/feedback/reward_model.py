@@ -60,6 +60,10 @@ class RewardModel:
             raise UserError(f"{self.name} cannot be loaded, from here or from the hub: {reason}") from error
         if missing := sorted(info["missing_keys"]):
             raise UserError(f"{self.name}: no whole sequence classifier, it lacks {missing[0]}")
+        words = self.tokenizer.get_vocab().keys() - self.tokenizer.get_added_vocab().keys()
+        # transformers makes one up where it finds no file.
+        if words <= {"\u2581"} or len(self.tokenizer) > self.model.get_input_embeddings().num_embeddings:
+            raise UserError(f"{self.name}: no tokenizer there that fits the model")
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token  # decoders have none
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model.eval()

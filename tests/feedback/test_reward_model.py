@@ -1,0 +1,155 @@
+"""A reward model as the judge: tiny and random, or with a head set by hand."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from hir.config.schema import ConfigError
+from hir.errors import UserError
+from hir.feedback.base import Feedback, build_feedback
+from hir.feedback.match import Match, exact_match
+from hir.records import Constraint, Example
+
+WORDS = ["[PAD]", "[SEP]", "[UNK]", "cat", "dog", "one", "two", "brief"]
+CAT = Example("cat dog", ("two",))
+BRIEF = Example("dog", ("one",), constraints=(Constraint("brief", "length"),))
+
+
+def save(folder: Path, labels: list[str], bias: list[float] | None = None) -> Path:
+    """A BERT of one layer with these labels; with a bias it gives that, whatever it reads."""
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A [SEP]", pair="$A [SEP] $B [SEP]", special_tokens=[("[SEP]", 1)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        sep_token="[SEP]",
+        unk_token="[UNK]",
+        model_max_length=12,
+    )
+    config = BertConfig(
+        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=12, initializer_range=0.5, pad_token_id=0,
+        id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)},
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = BertForSequenceClassification(config)
+    if bias:
+        model.classifier.weight.data.zero_()
+        model.classifier.bias.data = torch.tensor(bias)
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def reward(folder: Path, **settings: Any) -> Feedback:
+    named = {"name": "reward_model", "model": str(folder), "device": "cpu", **settings}
+    return build_feedback(named, Match(exact_match))
+
+
+def scores(feedback: Feedback, *outputs: str, row: Example = CAT) -> list[float]:
+    return [verdict.score for verdict in feedback([row] * len(outputs), outputs)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "score"),
+    [
+        ({"label": "good"}, 0.8),  # 1 / (1 + 1 / 4)
+        ({"label": "bad"}, 0.5),
+        ({"label": "good", "activation": "softmax"}, 0.8),  # 4 / (1 + 4)
+        ({"label": "bad", "activation": "softmax"}, 0.2),
+        ({"label": "bad", "activation": "none"}, 0.0),
+    ],
+)
+def test_a_logit_becomes_a_score_and_by_the_threshold_right(
+    tmp_path: Path, settings: dict[str, str], score: float
+) -> None:
+    save(tmp_path, ["bad", "good"], [0.0, math.log(4)])
+    for threshold in (0.1, 0.3, 0.6, 0.9):
+        [verdict] = reward(tmp_path, threshold=threshold, **settings)([CAT], ["two"])
+        assert verdict.score == pytest.approx(score) and verdict.judged
+        assert verdict.correct == (score >= threshold)
+
+
+def test_it_reads_instruction_query_and_answer_as_a_pair_whatever_is_beside_it(tmp_path: Path) -> None:
+    feedback = reward(save(tmp_path, ["reward"]), batch_size=2)
+    rows, outputs = [CAT, BRIEF, CAT], ["two", "one one one one", "one"]
+    model = BertForSequenceClassification.from_pretrained(tmp_path).eval()
+    # cat dog [SEP] two [SEP]; brief dog [SEP] one one one one [SEP]; cat dog [SEP] one [SEP]
+    ids = [[3, 4, 1, 6, 1], [7, 4, 1, 5, 5, 5, 5, 1], [3, 4, 1, 5, 1]]
+    expected = [model(input_ids=torch.tensor([row])).logits.sigmoid().item() for row in ids]
+    given = [verdict.score for verdict in feedback(rows, outputs)]
+    assert given == pytest.approx(expected, abs=1e-5) and len({round(score, 2) for score in given}) == 3
+    with torch.autocast("cpu", torch.bfloat16):  # as evaluation may ask
+        assert [verdict.score for verdict in feedback(rows, outputs)] == given
+    assert feedback([], []) == [] and feedback.about(rows) == f"reward model {tmp_path}"
+
+
+def test_a_long_answer_is_cut_to_what_the_model_takes(tmp_path: Path) -> None:
+    feedback = reward(save(tmp_path, ["reward"]), max_tokens=12)
+    # Of 12 tokens, 2 and 2 [SEP] are the prompt's, and 8 are left.
+    nine, eight, seven = (" ".join(["two"] * n) for n in (9, 8, 7))
+    long, fits, short = scores(feedback, nine, eight, seven)
+    assert long == pytest.approx(fits) != pytest.approx(short)
+
+
+def test_a_score_that_is_no_number_is_left_out_unless_most_are(tmp_path: Path) -> None:
+    feedback = reward(save(tmp_path, ["reward"], [math.nan]))
+    assert [(v.judged, v.correct, v.note) for v in feedback([CAT], ["two"])] == [(False, False, "no number")]
+    with pytest.raises(UserError, match="feedback.model=.* failed on 8 of 8 answers: no number"):
+        scores(feedback, *"12345678")
+
+
+@pytest.mark.parametrize("bias", [-0.5, 1.5, math.inf])
+def test_a_score_beyond_0_to_1_is_refused(tmp_path: Path, bias: float) -> None:
+    save(tmp_path, ["reward"], [bias])
+    with pytest.raises(UserError, match=f"gave {bias:g}, a score beyond 0 to 1: set feedback.activation"):
+        scores(reward(tmp_path, activation="none"), "two")
+
+
+def test_what_is_no_reward_model_is_refused(tmp_path: Path) -> None:
+    whole = save(tmp_path / "whole", ["bad", "good"])
+    for label in (None, "best"):
+        with pytest.raises(ConfigError, match="feedback.label must be one of bad, good"):
+            reward(whole, label=label)
+    with pytest.raises(ConfigError, match="feedback.model must be a folder"):
+        reward(Path(""), model="")
+    with pytest.raises(UserError, match="cannot be loaded.* device type at start of device string: martian"):
+        reward(whole, label="good", device="martian")
+
+
+@pytest.mark.parametrize(
+    ("files", "content", "said"),
+    [
+        ("model.safetensors", "{}", "cannot be loaded"),
+        ("model.safetensors", None, "cannot be loaded.* no file named model.safetensors"),
+        ("config.json", "[]", "cannot be loaded"),
+        ("config.json", None, "cannot be loaded"),
+        ("tokenizer.json", "", "cannot be loaded"),
+        ("tokenizer*", None, "no tokenizer there that fits the model"),  # transformers would make one up
+        ("tokenizer_config.json", None, "no tokenizer there that fits the model"),  # and more tokens here
+    ],
+)
+def test_a_broken_folder_is_refused(tmp_path: Path, files: str, content: str | None, said: str) -> None:
+    folder = save(tmp_path / "model", ["reward"])
+    torch.save({}, folder / "pytorch_model.bin")  # which is never read
+    for path in folder.glob(files):
+        path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(UserError, match=f"feedback.model=.*{said}") as error:
+        reward(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_without_its_head_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path / "model", ["reward"])
+    BertForSequenceClassification.from_pretrained(folder).bert.save_pretrained(folder)
+    with pytest.raises(UserError, match="no whole sequence classifier, it lacks classifier.bias"):
+        reward(folder)
