@@ -12,7 +12,7 @@ from typing import Any
 from hir.config.schema import check, limited
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
-from hir.feedback.scores import by_score, check_failures
+from hir.feedback.scores import check_failures
 from hir.records import Example, Verdict
 
 
@@ -61,7 +61,7 @@ class Function:
 
     def _verdict(self, value: Any, row: Example) -> Verdict:
         if _is_score(value):
-            return by_score(float(value), self.threshold)
+            return Verdict(value >= self.threshold, float(value))
         if isinstance(value, Verdict) and isinstance(value.correct, bool) and _is_score(value.score):
             if len(value.met) in (0, len(row.constraints)):
                 return value

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from hir.config.schema import check, limited
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
-from hir.feedback.scores import FEW, by_score, check_failures, failed, own_instruction
+from hir.feedback.scores import FEW, check_failures, own_instruction
 from hir.files import atomic_write, cache_dir, naming
 from hir.records import Example, Verdict
 
@@ -72,9 +72,12 @@ class Judge:
         check("{answer}" in settings.prompt, "feedback.prompt", "a text with {answer}", settings.prompt)
         try:
             self.openai: Any = importlib.import_module("openai")
+            self.openai.OpenAI(base_url=url, api_key="none").close()
+            self.name = f"judge {settings.model} at {urlsplit(url).hostname}"
         except ImportError as error:
             raise UserError("feedback.name=judge needs openai: pip install openai") from error
-        self.name = f"judge {settings.model} at {urlsplit(url).hostname}"
+        except Exception as error:  # openai's and its client's for a wrong address are no ValueError
+            raise UserError(f"feedback.base_url={url}: {error}") from error
         self.key = os.environ.get("OPENAI_API_KEY", "").strip() or "no key"
         self.cache = cache_dir() / "judge"
 
@@ -126,7 +129,7 @@ class Judge:
                 reply, note = await self._ask(client, prompt)
             if reply:
                 atomic_write(path, reply.encode())
-        return self._read(reply) if reply else failed(note)
+        return self._read(reply) if reply else _none(note)
 
     async def _ask(self, client: Any, prompt: str) -> tuple[str, str]:
         """The judge's reply, or why there is none."""
@@ -155,7 +158,7 @@ class Judge:
                 note = f"no reply within {settings.timeout:g} s"
             except (self.openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError) as error:
                 # An endpoint may send anything; the text of the error might hold the key.
-                note = f"no reply that can be read: {type(error.__cause__ or error).__name__}"
+                note = f"no reply ({type(error.__cause__ or error).__name__})"
         return "", note
 
     def _count(self) -> None:
@@ -178,8 +181,12 @@ class Judge:
             found = re.search(rf"{number}{scale}(?!\d)", line)
             points = float(found[1]) / scale if found else None
         if points is None or points > 1:
-            return failed(f"a verdict that cannot be read: {textwrap.shorten(line, 80)}")
-        return by_score(points, self.settings.threshold)
+            return _none(f"a verdict that cannot be read: {textwrap.shorten(line, 80)}")
+        return Verdict(points >= self.settings.threshold, points)
+
+
+def _none(note: str) -> Verdict:
+    return Verdict(False, 0.0, judged=False, note=note)
 
 
 @functools.cache

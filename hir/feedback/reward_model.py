@@ -13,7 +13,7 @@ import torch
 from hir.config.schema import check, limited
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
-from hir.feedback.scores import by_score, check_failures, failed, own_instruction
+from hir.feedback.scores import check_failures, own_instruction
 from hir.records import Example, Verdict
 
 
@@ -77,12 +77,15 @@ class RewardModel:
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         prompts = [f"{own_instruction(row)}\n{row.query}".strip() for row in rows]
-        verdicts = [
-            failed("no number") if math.isnan(score) else by_score(score, self.settings.threshold)
-            for score in self._scores([*zip(prompts, outputs, strict=True)])
-        ]
-        if odd := [verdict.score for verdict in verdicts if not 0 <= verdict.score <= 1]:
+        scores = [*self._scores([*zip(prompts, outputs, strict=True)])]
+        if odd := [score for score in scores if not 0 <= score <= 1 and not math.isnan(score)]:
             raise UserError(f"{self.name} gave {odd[0]:g}, a score beyond 0 to 1: set feedback.activation")
+        verdicts = [
+            Verdict(False, 0.0, judged=False, note="no number")
+            if math.isnan(score)
+            else Verdict(score >= self.settings.threshold, score)
+            for score in scores
+        ]
         check_failures(verdicts, self.name)
         return verdicts
 

@@ -1,4 +1,4 @@
-"""What the judges that may fail share: scores become verdicts, and failures are left out, or too many."""
+"""What the judges that may fail share."""
 
 from __future__ import annotations
 
@@ -11,18 +11,8 @@ FEW = 8
 """Answers of which any number may fail."""
 
 
-def by_score(score: float, threshold: float) -> Verdict:
-    """Right from the threshold on."""
-    return Verdict(score >= threshold, score)
-
-
-def failed(note: str) -> Verdict:
-    """The verdict that is none."""
-    return Verdict(False, 0.0, judged=False, note=note)
-
-
 def check_failures(verdicts: Sequence[Verdict], judge: str) -> None:
-    """Raises UserError where most verdicts are none: what is left would train the policy on few answers."""
+    """Raises UserError where most verdicts are none: training would go on with what happens to be left."""
     notes = [verdict.note for verdict in verdicts if not verdict.judged]
     if len(verdicts) >= FEW and len(notes) > len(verdicts) / 2:
         raise UserError(f"{judge} failed on {len(notes)} of {len(verdicts)} answers: {notes[0]}")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from hir.config.schema import ConfigError
 from hir.errors import UserError
 from hir.feedback.base import Feedback, build_feedback
 from hir.feedback.match import Match, exact_match
@@ -234,13 +233,14 @@ def test_so_many_are_asked_at_a_time(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "key"),
-    [({"base_url": ""}, "base_url"), ({"base_url": "file:///etc"}, "base_url"), ({"model": ""}, "model"),
-     ({"prompt": "Is it right?"}, "prompt"), ({"max_calls": -1}, "max_calls"), ({"timeout": 0}, "timeout")],
+    "wrong",
+    [{"base_url": ""}, {"base_url": "file:///etc"}, {"base_url": "http://[::1/v1"}, {"base_url": "http://a:b/v1"},
+     {"model": ""}, {"prompt": "Is it right?"}, {"max_calls": -1}, {"timeout": 0}],
 )  # fmt: skip
-def test_what_cannot_be_asked_is_refused_before_training(wrong: dict[str, Any], key: str) -> None:
+def test_what_cannot_be_asked_is_refused_before_training(wrong: dict[str, Any]) -> None:
+    pytest.importorskip("openai")
     settings = {"name": "judge", "base_url": "http://127.0.0.1:9/v1", "model": "m", **wrong}
-    with pytest.raises(ConfigError, match=f"feedback.{key} must be"):
+    with pytest.raises(UserError, match=f"feedback.{next(iter(wrong))}( must be|=)"):
         build_feedback(settings, Match(exact_match))
 
 
