@@ -1,5 +1,6 @@
 """A function of the user's as the judge."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from hir.errors import UserError
 from hir.feedback.base import Feedback, build_feedback
 from hir.feedback.match import Match, exact_match
 from hir.records import Constraint, Example, Verdict
+from tests.command_line import SMALL, run
 
 ROWS = [Example("How many?", ("3",)), Example("How many now?", ("4",))]
 OUTPUTS = ["3", "5"]
@@ -85,6 +87,7 @@ def test_a_score_is_right_from_the_threshold_on(asking: Callable[..., Feedback])
 )  # fmt: skip
 def test_what_a_function_returns_is_checked(asking: Callable[..., Feedback], source: str, said: str) -> None:
     feedback = asking(source)
+    assert feedback([], []) == []  # about nothing it is not asked
     with pytest.raises(UserError, match=rf"feedback.function=mine\d+:judge.*{re.escape(said)}") as error:
         feedback(ROWS, OUTPUTS)
     assert "\n" not in str(error.value)
@@ -115,10 +118,6 @@ def test_a_path_that_names_no_function_is_refused(path: str) -> None:
         build_feedback({"name": "function", "function": path}, Match(exact_match))
 
 
-def test_nothing_is_asked_where_there_is_nothing_to_judge(asking: Callable[..., Feedback]) -> None:
-    assert asking("def judge(rows, outputs):\n    raise ValueError\n")([], []) == []
-
-
 def test_verdicts_that_are_none_may_be_few_but_not_most(asking: Callable[..., Feedback]) -> None:
     feedback = asking(
         "from hir.records import Verdict\ndef judge(rows, outputs):\n    return"
@@ -141,3 +140,23 @@ def test_the_example_gives_a_quarter_less_for_each_that_a_number_is_away() -> No
     # Away from 4: 0, 1, 2, 3, 5; two no numbers; 0; and two too large.
     expected = [1, 0.75, 0.5, 0.25, 0, 0, 0, 1, 0, 0]
     assert near([ROWS[1]] * len(outputs), outputs) == expected
+
+
+@pytest.mark.slow
+def test_a_run_trains_each_answer_under_the_quality_that_a_function_saw(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    chosen = ["feedback.name=function", "feedback.function=examples.judge:near", "relabel.name=graded"]
+    done = run(environment, *SMALL, *chosen, "trainer.max_epochs=1", f"run_dir={folder}")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "judge   examples.judge:near" in done.stdout
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    for sample in samples:
+        away = abs(int(sample["output"]) - int(sample["target"])) if sample["output"].isdigit() else 4
+        assert sample["instruction"] == "Solve the question with quality 5 of 5."
+        assert sample["relabeled_instruction"] == f"Solve the question with quality {max(1, 5 - away)} of 5."
+        assert sample["correct"] == (away == 0)
+    refused = run(environment, *chosen[:1], "feedback.function=examples.judge:far", f"run_dir={folder}2")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "judge:far" in refused.stderr
+    assert not Path(f"{folder}2").exists()
