@@ -12,7 +12,7 @@ def near(rows: Sequence[Example], outputs: Sequence[str]) -> list[float]:
     """1 for the right number, a quarter less for each that it is away, 0 from four on and for no number."""
     scores = []
     for row, output in zip(rows, outputs, strict=True):
-        right, given = number(row.targets[0]), number(output)
+        right, given = number(row.target), number(output)
         # A number of a hundred digits is far away, too, and would be too large for a float.
         scores.append(0.0 if right is None or given is None else 1 - min(abs(given - right), 4) / 4)
     return scores

@@ -12,7 +12,7 @@ from typing import Any
 from hir.config.schema import check, limited
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
-from hir.feedback.scores import check_failures
+from hir.feedback.failures import check_failures
 from hir.records import Example, Verdict
 
 
@@ -27,6 +27,8 @@ class Function:
         a score from 0 to 1, or a Verdict (hir/records.py)."""
         threshold: float = limited(1.0, "(0, 1]")
         """Least score that is right."""
+
+    graded = True
 
     def __init__(self, settings: Settings, own: Feedback) -> None:
         self.threshold = settings.threshold

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 from hir.config.schema import check, limited
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
-from hir.feedback.scores import FEW, check_failures, own_instruction
+from hir.feedback.failures import FEW, check_failures
 from hir.files import atomic_write, cache_dir, naming
 from hir.records import Example, Verdict
 
-PROMPT = """{instruction}
-{query}
+PROMPT = """{query}
+{instruction}
 
 A right answer: {target}
 The given answer: {answer}
@@ -46,8 +46,8 @@ class Judge:
         model: str = ""
         """The judge's name there."""
         prompt: str = PROMPT
-        """What it is asked, with {query}, {instruction} (the row's own), {answer} and {target}; how to reply
-        is added."""
+        """What it is asked, with {query}, {instruction} (its constraints), {answer} and {target}; the form of
+        the reply is added."""
         scale: int = limited(1, "[1, 1000]")
         """1: it says yes or no; else it gives points, so many to a perfect answer."""
         threshold: float = limited(1.0, "(0, 1]")
@@ -80,6 +80,7 @@ class Judge:
             raise UserError(f"feedback.base_url={url}: {error}") from error
         self.key = os.environ.get("OPENAI_API_KEY", "").strip() or "no key"
         self.cache = cache_dir() / "judge"
+        self.graded = settings.scale > 1
 
     def about(self, rows: Sequence[Example]) -> str:
         return self.name
@@ -94,8 +95,9 @@ class Judge:
         return [verdicts[prompt] for prompt in prompts]
 
     def _prompt(self, row: Example, output: str) -> str:
-        values = {"query": row.query, "answer": output, "target": " or ".join(row.targets)}
-        values["instruction"], scale = own_instruction(row), self.settings.scale
+        values = {"query": row.query, "answer": output, "target": " or ".join(row.targets) or "not known"}
+        values["instruction"] = "; ".join(constraint.text for constraint in row.constraints)
+        scale = self.settings.scale
         form = "yes if it is right, else no" if scale == 1 else f"score: N of {scale}, {scale} being perfect"
         # At once, for an answer may hold "{target}".
         text = re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), self.settings.prompt)

@@ -13,7 +13,7 @@ import torch
 from hir.config.schema import check, limited
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
-from hir.feedback.scores import check_failures, own_instruction
+from hir.feedback.failures import check_failures
 from hir.records import Example, Verdict
 
 
@@ -40,6 +40,8 @@ class RewardModel:
         """Answers a forward pass."""
         device: str | None = None
         """cpu, cuda or cuda:1, say; null: the run's GPU where there is one."""
+
+    graded = True
 
     def __init__(self, settings: Settings, own: Feedback) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer  # which takes seconds
@@ -76,8 +78,7 @@ class RewardModel:
         return f"reward model {self.settings.model}"
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
-        prompts = [f"{own_instruction(row)}\n{row.query}".strip() for row in rows]
-        scores = [*self._scores([*zip(prompts, outputs, strict=True)])]
+        scores = [*self._scores([(row.asked, text) for row, text in zip(rows, outputs, strict=True)])]
         if odd := [score for score in scores if not 0 <= score <= 1 and not math.isnan(score)]:
             raise UserError(f"{self.name} gave {odd[0]:g}, a score beyond 0 to 1: set feedback.activation")
         verdicts = [

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hir.config.schema import InstructionConfig, check, limited
-from hir.records import Example, Rollout
+from hir.records import Rollout
 from hir.relabel.base import register
+from hir.relabel.correctness import Correctness, stated
 
 
 @register("graded")
-class Graded:
+class Graded(Correctness):
     """A score becomes the nearest of k evenly spaced qualities: 0 is quality 1, and 1 is quality k."""
 
     @dataclass
@@ -25,28 +26,25 @@ class Graded:
 
     def __init__(self, instructions: InstructionConfig, config: Settings | None = None) -> None:
         config = config or self.Settings()
-        self.best = config.levels
-        template = config.template.replace("{levels}", str(self.best))
-        self.texts = tuple(template.replace("{level}", str(level)) for level in range(self.best, 0, -1))
+        self.best, text = config.levels, config.template.replace("{levels}", str(config.levels))
+        self.texts = tuple(text.replace("{level}", str(level)) for level in range(self.best, 0, -1))
+        self.correct, self.wrong = self.texts[0], self.texts[-1]
 
-    def goal(self, row: Example) -> str:
-        return self.texts[0]
-
-    def opposite(self, row: Example) -> str:
-        return self.texts[-1]
+    def achieved(self, rollout: Rollout) -> bool:
+        return self._quality(rollout) > 1
 
     def instruction(self, rollout: Rollout) -> str | None:
-        return self._text(self._level(rollout))
+        return self._stated(self._quality(rollout), rollout)
 
     def contrast(self, rollout: Rollout) -> tuple[str, ...]:
         """The best, which answers are sampled under, then the nearest, of two as near the better."""
-        own = self._level(rollout)
+        own = self._quality(rollout)
         others = {*range(1, self.best + 1)} - {own}
-        order = sorted(others, key=lambda level: (level != self.best, abs(level - own), -level))
-        return tuple(map(self._text, order))
+        order = sorted(others, key=lambda quality: (quality != self.best, abs(quality - own), -quality))
+        return tuple(self._stated(quality, rollout) for quality in order)
 
-    def _level(self, rollout: Rollout) -> int:
+    def _quality(self, rollout: Rollout) -> int:
         return 1 + int(rollout.verdict.score * (self.best - 1) + 0.5)
 
-    def _text(self, level: int) -> str:
-        return self.texts[self.best - level]
+    def _stated(self, quality: int, rollout: Rollout) -> str:
+        return stated(self.texts[-quality], rollout.constraints)

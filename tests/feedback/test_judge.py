@@ -87,14 +87,14 @@ def one(feedback: Feedback, output: str = "3") -> Verdict:
 
 
 def test_it_is_asked_in_the_prompt_once_about_each_different_answer(endpoint: Endpoint) -> None:
-    row = Example("Go.", ("-",), constraints=(Constraint("Be brief.", "a"), Constraint("Be loud.", "b")))
+    row = Example("Go.", (), constraints=(Constraint("Be brief.", "a"), Constraint("Be loud.", "b")))
     endpoint.reply = lambda prompt: "no" if "{target}" in prompt else "yes"
     prompt = "{instruction}|{query}|{answer}|{target}|{json}"
     feedback = judge(endpoint, prompt=prompt, request={"max_tokens": 9})
     assert feedback([ROW, row, ROW, ROW], ["3", "{target}", "3", "4"]) == [RIGHT, WRONG, RIGHT, RIGHT]
     asked = sorted(request["messages"][0]["content"].partition(" End with")[0] for request in endpoint.asked)
     assert asked == sorted(["|How many?|3|3 or three|{json}", "|How many?|4|3 or three|{json}",
-                            "Be brief. Be loud.|Go.|{target}|-|{json}"])  # fmt: skip
+                            "Be brief.; Be loud.|Go.|{target}|not known|{json}"])  # fmt: skip
     first = endpoint.asked[0]
     assert (first["model"], first["max_tokens"], first["temperature"]) == ("m", 9, 0)
     assert (first["path"], first["key"]) == ("/v1/chat/completions", f"Bearer {KEY}")

@@ -79,12 +79,12 @@ def test_a_logit_becomes_a_score_and_by_the_threshold_right(
         assert verdict.correct == (score >= threshold)
 
 
-def test_it_reads_instruction_query_and_answer_as_a_pair_whatever_is_beside_it(tmp_path: Path) -> None:
+def test_it_reads_query_instruction_and_answer_as_a_pair_whatever_is_beside_it(tmp_path: Path) -> None:
     feedback = reward(save(tmp_path, ["reward"]), batch_size=2)
     rows, outputs = [CAT, BRIEF, CAT], ["two", "one one one one", "one"]
     model = BertForSequenceClassification.from_pretrained(tmp_path).eval()
-    # cat dog [SEP] two [SEP]; brief dog [SEP] one one one one [SEP]; cat dog [SEP] one [SEP]
-    ids = [[3, 4, 1, 6, 1], [7, 4, 1, 5, 5, 5, 5, 1], [3, 4, 1, 5, 1]]
+    # cat dog [SEP] two [SEP]; dog brief [SEP] one one one one [SEP]; cat dog [SEP] one [SEP]
+    ids = [[3, 4, 1, 6, 1], [4, 7, 1, 5, 5, 5, 5, 1], [3, 4, 1, 5, 1]]
     expected = [model(input_ids=torch.tensor([row])).logits.sigmoid().item() for row in ids]
     given = [verdict.score for verdict in feedback(rows, outputs)]
     assert given == pytest.approx(expected, abs=1e-5) and len({round(score, 2) for score in given}) == 3

@@ -1,10 +1,12 @@
 """Relabeling by score."""
 
+from dataclasses import replace
+
 import pytest
 
 from hir.config.schema import ConfigError, InstructionConfig
 from hir.config.values import read_settings
-from hir.records import Example, Rollout, Verdict
+from hir.records import Constraint, Example, Rollout, Verdict
 from hir.relabel.base import build_relabel
 from hir.relabel.graded import Graded
 
@@ -19,6 +21,20 @@ def phi(**settings: object) -> Graded:
 
 def rollout(score: float) -> Rollout:
     return Rollout(0, "How many?", "any", "3", (5, 1), Verdict(score == 1, score), "3")
+
+
+def test_the_constraints_of_a_row_follow_every_quality() -> None:
+    brief = (Constraint("Be brief.", "length"),)
+    graded, answer = phi(levels=3, template="{level}!"), replace(rollout(0.5), constraints=brief)
+    row = replace(ROW, constraints=brief)
+    assert (graded.goal(row), graded.opposite(row)) == ("3! Be brief.", "1! Be brief.")
+    assert graded.instruction(answer) == "2! Be brief."
+    assert graded.contrast(answer) == ("3! Be brief.", "1! Be brief.")
+
+
+def test_the_worst_quality_alone_is_a_failure() -> None:
+    graded = phi(levels=3)
+    assert [graded.achieved(rollout(score)) for score in (0, 0.24, 0.25, 0.5, 1)] == [0, 0, 1, 1, 1]
 
 
 def test_the_best_is_asked_for_and_the_worst_is_its_opposite() -> None:

@@ -1,11 +1,11 @@
-"""What the judges that may fail share."""
+"""How many answers a judge may fail to judge."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hir.errors import UserError
-from hir.records import Example, Verdict
+from hir.records import Verdict
 
 FEW = 8
 """Answers of which any number may fail."""
@@ -16,8 +16,3 @@ def check_failures(verdicts: Sequence[Verdict], judge: str) -> None:
     notes = [verdict.note for verdict in verdicts if not verdict.judged]
     if len(verdicts) >= FEW and len(notes) > len(verdicts) / 2:
         raise UserError(f"{judge} failed on {len(notes)} of {len(verdicts)} answers: {notes[0]}")
-
-
-def own_instruction(row: Example) -> str:
-    """What the row asks for besides its query; empty where that is nothing."""
-    return " ".join(constraint.text for constraint in row.constraints)
