@@ -30,9 +30,6 @@ class Graded(Correctness):
         self.texts = tuple(text.replace("{level}", str(level)) for level in range(self.best, 0, -1))
         self.correct, self.wrong = self.texts[0], self.texts[-1]
 
-    def achieved(self, rollout: Rollout) -> bool:
-        return self._quality(rollout) > 1
-
     def instruction(self, rollout: Rollout) -> str | None:
         return self._stated(self._quality(rollout), rollout)
 
