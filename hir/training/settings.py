@@ -8,7 +8,7 @@ from typing import Any
 
 from hir.config.keys import keys_of
 from hir.config.load import load_config
-from hir.config.schema import Config
+from hir.config.schema import Config, ConfigError
 from hir.config.values import read_settings
 from hir.feedback.base import FEEDBACKS
 from hir.methods.base import METHODS
@@ -40,8 +40,13 @@ def complete(config: Config) -> Config:
 
 def _complete(registry: Registry[Any], section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     name = values["name"]
-    kinds = [registry[other].Settings for other in registry.modules()]
+    kinds = {other: registry[other].Settings for other in registry.modules()}
+    if name is None and (given := values.keys() - {"name"}):  # feedback.function=... says enough
+        fitting = [other for other, kind in kinds.items() if given <= keys_of(kind).keys()]
+        if len(fitting) != 1:
+            raise ConfigError(f"{section}.{min(given)} needs {section}.name, one of {', '.join(sorted(kinds))}")
+        name = fitting[0]
     own = registry[name].Settings if name else None
-    others = {key for kind in kinds for key in keys_of(kind)} - {*(keys_of(own) if own else ())}
+    others = {key for kind in kinds.values() for key in keys_of(kind)} - {*(keys_of(own) if own else ())}
     kept = {key: value for key, value in values.items() if key not in others}
     return {"name": name, **(asdict(read_settings(own, section, kept)) if own else {})}
