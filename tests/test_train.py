@@ -178,7 +178,7 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     arguments += ["model.base.max_updates=1", "sampling.max_queries=16", "sampling.max_new_tokens=2"]
     done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={folder}")
     assert done.returncode == 0, done.stderr
-    assert "no sample of this iteration was correct" in done.stdout
+    assert done.stdout.count("No correct sample: In 1 of 1 iterations, first in 1, nothing was right") == 2
     assert (
         "note    60 of 60 targets of impossible are longer than sampling.max_new_tokens=2, so" in done.stdout
     )
