@@ -73,7 +73,7 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     return recorder.summary()
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], callbacks: Sequence[Callback] = ()) -> int:
     started = time.perf_counter()
     try:
         if {"-h", "--help"} & {*argv}:
@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
 
             print(help_text())
         else:
-            train(load_config(argv), started)
+            train(load_config(argv), started, callbacks)
     except (UserError, OSError) as error:
         return exit_code(error)
     except KeyboardInterrupt:

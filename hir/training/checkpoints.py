@@ -58,7 +58,8 @@ def _read_state(path: Path) -> dict[str, Any]:
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
         recorded = checkpoint["callbacks"]["RunRecorder"]
         assert progress["processed"] == checkpoint["epoch"] + 1 == len(recorded["history"]) - 1
-        assert {*map(type, recorded["samples"])} <= {dict} and checkpoint["optimizer_states"]
+        assert {*map(type, [*recorded["history"], *recorded["samples"]])} == {dict}
+        assert checkpoint["optimizer_states"]
         assert isinstance(checkpoint["callbacks"]["BigBenchEvaluation"]["base"], dict)
         assert type(checkpoint["hir"]["num_samples"]) is int
         ReplayBuffer(BufferConfig()).load_state_dict(checkpoint["HIRDataModule"]["buffer"])

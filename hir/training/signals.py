@@ -33,7 +33,7 @@ def exit_on_signals() -> Iterator[None]:
             signal.signal(number, interrupt)
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # which Lightning makes of it, with a code of 1
+    except BaseException:  # Lightning ends with 1, and torch, in a file, with an error of its own
         if received:
             raise SystemExit(128 + received[0]) from None
         raise
