@@ -1,6 +1,6 @@
-"""Trains many small iterations and checks that none costs more than the one before: python -m tests.robustness.long_run
+"""Trains many small iterations and checks that they stay small: python -m tests.robustness.long_run
 
-Memory, open files and time an iteration must be flat: the last third of the run is held against the middle third.
+Memory, open files and time an iteration: the last third of the run is held against the middle third.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ class Measure(Callback):
         self.spent = time.process_time()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        now = time.process_time()
+        pages, now = int(Path("/proc/self/statm").read_text().split()[1]), time.process_time()
         files, threads = (len(os.listdir(f"/proc/self/{name}")) for name in ("fd", "task"))
         self.rows.append([pages * os.sysconf("SC_PAGE_SIZE") / 1e6, files, threads, now - self.spent])
         self.spent = now
@@ -51,8 +50,7 @@ def main() -> int:
         thirds = [values[i * iterations // 3 : (i + 1) * iterations // 3] for i in range(3)]
         # The lowest tenth, for a busy machine slows even what is counted in processor time.
         first, middle, last = (statistics.quantiles(third, n=10)[0] for third in thirds)
-        good = last <= middle * LIMITS[name]
-        flat &= good
+        flat &= (good := last <= middle * LIMITS[name])
         shown = f"{first:.3f}, {middle:.3f}, {last:.3f}, the most {max(values):.3f}"
         print(f"{name}: lowest tenth of each third {shown}: {'flat' if good else 'NOT FLAT'}")
     return int(not flat)

@@ -1,7 +1,4 @@
-"""A run that is killed or told to end is gone on with as a user would, and is the run it would have been.
-
-`python -m tests.robustness.crash_points` and `kill_storm` do so at every file-system event and at random moments.
-"""
+"""Runs that are killed or told to end and go on; crash_points and kill_storm here do so at every moment."""
 
 from __future__ import annotations
 
@@ -29,11 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def place(whole: Place, tmp_path: Path) -> Place:
-    """Where a run finds the base in its cache."""
-    place = Place(tmp_path / "place")
-    (place.root / "cache").parent.mkdir()
-    (place.root / "cache").symlink_to(whole.root / "cache")
-    return place
+    return Place(tmp_path / "place", cache=whole.root / "cache")
 
 
 def test_a_run_killed_eight_times_is_the_run_it_would_have_been(place: Place, whole: Place) -> None:
@@ -42,10 +35,7 @@ def test_a_run_killed_eight_times_is_the_run_it_would_have_been(place: Place, wh
         {"event": "open run/checkpoints/"},
         {"event": "rename run/checkpoints/"},  # the first checkpoint is written, not in its place
         {"event": r"rename run/\S*samples\.jsonl", "nth": 2},  # the table has an iteration more than the rows
-        {
-            "event": "rename run/checkpoints/",
-            "nth": 2,
-        },  # last.ckpt has become previous.ckpt, and there is none
+        {"event": "rename run/checkpoints/", "nth": 2},  # last.ckpt has become previous.ckpt
         {"event": r"rename run/\S*answers\.jsonl"},
         {"event": r"open run/\S*learning_curve\.png"},
         {"event": r"rename run/\S*summary\.json"},
@@ -69,7 +59,7 @@ def test_a_signal_ends_a_run_that_can_go_on(place: Place, whole: Place) -> None:
 def test_a_reader_that_stops_reading_ends_a_run_as_sigpipe_does(place: Place) -> None:
     """`python train.py ... | head -3` has 141, a shell's word for SIGPIPE, and no traceback."""
     command = [sys.executable, "train.py", *place.fresh]
-    environment = {**os.environ, "HIR_CACHE": str(place.root / "cache")}
+    environment = {**os.environ, "HIR_CACHE": str(place.cache)}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout and process.stderr
