@@ -57,3 +57,9 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     if not checkpoint.exists() or not (folder / "config.yaml").is_file():
         raise UserError(f"{run} holds no run to go on with: it has no config.yaml or no {checkpoint.name}")
     return folder, checkpoint
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, the newest first."""
+    paths = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
+    return [path for path in paths if path.is_file() or path.is_dir()]
