@@ -8,4 +8,4 @@ class UserError(Exception):
         """The message as one line that no value in it, such as a whole file, can garble or draw out."""
         text = super().__str__()
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-        return text if len(text) <= 1000 else f"{text[:800]} … {text[-100:]}"
+        return text if len(text) <= 600 else f"{text[:450]} … {text[-120:]}"

@@ -54,7 +54,7 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     path = Path(run)
     folder = path.parent.parent if path.suffix == ".ckpt" else path
     checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
-    if not checkpoint.exists() or not (folder / "config.yaml").is_file():
+    if not os.path.exists(checkpoint) or not os.path.isfile(folder / "config.yaml"):  # False for any text
         raise UserError(f"{run} holds no run to go on with: it has no config.yaml or no {checkpoint.name}")
     return folder, checkpoint
 
@@ -62,4 +62,4 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, the newest first."""
     paths = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
-    return [path for path in paths if path.is_file() or path.is_dir()]
+    return [path for path in paths if os.path.isfile(path) or os.path.isdir(path)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -26,15 +27,12 @@ RESERVED = {
 }
 """Arguments of Lightning's Trainer that the project sets itself, and the key that stands for each."""
 
-MAX_BYTES = 200_000
-"""Of a YAML file."""
-MAX_DEPTH = 50
-"""Of lists and mappings in each other."""
+MAX_BYTES, MAX_VALUES, MAX_DEPTH = 200_000, 10_000, 50
+"""Of a YAML text: bytes of its file, values, and how deep they are nested."""
 MAX_REFERENCES = 16
-"""Interpolations of a file: those of interpolations multiply."""
-
+"""Interpolations of a text: those of interpolations multiply."""
 REFERENCE = re.compile(r"(?<!\\)(\\{4})*\$\{")
-"""What begins an interpolation, in the repr of a text."""
+"""What begins an interpolation, in JSON."""
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """Characters that no file takes: NUL and halves of a pair."""
 
@@ -88,7 +86,7 @@ def parse_yaml(text: str) -> Any:
     _events(text)
     try:
         tree: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
-        shown = repr(tree)  # ValueError of an integer of 5,000 digits
+        shown = json.dumps(tree, default=lambda path: str(Path(path)))  # not bytes, nor 5,000 digits
     except Exception as error:  # of PyYAML's constructors, KeyError of "!!bool maybe" say
         raise ConfigError(" ".join(str(error).split())) from error
     references = len(REFERENCE.findall(shown))
@@ -105,8 +103,8 @@ def _events(text: str) -> list[yaml.Event]:
             events.append(event)
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise ConfigError(f"lists and mappings are nested more than {MAX_DEPTH} deep")
+            if depth > MAX_DEPTH or len(events) > MAX_VALUES:
+                raise ConfigError(f"it has over {MAX_VALUES:,} values, or nests them over {MAX_DEPTH} deep")
             if isinstance(event, yaml.ScalarEvent) and NO_TEXT.search(event.value):
                 raise ConfigError(f"{event.value!r} holds a character that no file takes")
     except (yaml.YAMLError, ValueError) as error:  # ValueError: half a pair, of an argument that is not UTF-8
@@ -141,7 +139,7 @@ def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
     try:
         OmegaConf.update(tree, name, value, merge=value != {})
         number = OmegaConf.select(tree, name)
-    except (OmegaConfBaseException, RecursionError) as error:
+    except (OmegaConfBaseException, RecursionError, OverflowError) as error:
         raise refused from error
     if key.interval and number is not None and not _lies_in(number, key.interval):
         raise refused
@@ -150,7 +148,8 @@ def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
 def _lies_in(number: float, interval: str) -> bool:
     low, high = map(float, interval[1:-1].split(","))
     above = number >= low if interval[0] == "[" else number > low
-    return above and (number <= high if interval[-1] == "]" else number < high)
+    below = number <= high if interval[-1] == "]" else number < high
+    return above and below and not (isinstance(number, int) and number >= 2**63)
 
 
 def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:

@@ -136,7 +136,7 @@ def check_key(name: str) -> None:
 def read_variants(path: Path) -> Axis:
     """The named settings of a YAML file, ``name: {key: value}``; UserError if it is none."""
     variants = read_yaml(path)
-    if not all(isinstance(keys, dict | None) for keys in variants.values()):
+    if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
     for keys in variants.values():
         for key in keys or {}:
@@ -255,7 +255,10 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     cells, numbers = build_cells(options, settings), count(1)
-    environments = runs.slots(options.jobs, cells)
+    of_first_seed = [
+        cell for cell in cells if cell.arguments[-1] == cells[0].arguments[-1]
+    ]  # the same for all
+    environments = runs.slots(options.jobs, of_first_seed)
 
     def ended(cell: Cell) -> str:
         row = read_result(cell, options.reach)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
 
-MAX_RUNS = 10_000
+MAX_RUNS = 2_000
 """Of a comparison or a sweep."""
 
 

@@ -102,7 +102,8 @@ class File:
 def read_file(path: Path) -> File:
     """A sweep file; UserError if it is none that is run here."""
     tree = read_yaml(path)
-    if extra := [part for part in tree.pop("command", None) or () if "=" in str(part)]:
+    command = tree.pop("command", None)
+    if extra := [part for part in (command if isinstance(command, list) else [command]) if "=" in str(part)]:
         raise UserError(f"{path}: command sets {extra[0]}: make it a parameter with a value")
     for name in ("name", "description", "project", "entity"):
         tree.pop(name, None)
@@ -126,6 +127,8 @@ def read_parameter(name: str, entry: Any) -> distributions.BaseDistribution:
     low, high, step = bounds
     whole = all(isinstance(value, int) for value in options.values())
     try:
+        if not all(-1e18 < bound < 1e18 for bound in bounds if bound is not None):
+            raise ValueError("a bound is beyond 1e18")
         match kind, *sorted(options):
             case None | "constant", "value":
                 return distributions.CategoricalDistribution([_plain(options["value"])])
@@ -141,7 +144,7 @@ def read_parameter(name: str, entry: Any) -> distributions.BaseDistribution:
             case "q_uniform", "max", "min", "q":
                 kinds = distributions.IntDistribution if whole else distributions.FloatDistribution
                 return kinds(low, high, step=step)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         reason = str(error)
     raise UserError(f"{name} cannot be drawn from {entry}: {reason}")
 
