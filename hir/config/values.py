@@ -85,14 +85,14 @@ def parse_yaml(text: str) -> Any:
     """
     _events(text)
     try:
-        tree: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+        tree = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
         shown = json.dumps(tree, default=lambda path: str(Path(path)))  # not bytes, nor 5,000 digits
     except Exception as error:  # of PyYAML's constructors, KeyError of "!!bool maybe" say
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
     references = len(REFERENCE.findall(shown))
     if references > MAX_REFERENCES or references * len(shown) > 1_000_000:
         raise ConfigError(rf"it has too many ${{...}} ({references}): write \${{ for a plain ${{")
-    return tree["value"]
+    return json.loads(shown)["value"]
 
 
 def _events(text: str) -> list[yaml.Event]:
