@@ -46,8 +46,8 @@ def main(argv: list[str]) -> int:
             return 0
         options, settings = read_options(tool.Options, rest, verb in TAKE_SETTINGS)
         return int(tool.run(options, settings))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:  # a full disk, too long a path
+        print(f"error: {UserError(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

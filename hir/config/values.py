@@ -65,7 +65,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, an empty one if there is nothing; raises ConfigError."""
     try:
         if not os.path.isfile(path):  # a pipe might never end
-            raise ConfigError("there is no such file")
+            raise ConfigError("no regular file is there")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
