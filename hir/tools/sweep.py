@@ -201,6 +201,8 @@ class Sweep:
         if rule := self.file.early_terminate:
             # Values of the metric that a run has at most, the base's among them.
             longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
+            if not 1 <= rule.min_iter <= longest or rule.eta < 2:
+                raise UserError(f"early_terminate: min_iter must be in [1, {longest}], and eta at least 2")
             self.pruner = pruners.HyperbandPruner(rule.min_iter, longest, rule.eta)
 
     def open(self, storage: storages.BaseStorage | None = None) -> None:
