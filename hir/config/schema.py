@@ -272,7 +272,8 @@ class Config:
             named = isinstance(name, str) or (section == "feedback" and name is None)
             check(named, f"{section}.name", "that of a file or a module", name)
         paths = {"run_dir": self.run_dir, "task.data_dir": self.task.data_dir}
-        for key, path in (paths | {"evaluation.data_dir": self.evaluation.data_dir}).items():
+        paths["evaluation.data_dir"] = self.evaluation.data_dir
+        for key, path in paths.items():
             names = os.fsencode(path or "").split(b"/")
             short = sum(map(len, names)) < 2000 and max(map(len, names)) < 256
             check(short, key, "a shorter path, its names at most 255 bytes long", path)

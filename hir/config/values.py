@@ -79,13 +79,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """A YAML text as OmegaConf reads it: 1e-4 is a number, a date a text; raises ConfigError.
-
-    Aliases that multiply are OmegaConf's to refuse.
-    """
+    """A YAML text as OmegaConf reads it: 1e-4 is a number, a date a text; raises ConfigError."""
     _events(text)
     try:
-        tree = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+        tree = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))  # few aliases: they multiply
         shown = json.dumps(tree, default=lambda path: str(Path(path)))  # not bytes, nor 5,000 digits
     except Exception as error:  # of PyYAML's constructors, KeyError of "!!bool maybe" say
         raise ConfigError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error

@@ -255,10 +255,8 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     cells, numbers = build_cells(options, settings), count(1)
-    of_first_seed = [
-        cell for cell in cells if cell.arguments[-1] == cells[0].arguments[-1]
-    ]  # the same for all
-    environments = runs.slots(options.jobs, of_first_seed)
+    of_first_seed = len(cells) // len(parse_seeds(options.seeds))  # the others differ in nothing else
+    environments = runs.slots(options.jobs, cells[:of_first_seed])
 
     def ended(cell: Cell) -> str:
         row = read_result(cell, options.reach)
