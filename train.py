@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -12,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from hir.config.load import load_config
 from hir.config.schema import Config
-from hir.errors import UserError
+from hir.errors import UserError, exit_code
 from hir.training.launch import check_launch, check_num_processes
+from hir.training.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 
 
+@exit_on_signals()
 def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Run or resume a training run and write its folder; returns the contents of summary.json.
 
@@ -31,18 +32,18 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         print("loading torch and Lightning", flush=True)
     # Imported late: --help and mistakes in the configuration need not wait for torch.
     from lightning.pytorch.utilities import rank_zero_only
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
 
     say = rank_zero_only(partial(print, flush=True))
     say("loading transformers")
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
+    from hir.callbacks.finite import FiniteNumbers
     from hir.callbacks.recorder import RunRecorder
     from hir.callbacks.wandb import WandbReport
     from hir.quiet import quiet_libraries
     from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
-    from hir.training.checkpoints import check_resume, check_rows
+    from hir.training.checkpoints import check_module, check_resume
     from hir.training.rows import rows_per_device
     from hir.training.settings import complete
 
@@ -50,32 +51,29 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     config = complete(config)
     folder = run_folder(config)
     check_launch(config.trainer.get("num_nodes", 1))
-    checkpoint = check_resume(config) if config.resume else None
+    checkpoint, saved = check_resume(config, say) if config.resume else (None, {})
     trainer = build_trainer(config, folder)
     check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows = rows_per_device(config, trainer.world_size)
     trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
     run = build_run(config, say)
-    if config.resume:
-        check_rows(config, run.module.rows)
+    if saved:
+        check_module(config, run.module, run.module.rows, saved)
     evaluation = BigBenchEvaluation(
         config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
     )
     recorder = RunRecorder(config, folder, evaluation, started)
     console = ConsoleReport(config, run, recorder)
-    own: list[Callback] = [evaluation, recorder, console]
+    own: list[Callback] = [FiniteNumbers(config), evaluation, recorder, console]
     if config.logger == "wandb":
         own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
-    try:
-        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
-    except SIGTERMException:  # which Lightning makes of the signal, and which would exit with 0
-        raise SystemExit(128 + signal.SIGTERM) from None
+    trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
     return recorder.summary()
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], callbacks: Sequence[Callback] = ()) -> int:
     started = time.perf_counter()
     try:
         if {"-h", "--help"} & {*argv}:
@@ -83,14 +81,11 @@ def main(argv: list[str]) -> int:
 
             print(help_text())
         else:
-            train(load_config(argv), started)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+            train(load_config(argv), started, callbacks)
+    except (UserError, OSError) as error:
+        return exit_code(error)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

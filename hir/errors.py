@@ -1,5 +1,19 @@
 """The one exception for what a user can do wrong. The command line prints it as one line and exits with 2."""
 
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+OF_THE_MACHINE = {
+    getattr(errno, name)
+    for name in """EACCES EDQUOT EFBIG EIO ELOOP EMFILE ENAMETOOLONG ENFILE ENOSPC ENOTDIR EPERM EPIPE EROFS
+    ESTALE""".split()
+    if hasattr(errno, name)
+}
+"""What a disk or the system may answer to a program without a fault."""
+
 
 class UserError(Exception):
     """A mistake in the user's input; the message says what is wrong and what to do."""
@@ -9,3 +23,20 @@ class UserError(Exception):
         text = super().__str__()
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
         return text if len(text) <= 600 else f"{text[:450]} … {text[-120:]}"
+
+
+def exit_code(error: UserError | OSError) -> int:
+    """Say in one line what is wrong, for a program to end with: 2, or 141 where its output's reader has gone.
+
+    Raises:
+        OSError: this one, where it is a fault of the program.
+    """
+    if isinstance(error, OSError):
+        if error.errno not in OF_THE_MACHINE:
+            raise error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print would fail too
+        if error.errno == errno.EPIPE:
+            return 141  # as if SIGPIPE had ended it
+    reason = f"{error.filename or 'the output'}: {error.strerror}" if isinstance(error, OSError) else error
+    print(f"error: {UserError(reason)}", file=sys.stderr)
+    return 2

@@ -1,11 +1,14 @@
-"""The cache, a run's checkpoint, and the one way to write a file: whole or not at all."""
+"""The cache, a run's checkpoints, and the one way to write a file: whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-from collections.abc import Iterable
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +25,35 @@ def atomic_write(path: Path, content: bytes) -> None:
 
     The temporary file lies in the same folder, for a rename is atomic within one file system only.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError name the file: that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def clear_leftovers(folder: Path, age: float = 0.0) -> None:
+    """Remove what killed processes left half-written in a folder, all of it or what is older, in seconds."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):  # another process is as fast
+            if time.time() - path.stat().st_mtime >= age:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -45,21 +67,24 @@ def write_json(path: Path, content: Any) -> None:
     atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, the newest first."""
+    paths = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
+    return [path for path in paths if os.path.exists(path)]  # False for too long a path
+
+
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
-    """Folder and last checkpoint of a run, given either.
+    """Folder and newest checkpoint of a run, given either.
 
     Raises:
         UserError: there is no such run, or it has finished no iteration.
     """
     path = Path(run)
     folder = path.parent.parent if path.suffix == ".ckpt" else path
-    checkpoint = path if path.suffix == ".ckpt" else path / "checkpoints" / "last.ckpt"
-    if not os.path.exists(checkpoint) or not os.path.isfile(folder / "config.yaml"):  # False for any text
-        raise UserError(f"{run} holds no run to go on with: it has no config.yaml or no {checkpoint.name}")
-    return folder, checkpoint
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run, the newest first."""
-    paths = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
-    return [path for path in paths if os.path.isfile(path) or os.path.isdir(path)]
+    found = [path] if path.suffix == ".ckpt" and os.path.exists(path) else checkpoints(folder)
+    if not found or not os.path.isfile(folder / "config.yaml"):
+        raise UserError(
+            f"{run} holds no run to go on with: it has no config.yaml or no checkpoint; a run that finished "
+            "no iteration is begun anew by its own command"
+        )
+    return folder, found[0]

@@ -9,13 +9,23 @@ from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
+from lightning.pytorch.loops.fit_loop import _FitLoop
 
-from hir.callbacks.checkpoint import LastCheckpoint
+from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
 from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import find_checkpoint
+from hir.files import checkpoints, find_checkpoint
 from hir.training.strategies import choose_strategy
+
+LEFT = {"config.yaml", "metrics.csv", "samples.jsonl", "checkpoints", "wandb"}
+"""What a run may leave that is killed before its first checkpoint, and that is no run to lose."""
+
+
+class FitLoop(_FitLoop):
+    """Lightning's; where no iteration is left the run still starts and ends: its last test may be missing."""
+
+    skip = False
 
 
 def build_trainer(config: Config, folder: Path) -> Trainer:
@@ -28,6 +38,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
         "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has lines of its own
+        "plugins": [DirectIO()],
         "logger": RunLogger(config, folder) if config.logger == "wandb" else False,  # beside metrics.csv
         "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself
@@ -35,10 +46,15 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     # Lightning warns of a logging interval above an iteration's updates; the project logs iterations.
     defaults = {"enable_model_summary": False, "log_every_n_steps": 1}
     try:
-        return Trainer(**{**defaults, **config.trainer, **own})
+        trainer = Trainer(**{**defaults, **config.trainer, **own})
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"trainer.*: Lightning refuses these arguments: {reason}") from error
+    trainer.fit_loop.__class__ = FitLoop
+    # Lightning would wait for the next batch, broadcast amid other collectives, and requeue Slurm's jobs from
+    # a checkpoint of half an iteration; hir/training/signals.py does without.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def run_folder(config: Config) -> Path:
@@ -53,8 +69,9 @@ def run_folder(config: Config) -> Path:
     folder = Path(config.run_dir or f"outputs/{name}")
     if config.resume and folder.resolve() == find_checkpoint(config.resume)[0].resolve():
         return folder
-    # W&B's files are there before a first iteration has ended, which is no run to lose.
-    if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - {"wandb"}):
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+    others = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))} - LEFT
+    if folder.is_file() or others or checkpoints(folder):
         raise UserError(
             f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
         )

@@ -27,6 +27,8 @@ SMALL = [
 ]
 """A run of 32 queries x 4 samples and 3 updates of 16 rows an iteration."""
 
+FAULTY = "tests/robustness/faulty.py"
+
 
 @functools.cache
 def forks() -> subprocess.Popen[str]:

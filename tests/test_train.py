@@ -17,7 +17,7 @@ from hir.training.checkpoints import check_resume
 from hir.training.findings import findings
 from hir.training.run_folder import read_run
 from hir.training.settings import load_run_config
-from tests.command_line import SMALL, run
+from tests.command_line import FAULTY, SMALL, run
 
 pytestmark = pytest.mark.slow
 
@@ -113,10 +113,11 @@ def test_a_run_that_was_killed_and_then_told_to_end_resumes_to_the_same_weights_
 ) -> None:
     folder = tmp_path / "killed"
     fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
-    done = run(environment, str(int(signal.SIGKILL)), *fresh, program="tests/killed.py")
+    done = run(environment, "9", "2", *fresh, program=FAULTY)
     assert done.returncode == -signal.SIGKILL
-    done = run(environment, str(int(signal.SIGTERM)), f"resume={folder}", program="tests/killed.py")
+    done = run(environment, "15", "2", f"resume={folder}", program=FAULTY)
     assert done.returncode == 128 + signal.SIGTERM and not (folder / "summary.json").exists()
+    assert done.stdout.endswith(f"its last checkpoint is kept; go on with: python train.py resume={folder}\n")
     done = run(environment, f"resume={folder}")
     assert done.returncode == 0, done.stderr
     assert_same_run(finished, folder)
@@ -178,7 +179,7 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     arguments += ["model.base.max_updates=1", "sampling.max_queries=16", "sampling.max_new_tokens=2"]
     done = run(environment, *SMALL, *arguments, "trainer.max_epochs=1", f"run_dir={folder}")
     assert done.returncode == 0, done.stderr
-    assert "no sample of this iteration was correct" in done.stdout
+    assert done.stdout.count("No correct sample: In 1 of 1 iterations, first in 1, nothing was right") == 2
     assert (
         "note    60 of 60 targets of impossible are longer than sampling.max_new_tokens=2, so" in done.stdout
     )

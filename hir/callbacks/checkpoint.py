@@ -1,33 +1,77 @@
-"""LastCheckpoint: the state after the last finished iteration, written whole or not at all."""
+"""LastCheckpoint: the states after the last two finished iterations, each written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from hir.files import naming
+
+
+class DirectIO(TorchCheckpointIO):
+    """Writes a checkpoint where it is to lie, and has the disk keep it.
+
+    Lightning's own takes it through memory and the system's temporary folder, which may be a small one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        try:
+            with naming(path):
+                path.parent.mkdir(exist_ok=True)
+                with path.open("wb") as file:
+                    torch.save(checkpoint, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+        except RuntimeError as error:  # torch's, about what a full disk left of its file
+            cause = error.__context__
+            if isinstance(cause, OSError):
+                cause.filename = str(path)
+                raise cause from None
+            raise
+
 
 class LastCheckpoint(Checkpoint):
-    """Writes ``path`` at the end of each iteration.
-
-    Lightning's own callback writes through the system's temporary folder, which may lie on another disk: a
-    kill in the middle of the copy would then cost the run.
+    """Writes ``path`` at the end of each iteration and keeps the one before as previous.ckpt until the end.
 
     Args:
-        path: the checkpoint; a file, or a folder under sharded strategies.
+        path: the checkpoint; a file, or a folder under strategies that write one.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.previous = path.with_name("previous.ckpt")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        new = self.path.with_name(f".new-{self.path.name}")
-        trainer.save_checkpoint(new)
+        new = self.path.with_name(f".{self.path.name}.tmp")
         if trainer.is_global_zero:
-            if self.path.is_dir():
-                shutil.rmtree(self.path)
+            _remove(self.previous)  # first, so that a disk needs room for two and not for three
+        try:
+            trainer.save_checkpoint(new)
+        except BaseException:
+            if trainer.is_global_zero:
+                _remove(new)
+            raise
+        if trainer.is_global_zero:
+            if self.path.exists():
+                os.replace(self.path, self.previous)
             os.replace(new, self.path)
         trainer.strategy.barrier("last checkpoint")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            _remove(self.previous)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import textwrap
 import time
+from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,14 +16,22 @@ from rich.table import Table
 
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
+from hir.files import checkpoints
 from hir.sampling.base import Progress
 from hir.training.build import Run
-from hir.training.findings import findings
+from hir.training.findings import COLLAPSE, findings
 from hir.training.module import HIRModule
-from hir.training.run_folder import read_run
+from hir.training.run_folder import SavedRun, read_run
 
 SILENCE = 5.0
 """Seconds without a line after which one says how far the run is."""
+
+
+class PlainConsole(Console):
+    """Lines and no more: rich would end the program with 1 where the reader of its output has gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704  # the BrokenPipeError that rich calls this for
 
 
 class ConsoleReport(Callback):
@@ -33,9 +44,10 @@ class ConsoleReport(Callback):
         self.num_weights = sum(weight.numel() for weight in run.module.policy.model.parameters())
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
-        self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
+        self.console = PlainConsole(highlight=False, soft_wrap=True, force_jupyter=False)
         self._where = "before the first iteration"
         self._said = time.monotonic()  # when the last line was printed
+        self._warned: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.console.quiet = not trainer.is_global_zero
@@ -110,9 +122,12 @@ class ConsoleReport(Callback):
         every = self.config.evaluation.samples_every
         if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)
-        if row["fraction_correct"] == 0:
-            missing = "no sample of this iteration was correct, so there is nothing right to imitate"
-            self._tell("warning", f"{missing}; start from a stronger model or an easier task", "yellow")
+        recorder = self.recorder
+        now = SavedRun(recorder.folder, self.config, recorder.history, recorder.samples, [], None)
+        for title, text in findings(now):
+            if title not in self._warned and row["iteration"] >= COLLAPSE.get(title, math.inf):
+                self._warned.add(title)
+                self._tell("warning", f"{title}: {text}", "yellow")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
         """An answer to each of three queries, wrong ones first, with the target: a judge may err."""
@@ -150,6 +165,8 @@ class ConsoleReport(Callback):
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.current_epoch:
-            folder = escape(str(self.recorder.folder))
-            self._say(f"interrupted; go on with: python train.py resume={folder}")
+        folder = self.recorder.folder
+        with suppress(OSError):  # what is wrong may be standard output
+            if checkpoints(folder):
+                again = shlex.quote(f"resume={folder}")
+                self._say(f"its last checkpoint is kept; go on with: python train.py {escape(again)}")

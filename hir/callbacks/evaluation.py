@@ -138,7 +138,8 @@ class BigBenchEvaluation(Callback):
         return results
 
     def state_dict(self) -> dict[str, Any]:
-        return {"base": self.base, "seconds": self.seconds}
+        return {"base": self.base, "results": self.results, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.base, self.seconds = state_dict["base"], state_dict["seconds"]
+        self.base, self.results = state_dict["base"], state_dict.get("results", {})
+        self.seconds = state_dict["seconds"]

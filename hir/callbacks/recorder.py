@@ -18,13 +18,13 @@ from hir.config.load import save_config
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import Curve, curve_figure, image
-from hir.files import atomic_write, write_json, write_lines
+from hir.files import atomic_write, clear_leftovers, write_json, write_lines
 from hir.training.module import HIRModule
 
 WRITTEN = ("config.yaml", "metrics.csv", "samples.jsonl")
 """Files that are written after each iteration."""
-ENDED = ("answers.jsonl", "summary.json", "learning_curve.png")
-"""Files of a run that has ended."""
+ENDED = ("answers.jsonl", "learning_curve.png", "summary.json")
+"""Files of a run that has ended, in the order in which they are written: the last one says that it has."""
 CURVES = {
     "val/accuracy": "validation, with correct answer",
     "val/accuracy_p_wrong": "validation, with wrong answer",
@@ -67,6 +67,10 @@ class RunRecorder(Callback):
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UserError(f"run_dir={self.folder} cannot be written: {error.strerror}") from error
+            for folder in (self.folder, self.folder / "checkpoints"):
+                clear_leftovers(folder)
+            for name in WRITTEN if len(self.history) == 1 else ():  # of a run killed before its checkpoint
+                (self.folder / name).unlink(missing_ok=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lap()
@@ -103,22 +107,28 @@ class RunRecorder(Callback):
             for rollout, relabeled in report.logged
         ]
         if trainer.is_global_zero:
-            for name in ENDED:  # of a run that had ended and goes on
+            self._check_folder()
+            for name in reversed(ENDED):  # of a run that had ended and goes on
                 (self.folder / name).unlink(missing_ok=True)
             self._write()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lap()
         if trainer.is_global_zero:
+            self._check_folder()
             answers = [asdict(given) for given in self.evaluation.test_answers]
             write_lines(self.folder / "answers.jsonl", answers)
-            write_json(self.folder / "summary.json", self.summary())
             atomic_write(self.folder / "learning_curve.png", self._learning_curve())
+            write_json(self.folder / "summary.json", self.summary())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if trainer.is_global_zero:
             with suppress(OSError):  # it is not empty once an iteration has ended
                 self.folder.rmdir()
+
+    def _check_folder(self) -> None:
+        if not self.folder.is_dir():
+            raise UserError(f"run_dir={self.folder} was removed while the run was going on: start it anew")
 
     def summary(self) -> dict[str, Any]:
         """The contents of summary.json; accuracies are greedy, under p_correct, on rows never trained on."""

@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from hir.config.keys import CHOICES, GROUPS, SECTIONS, lookup, suggest
 from hir.config.schema import Config, ConfigError
 from hir.config.values import check_trainer, parse_value, read_yaml, set_value, to_object
-from hir.files import find_checkpoint
+from hir.files import atomic_write, find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -88,7 +88,7 @@ def save_config(config: Config, path: str | Path) -> None:
     """
     tree = asdict(replace(config, run_dir=None, resume=None))
     text = OmegaConf.to_yaml(OmegaConf.create(tree)).replace("${", r"\${")
-    Path(path).write_text(text, encoding="utf-8")
+    atomic_write(Path(path), text.encode())
 
 
 def group_files(group: str) -> list[str]:

@@ -24,6 +24,7 @@ RESERVED = {
     "limit_train_batches": "training.num_updates",
     "logger": "logger",
     "max_steps": "training.num_updates",
+    "plugins": "trainer.precision and trainer.strategy",
 }
 """Arguments of Lightning's Trainer that the project sets itself, and the key that stands for each."""
 

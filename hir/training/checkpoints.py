@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from hir.config.load import flat
-from hir.config.schema import Config
+from hir.config.schema import BufferConfig, Config
 from hir.errors import UserError
-from hir.files import find_checkpoint
+from hir.files import checkpoints, find_checkpoint
 from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.training.buffer import ReplayBuffer
 
-FIXED = "seed task. instructions. model. method. sampling. buffer. training. evaluation.tasks".split()
+FIXED = """seed task. instructions. model. feedback. relabel. method. sampling. buffer. training.
+    evaluation.tasks trainer.gradient_clip""".split()
 """What the keys begin with that a resumed run shares with the run it continues."""
 
 OF_THE_HARDWARE = ("model.shard", "training.rows_per_device")
@@ -27,29 +31,60 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The checkpoint's contents, loaded with weights_only=True; tensors are read from the file when used.
 
     Raises:
-        UserError: it is truncated, holds pickled code, or is no checkpoint of this project.
+        UserError: it is damaged, holds pickled code, or is no checkpoint of this project.
     """
     try:
+        assert path.is_file()
+        with zipfile.ZipFile(path) as archive:  # torch itself compares no checksums
+            stored = all(part.compress_type == zipfile.ZIP_STORED for part in archive.infolist())
+            assert stored and archive.testzip() is None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is refused anyway
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        assert "hir" in checkpoint
+        for name, kind in {"hir": dict, "epoch": int, "state_dict": dict}.items():
+            assert isinstance(checkpoint[name], kind)
     except Exception as error:  # a damaged file makes the reader fail in any way
         raise UserError(
-            f"{path} is no readable checkpoint of this project (truncated, or a pickle that would run "
+            f"{path} is no readable checkpoint of this project (damaged, or a pickle that would run "
             "code): give the last.ckpt of a run"
         ) from error
     return checkpoint
 
 
-def check_resume(config: Config) -> Path:
+def _read_state(path: Path) -> dict[str, Any]:
+    """A checkpoint that has all of a run's state; UserError if it cannot be read, or lacks a part."""
+    checkpoint = read_checkpoint(path)
+    try:
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        recorded = checkpoint["callbacks"]["RunRecorder"]
+        assert progress["processed"] == checkpoint["epoch"] + 1 == len(recorded["history"]) - 1
+        assert {*map(type, [*recorded["history"], *recorded["samples"]])} == {dict}
+        assert checkpoint["optimizer_states"]
+        assert isinstance(checkpoint["callbacks"]["BigBenchEvaluation"]["base"], dict)
+        assert type(checkpoint["hir"]["num_samples"]) is int
+        ReplayBuffer(BufferConfig()).load_state_dict(checkpoint["HIRDataModule"]["buffer"])
+        flat(checkpoint["hir"]["config"])
+    except Exception as error:  # as above
+        raise UserError(f"{path} lacks a part of a run's state: give the last.ckpt of a run") from error
+    return checkpoint
+
+
+def check_resume(config: Config, say: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]]:
     """The checkpoint that ``config.resume`` names, fit to be continued under this configuration.
+
+    Where a run's last one is damaged that is the one before it.
 
     Raises:
         UserError: it is from another configuration, finished, or unreadable.
     """
-    _, path = find_checkpoint(str(config.resume))
-    checkpoint = read_checkpoint(path)
+    folder, path = find_checkpoint(str(config.resume))
+    try:
+        checkpoint = _read_state(path)
+    except UserError as error:
+        if path.name != "last.ckpt" or len(both := checkpoints(folder)) < 2:
+            raise
+        path, checkpoint = both[1], _read_state(both[1])
+        say(f"{error}; going on from {path}")
     saved, now = flat(checkpoint["hir"]["config"]), flat(asdict(config))
     for key in {**now, **saved}:
         before, after = saved.get(key), now.get(key)
@@ -58,25 +93,35 @@ def check_resume(config: Config) -> Path:
                 f"resume={config.resume}: the checkpoint is from another configuration, {key} is {after!r} "
                 f"here and was {before!r}; resume with the run's own, or start a new run"
             )
-    finished = checkpoint["epoch"] + 1
-    if finished >= config.trainer["max_epochs"]:
+    finished, wanted = checkpoint["epoch"] + 1, config.trainer["max_epochs"]
+    # One that was killed after its last iteration lacks its last test.
+    if finished > wanted or (finished == wanted and (folder / "summary.json").exists()):
         raise UserError(
             f"resume={config.resume}: the run has finished its {finished} iterations; raise "
             f"trainer.max_epochs to go on, or `python -m hir evaluate run={config.resume}`"
         )
-    return path
+    return path, checkpoint
 
 
-def check_rows(config: Config, rows: Sequence[str]) -> None:
+def check_module(config: Config, module: nn.Module, rows: Sequence[str], checkpoint: dict[str, Any]) -> None:
     """Refuse to go on with a run whose rows have changed since: what it was trained on may be tested on.
 
     Args:
+        config: of the run that goes on.
+        module: has the weights that the checkpoint is to fill.
         rows: fingerprints of the tasks, the run's own first.
+        checkpoint: its contents.
 
     Raises:
-        UserError: they are others than the checkpoint's.
+        UserError: rows, or names and shapes of weights, are others than the checkpoint's.
     """
-    saved = read_checkpoint(find_checkpoint(str(config.resume))[1])["hir"].get("rows", rows)
+    shapes, saved_shapes = (
+        {name: weight.shape for name, weight in state.items()}
+        for state in (module.state_dict(), checkpoint["state_dict"])
+    )
+    if shapes != saved_shapes:
+        raise UserError(f"resume={config.resume}: its weights are of another model than {config.model.name}")
+    saved = checkpoint["hir"].get("rows", rows)
     names = (config.task.name, *config.evaluation.tasks)
     for name, before, now in zip(names, saved, rows, strict=True):
         if before != now:

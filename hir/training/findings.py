@@ -17,6 +17,10 @@ OTHER = "other"
 """Stands for the outputs that are no target."""
 
 
+COLLAPSE = {"No correct sample": 1, "Sampling has collapsed": 3, "p_wrong is not falling": 3}
+"""Titles of what a run is told while it goes on, and after how many iterations one can tell."""
+
+
 class Finding(NamedTuple):
     """Something to worry about, and the numbers that say so."""
 
@@ -64,8 +68,9 @@ def findings(run: SavedRun) -> list[Finding]:
 def _training(run: SavedRun) -> Iterator[Finding]:
     history = run.history
     if empty := [row["iteration"] for row in history if row.get("fraction_correct") == 0]:
-        text = f"There was nothing right to imitate or to relabel towards, first in iteration {empty[0]:.0f}."
-        yield Finding(f"No correct sample in {len(empty)} of {len(history) - 1} iterations", text)
+        text = f"In {len(empty)} of {len(history) - 1} iterations, first in {empty[0]:.0f}, nothing was "
+        text += "right to imitate or to relabel towards: start from a stronger model or an easier task, or "
+        yield Finding("No correct sample", text + "raise sampling.num_samples.")
     if broken := sorted({name for row in history for name in row if not math.isfinite(row[name])}):
         yield Finding("Not a number", f"{', '.join(broken)}: the learning rate may be too high.")
     if rows := known(history, "fraction_unique", "fraction_correct"):
@@ -74,7 +79,8 @@ def _training(run: SavedRun) -> Iterator[Finding]:
         right, least = rows[-1]["fraction_correct"], 1 / run.config.sampling.num_samples
         if now - least < 0.2 * (first - least) and right < 0.9:
             text = f"Unique samples fell from {first:.2f} to {now:.2f}, while only {right:.2f} are right: "
-            yield Finding("Sampling has collapsed", text + "what is no longer sampled is no longer learned.")
+            text += "what is no longer sampled is no longer learned: raise sampling.temperature or lower "
+            yield Finding("Sampling has collapsed", text + "training.lr.")
     rows = known(history, "val/accuracy", "val/accuracy_p_wrong")
     if len(rows) < 2:
         return
@@ -85,7 +91,7 @@ def _training(run: SavedRun) -> Iterator[Finding]:
     trained = any(row["relabeled_instruction"] == run.config.instructions.wrong for row in run.samples)
     if trained and (wrong > right / 2 or wrong >= max(first, 0.1)):
         text = f"Under p_wrong accuracy went from {first:.2f} to {wrong:.2f}, beside {right:.2f} under "
-        text += "p_correct: the model does not learn to be wrong when asked."
+        text += "p_correct: the model does not learn to be wrong when asked; raise method.alpha."
         yield Finding("p_wrong is not falling", text)
 
 

@@ -70,17 +70,17 @@ class HIRModule(LightningModule):
         self.policy.train()
         torch.manual_seed(derive_seed(self.config.seed, iteration, self.global_rank, "training"))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         loss, terms = self.method.loss(self.policy, batch)
         self.log_dict(
-            {f"train/{name}": value for name, value in {"loss": loss.detach(), **terms}.items()},
+            {f"train/{name}": value.detach() for name, value in {"loss": loss, **terms}.items()},
             on_step=False,
             on_epoch=True,
             logger=False,  # the recorder logs an iteration's row
             batch_size=len(batch["weights"]),
             sync_dist=True,
         )
-        return loss
+        return {"loss": loss, **terms}
 
     def configure_optimizers(self) -> Any:
         training = self.config.training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from hir.config.load import load_config
 from hir.config.schema import Config, EvaluationConfig
 from hir.errors import UserError
 from hir.trainer import run_folder
-from hir.training.checkpoints import check_rows, read_checkpoint
+from hir.training.checkpoints import check_module, read_checkpoint
 from hir.training.launch import check_launch, check_num_processes
 from hir.training.strategies import choose_strategy
 from tests.command_line import ROOT, run
@@ -98,30 +99,36 @@ def test_a_folder_is_taken_once_its_run_has_finished_an_iteration(tmp_path: Path
 
 
 def test_rows_of_before_go_on_and_others_are_refused_by_the_name_of_their_task(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoints/last.ckpt"
-    path.parent.mkdir()
-    (tmp_path / "config.yaml").touch()
     config = Config(resume=str(tmp_path), evaluation=EvaluationConfig(tasks=["more"]))
-    torch.save({"hir": {"rows": ["a", "b"]}}, path)
-    check_rows(config, ["a", "b"])
+    module = torch.nn.Linear(2, 3)
+    saved = {"hir": {"rows": ["a", "b"]}, "state_dict": module.state_dict()}
+    check_module(config, module, ["a", "b"], saved)
+    with pytest.raises(UserError, match="its weights are of another model than tiny"):
+        check_module(config, torch.nn.Linear(3, 3), ["a", "b"], saved)
     for rows, name in ((["c", "b"], "object_counting"), (["a", "c"], "more")):
         with pytest.raises(
             UserError, match=f"^resume={tmp_path}: the rows of task {name}, or their split, "
         ) as e:
-            check_rows(config, rows)
+            check_module(config, module, rows, saved)
         assert "\n" not in str(e.value)
 
 
 def test_a_truncated_checkpoint_and_pickled_code_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    torch.save({"hir": {}, "state_dict": {"weight": torch.ones(3)}}, path)
+    saved = {"hir": {}, "epoch": 0, "state_dict": {"weight": torch.ones(3)}}
+    torch.save(saved, path)
     assert read_checkpoint(path)["state_dict"]["weight"].tolist() == [1, 1, 1]
-    truncated = path.read_bytes()[:-200]
-    torch.save({"hir": {}, "code": Path("x")}, path)
-    for content in (path.read_bytes(), truncated):
+    whole = path.read_bytes()
+    flipped = whole.replace(torch.ones(3).numpy().tobytes(), torch.full((3,), 1.5).numpy().tobytes())
+    torch.save({**saved, "code": Path("x")}, path)
+    for content in (path.read_bytes(), whole[:-200], flipped, b""):
         path.write_bytes(content)
         with pytest.raises(UserError, match="no readable checkpoint"):
             read_checkpoint(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""Numbers that are none, full disks, removed folders, damaged checkpoints: a line each, and it goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hir.callbacks.checkpoint import DirectIO
+from hir.errors import UserError
+from hir.training.checkpoints import check_resume
+from hir.training.run_folder import read_run
+from hir.training.settings import load_run_config
+from tests.command_line import FAULTY, SMALL, run
+
+slow = pytest.mark.slow
+
+
+def last(folder: Path, name: str = "last") -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def assert_goes_on(folder: Path, finished: Path, environment: dict[str, str], says: str = "") -> None:
+    """resume= makes the run what it would have been."""
+    done = run(environment, f"resume={folder}")
+    assert done.returncode == 0 and says in done.stdout, done.stderr
+    torch.testing.assert_close(last(folder)["state_dict"], last(finished)["state_dict"], atol=0, rtol=0)
+    assert {path.name for path in folder.rglob("*")} == {path.name for path in finished.rglob("*")}
+    for name in ("samples.jsonl", "answers.jsonl", "config.yaml"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
+    assert [{**row, "seconds": 0, "samples_per_second": 0} for row in read_run(folder).history] == [
+        {**row, "seconds": 0, "samples_per_second": 0} for row in read_run(finished).history
+    ]
+
+
+@slow
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    done = run(environment, *SMALL, "training.lr=1e10", "trainer.max_epochs=2", f"run_dir={folder}")
+    assert done.returncode == 2 and not folder.exists()
+    assert done.stderr.startswith("error: iteration 1, update ") and done.stderr.count("\n") == 1
+    for told in ("loss nan", "gradient norm nan", "training.lr below 1e+10"):
+        assert told in done.stderr
+    done = run(
+        environment, "broken", "2", *SMALL, "trainer.max_epochs=2", f"run_dir={folder}", program=FAULTY
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: iteration 2, update "), done.stderr
+    saved = last(folder)
+    assert saved["epoch"] == 0 and all(weight.isfinite().all() for weight in saved["state_dict"].values())
+
+
+@slow
+def test_a_full_disk_and_a_damaged_checkpoint_cost_no_iteration(
+    finished: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
+    done = run(environment, "full", "3", *fresh, program=FAULTY)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {folder}/checkpoints/.last.ckpt.tmp: File too large\n"
+    assert f"go on with: python train.py resume={folder}" in done.stdout
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
+    # Whose room the one before was to have; a run that is killed between two iterations has both.
+    path = folder / "checkpoints" / "last.ckpt"
+    shutil.copy(path, path.with_name("previous.ckpt"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert_goes_on(folder, finished, environment, says=f"going on from {path.with_name('previous.ckpt')}")
+
+
+@slow
+def test_a_folder_that_is_removed_while_its_run_goes_on_stays_so(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    fresh = [*SMALL, "trainer.max_epochs=2", f"run_dir={folder}"]
+    done = run(environment, "removed", "2", *fresh, program=FAULTY)
+    assert done.returncode == 2 and not folder.exists()
+    assert done.stderr == f"error: run_dir={folder} was removed while the run was going on: start it anew\n"
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        DirectIO().save_checkpoint({"weight": torch.ones(10_000)}, path)
+
+
+EDITS: list[Callable[[dict[str, Any]], object]] = [
+    lambda saved: saved.update(epoch="3"),
+    lambda saved: saved.update(epoch=1),
+    lambda saved: saved.pop("state_dict"),
+    lambda saved: saved.pop("optimizer_states"),
+    lambda saved: saved.pop("loops"),
+    lambda saved: saved.pop("callbacks"),
+    lambda saved: saved.pop("HIRDataModule"),
+    lambda saved: saved.update(hir=[]),
+    lambda saved: saved["hir"].update(config=None),
+    lambda saved: saved["hir"].update(num_samples="384"),
+    lambda saved: saved["callbacks"]["RunRecorder"].update(history="none"),
+    lambda saved: saved["callbacks"]["RunRecorder"].update(history=[]),
+    lambda saved: saved["callbacks"]["RunRecorder"].update(samples=7),
+    lambda saved: saved["callbacks"].pop("BigBenchEvaluation"),
+    lambda saved: saved["HIRDataModule"]["buffer"].update(iterations=[1]),
+]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_checkpoint_without_a_part_of_the_state_is_refused(
+    edit: Callable[[dict[str, Any]], object], finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    config = load_run_config([f"resume={tmp_path / 'run'}", "trainer.max_epochs=9"])
+    check_resume(config)
+    saved = torch.load(path, weights_only=True)
+    edit(saved)
+    torch.save(saved, path)
+    with pytest.raises(UserError, match=f"^{path} (lacks a part of a run's state|is no readable checkpoint)"):
+        check_resume(config)
