@@ -58,7 +58,10 @@ def clean(text: str) -> str:
 def _one_line(text: str) -> str:
     """A text in single spaces and in the plain forms of characters."""
     if not text.isascii():
-        text = unicodedata.normalize("NFC", "".join(map(_compatible, text))).translate(_PLAIN)
+        words = "".join(map(_compatible, text)).split()
+        # Thousands of marks on one letter would take the square of their number.
+        words = [unicodedata.normalize("NFC", word) if len(word) < 1000 else word for word in words]
+        text = " ".join(words).translate(_PLAIN)
     return " ".join(text.split())
 
 
@@ -67,6 +70,7 @@ def _without_stop(text: str) -> str:
     return text if rest == "" or rest.endswith(".") else rest  # "." and "..." are texts of their own
 
 
+@functools.lru_cache(maxsize=4096)
 def _compatible(character: str) -> str:
     kind = unicodedata.decomposition(character)
     if kind.startswith(("<super>", "<sub>", "<circle>", "<square>")):
