@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +60,11 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     if not checkpoint.exists() or not (folder / "config.yaml").is_file():
         raise UserError(f"{run} holds no run to go on with: it has no config.yaml or no {checkpoint.name}")
     return folder, checkpoint
+
+
+def clear_leftovers(folder: Path, age: float = 0.0) -> None:
+    """Remove what killed processes left unfinished there, ``.*.tmp``, and is older than ``age`` seconds."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):  # it may be gone, or another's
+            if time.time() - path.stat().st_mtime >= age:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from decimal import Context, Decimal
+from decimal import MAX_EMAX, Context, Decimal
 
 _CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
 _PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
@@ -35,7 +35,8 @@ def normalise_answer(text: str) -> str:
     # "1e5" may be a code; "1.0e5" and "1e+5" are numbers.
     if quantity and (not quantity[4] or "." in quantity[3] or quantity[4][1] in "+-"):
         sign, symbol, digits, exponent, unit = quantity.groups()
-        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(Context(prec=len(digits)))
+        exact = Context(prec=len(digits), Emax=MAX_EMAX)
+        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(exact)
         return f"{value or Decimal(0):f} {symbol}{_unit(unit.strip())}".rstrip()
     lone = re.fullmatch(r"\(? ?([a-z]) ?[).:]?", text, re.IGNORECASE)
     return _fold(lone[1] if lone else text)
@@ -91,4 +92,4 @@ def _unit(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    return re.sub(r" ?([^\w\s.+-]) ?", r"\1", text.casefold())
+    return re.sub(r" ?([^\w\s.+-]+) ?", r"\1", text.casefold())
