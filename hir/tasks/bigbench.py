@@ -157,7 +157,7 @@ def _text(value: Any, key: str) -> str:
 def _stripped(value: Any, key: str) -> str:
     """A text, empty or not, that a tokenizer takes."""
     if not isinstance(value, str):
-        raise UserError(f"{key} is not a text but {reprlib.repr(value)}")
+        raise UserError(f"{key} is not a text but {reprlib.repr(value)[:80]}")
     if len(value) > MAX_CHARACTERS:
         raise UserError(f"{key} has {len(value):,} characters, more than {MAX_CHARACTERS:,}")
     if re.search("[\ud800-\udfff]", value):
