@@ -43,6 +43,7 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
     from hir.training.checkpoints import check_resume, check_rows
+    from hir.training.ranks import EndTogether
     from hir.training.rows import rows_per_device
     from hir.training.settings import complete
 
@@ -69,7 +70,8 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
     try:
-        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
+        with EndTogether(trainer, config.training.rank_timeout):
+            trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
     except SIGTERMException:  # which Lightning makes of the signal, and which would exit with 0
         raise SystemExit(128 + signal.SIGTERM) from None
     return recorder.summary()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -35,10 +35,13 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     # Lightning warns of a logging interval above an iteration's updates; the project logs iterations.
     defaults = {"enable_model_summary": False, "log_every_n_steps": 1}
     try:
-        return Trainer(**{**defaults, **config.trainer, **own})
+        trainer = Trainer(**{**defaults, **config.trainer, **own})
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"trainer.*: Lightning refuses these arguments: {reason}") from error
+    # In place of an argument of each strategy, of which Lightning chooses one by itself.
+    trainer.strategy._timeout = timedelta(seconds=config.training.rank_timeout)  # type: ignore[attr-defined]
+    return trainer
 
 
 def run_folder(config: Config) -> Path:

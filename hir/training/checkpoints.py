@@ -19,7 +19,7 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 FIXED = "seed task. instructions. model. method. sampling. buffer. training. evaluation.tasks".split()
 """What the keys begin with that a resumed run shares with the run it continues."""
 
-OF_THE_HARDWARE = ("model.shard", "training.rows_per_device")
+OF_THE_HARDWARE = ("model.shard", "training.rows_per_device", "training.rank_timeout")
 """Those of them in which it may differ."""
 
 
