@@ -23,8 +23,6 @@ from hir.errors import UserError
 
 STARTER = "HIR_STARTER"
 """Environment variable with the process that has started this one."""
-GRACE = 5.0
-"""Seconds in which a process that has lost the others waits for the cause to show."""
 ENDED = (None, 0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a child that is alive, or has ended as its parent will, too."""
 
@@ -32,6 +30,11 @@ ENDED = (None, 0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 def is_loss(error: BaseException | None) -> bool:
     """Whether an error says no more than that another process is gone or gives no answer."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def has_lost(child: Popen[bytes]) -> bool:
+    """Whether a child shows that it has lost another process, and waits to be ended."""
+    return child.poll() is None and os.getpgid(child.pid) != os.getpgrp()
 
 
 class EndTogether:
@@ -44,9 +47,13 @@ class EndTogether:
 
     def __init__(self, trainer: Trainer, timeout: float) -> None:
         self.trainer = trainer
-        self.timeout = timeout
+        self.silent = f"gave no answer for {timeout:g} s and was killed"
+        self.grace = max(5.0, timeout / 10)
+        """Seconds between the first process that gives up and the last, which is the one that hangs."""
         self.children: list[Popen[bytes]] = []
         self.parent = 0
+        self.lost = False
+        """Whether this process has lost another; a child shows it by leaving its parent's process group."""
         self.over = threading.Event()
         """Set once this process has come to an end of its own."""
 
@@ -71,7 +78,7 @@ class EndTogether:
             if error is None:
                 with suppress(TimeoutExpired):
                     for child in self.children:
-                        child.wait(self.timeout)
+                        child.wait(10 * self.grace)
             elif self.parent:
                 time.sleep(1)  # what all have alike the parent says, and ends this process meanwhile
                 if isinstance(error, UserError):
@@ -88,34 +95,36 @@ class EndTogether:
             failed = [child for child in self.children if child.poll() not in ENDED]
             if failed and not self.over.wait(1):  # in which this process may have something to say itself
                 self._end(failed)
+            if (self.lost or any(map(has_lost, self.children))) and not self.over.wait(self.grace):
+                hanging = [child for child in self.children if not has_lost(child)]
+                if hanging or not self.lost:
+                    self._end(hanging)
 
     def _wait_for_the_cause(self, message: str) -> None:
-        """Called where this process has lost another: once that had time to show itself, all end."""
-        silent = f"gave no answer for {self.timeout:g} s and was killed"
+        """Called where this process has lost another: that one gets time to say why and end this one."""
+        self.lost = True
         if self.parent:
-            os.setpgid(0, 0)  # shows the parent that this process does not hang
-            time.sleep(3 * GRACE)
-            self._say(0, silent)
+            os.setpgid(0, 0)
+        time.sleep(2 * self.grace + self.trainer.local_rank)
+        if self.parent:  # which would have ended this process by now
+            self._say(0, self.silent)
             os.kill(self.parent, signal.SIGKILL)
-            os._exit(1)
-        time.sleep(GRACE)
-        if not self.children:
+        elif self.children:  # of which none has failed: the error is no consequence
+            return
+        else:
             self._say(self.trainer.local_rank, f"has lost another process: {message.splitlines()[0]}")
-            os._exit(1)
-        group = os.getpgrp()
-        if cause := [c for c in self.children if c.poll() is not None or os.getpgid(c.pid) == group]:
-            self._end(cause, silent)
+        os._exit(1)
 
-    def _end(self, cause: list[Popen[bytes]], silent: str = "") -> None:
-        """End the run, and say which children have ended or hang; one with exit code 2 has said it."""
+    def _end(self, cause: list[Popen[bytes]]) -> None:
+        """End the run and say which children failed, or that none did but this process hangs."""
         codes = {1 + self.children.index(child): child.poll() for child in cause}
         self._kill_children()
-        for local_rank, code in codes.items():
+        for local_rank, code in (codes or {0: None}).items():
             if code is None:
-                self._say(local_rank, silent)
+                self._say(local_rank, self.silent)
             elif code < 0:
                 self._say(local_rank, f"was killed by {signal.Signals(-code).name}")
-            elif code != 2:
+            elif code != 2:  # a mistake, which it has told
                 self._say(local_rank, f"ended with exit code {code}")
         os._exit(2 if 2 in codes.values() else 1)
 
