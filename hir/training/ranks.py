@@ -29,7 +29,8 @@ ENDED = (None, 0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 def is_loss(error: BaseException | None) -> bool:
     """Whether an error says no more than that another process is gone or gives no answer."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    told_so = isinstance(error, (dist.DistBackendError, dist.DistStoreError))
+    return told_so or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def has_lost(child: Popen[bytes]) -> bool:
@@ -54,6 +55,8 @@ class EndTogether:
         self.parent = 0
         self.lost = False
         """Whether this process has lost another; a child shows it by leaving its parent's process group."""
+        self.alone = threading.Event()
+        """Set once it shows that all have lost each other, by no fault of one."""
         self.over = threading.Event()
         """Set once this process has come to an end of its own."""
 
@@ -87,6 +90,7 @@ class EndTogether:
             self._kill_children()
 
     def _watch(self) -> None:
+        patience = self.grace
         while not self.over.wait(0.2):
             if self.parent and os.getppid() != self.parent:
                 if self.trainer.local_rank == 1:
@@ -95,22 +99,24 @@ class EndTogether:
             failed = [child for child in self.children if child.poll() not in ENDED]
             if failed and not self.over.wait(1):  # in which this process may have something to say itself
                 self._end(failed)
-            if (self.lost or any(map(has_lost, self.children))) and not self.over.wait(self.grace):
-                hanging = [child for child in self.children if not has_lost(child)]
-                if hanging or not self.lost:
-                    self._end(hanging)
+            if self.children and (self.lost or any(map(has_lost, self.children))):
+                patience -= 0.2
+                others = [child for child in self.children if not has_lost(child)]
+                if (self.lost and all(child.poll() is not None for child in others)) or patience < 0:
+                    if others or not self.lost:
+                        self._end(others)
+                    self.alone.set()
 
     def _wait_for_the_cause(self, message: str) -> None:
         """Called where this process has lost another: that one gets time to say why and end this one."""
         self.lost = True
         if self.parent:
             os.setpgid(0, 0)
-        time.sleep(2 * self.grace + self.trainer.local_rank)
+        if self.alone.wait(2 * self.grace + self.trainer.local_rank):
+            return
         if self.parent:  # which would have ended this process by now
             self._say(0, self.silent)
             os.kill(self.parent, signal.SIGKILL)
-        elif self.children:  # of which none has failed: the error is no consequence
-            return
         else:
             self._say(self.trainer.local_rank, f"has lost another process: {message.splitlines()[0]}")
         os._exit(1)
