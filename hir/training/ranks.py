@@ -39,11 +39,8 @@ def has_lost(child: Popen[bytes]) -> bool:
 
 
 class EndTogether:
-    """Around trainer.fit: where a process fails, dies or gives no answer, all end, and it is named last.
-
-    Args:
-        trainer: what is about to fit.
-        timeout: seconds that a process waits for another.
+    """Around trainer.fit: where a process fails, dies or gives no answer for ``timeout`` seconds, all end, and
+    it is named last.
     """
 
     def __init__(self, trainer: Trainer, timeout: float) -> None:
@@ -53,12 +50,9 @@ class EndTogether:
         """Seconds between the first process that gives up and the last, which is the one that hangs."""
         self.children: list[Popen[bytes]] = []
         self.parent = 0
-        self.lost = False
-        """Whether this process has lost another; a child shows it by leaving its parent's process group."""
-        self.alone = threading.Event()
-        """Set once it shows that all have lost each other, by no fault of one."""
-        self.over = threading.Event()
-        """Set once this process has come to an end of its own."""
+        self.lost = False  # a child shows it by leaving its parent's process group
+        self.alone = threading.Event()  # set once all have lost each other, by no fault of one
+        self.over = threading.Event()  # set once this process has come to an end of its own
 
     def __enter__(self) -> None:
         if self.trainer.world_size == 1:
@@ -82,8 +76,8 @@ class EndTogether:
                 with suppress(TimeoutExpired):
                     for child in self.children:
                         child.wait(10 * self.grace)
-            elif self.parent:
-                time.sleep(1)  # what all have alike the parent says, and ends this process meanwhile
+            elif self.trainer.global_rank:
+                time.sleep(1)  # what all have alike rank 0 says, which ends this process meanwhile
                 if isinstance(error, UserError):
                     raise UserError(f"rank {self.trainer.global_rank}: {error}") from error
         finally:
