@@ -39,8 +39,8 @@ def has_lost(child: Popen[bytes]) -> bool:
 
 
 class EndTogether:
-    """Around trainer.fit: where a process fails, dies or gives no answer for ``timeout`` seconds, all end, and
-    it is named last.
+    """Around trainer.fit: where a process fails, dies or gives no answer for so many seconds, all end, and it
+    is named last.
     """
 
     def __init__(self, trainer: Trainer, timeout: float) -> None:
