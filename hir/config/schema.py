@@ -179,6 +179,8 @@ class TrainingConfig:
     rows_per_device: int | None = limited(None, "[1, inf)")
     """Most rows of a forward pass on one device, as its memory allows; gradients are accumulated until
     batch_size is reached. null: all at once."""
+    rank_timeout: float = limited(1800, "(0, inf)")
+    """Seconds that a process waits for another, while starting too, before the run is given up."""
     passes: float = limited(10, "(0, inf)")
     """Passes over an iteration's samples (paper: 10); used where num_updates is null."""
     num_updates: int | None = limited(None, "[1, inf)")
