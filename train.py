@@ -44,6 +44,7 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
     from hir.training.checkpoints import check_module, check_resume
+    from hir.training.ranks import EndTogether
     from hir.training.rows import rows_per_device
     from hir.training.settings import complete
 
@@ -69,7 +70,8 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
-    trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
+    with EndTogether(trainer, config.training.rank_timeout):
+        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
     return recorder.summary()
 
 

@@ -23,7 +23,7 @@ FIXED = """seed task. instructions. model. feedback. relabel. method. sampling. 
     evaluation.tasks trainer.gradient_clip""".split()
 """What the keys begin with that a resumed run shares with the run it continues."""
 
-OF_THE_HARDWARE = ("model.shard", "training.rows_per_device")
+OF_THE_HARDWARE = ("model.shard", "training.rows_per_device", "training.rank_timeout")
 """Those of them in which it may differ."""
 
 
