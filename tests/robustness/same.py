@@ -75,7 +75,9 @@ class Place:
     def files(self) -> set[str]:
         """Of the run, the cache and the temporary folder."""
         below = {name: self.root / name for name in FOLDERS} | ({"cache": self.cache} if self.cache else {})
-        return {f"{top}/{path.relative_to(below[top])}" for top in below for path in below[top].rglob("*")}
+        found = {f"{top}/{path.relative_to(below[top])}" for top in below for path in below[top].rglob("*")}
+        # Half a base, which another process may be making, is cleared when it is an hour old.
+        return {name for name in found if not name.startswith("cache/base/.")}
 
     def attempt(self, command: Sequence[str], kill: Kill | None = None) -> subprocess.CompletedProcess[str]:
         """Run train.py until it ends or is killed, and until all its processes have ended."""
