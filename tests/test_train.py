@@ -128,7 +128,7 @@ def test_a_run_that_was_killed_and_then_told_to_end_resumes_to_the_same_weights_
     [
         (["trainer.devcies=2"], ["trainer.*", "unexpected keyword argument 'devcies'"]),
         (["task=logical_deduction"], ["unknown task 'logical_deduction'"]),
-        (["model=hub", "model.path=./nowhere"], ["model.path=./nowhere", "cannot be loaded"]),
+        (["model=hub", "model.path=./nowhere"], ["model.path=./nowhere is no folder here"]),
         (["task.settings={max_items: 2, max_count: 1, max_answer: 2}"], ["more queries asked than it has"]),
         (["resume=nowhere"], ["nowhere"]),
         (["method=hri"], ["method.name=hri", "hir"]),
