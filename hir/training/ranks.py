@@ -62,8 +62,8 @@ class EndTogether:
             os.environ[STARTER] = str(os.getpid())
             # Called by Lightning with the processes that it has started.
             subprocess_script._launch_process_observer = self.children.extend  # type: ignore
-        elif os.environ.get(STARTER) == str(os.getppid()):
-            self.parent = os.getppid()
+        elif STARTER in os.environ:  # which may have gone while this process was loading the libraries
+            self.parent = int(os.environ[STARTER])
             # Should the parent go while this process is stopped, it wakes up to end.
             _prctl_pr_set_pdeathsig(signal.SIGCONT)
         threading.Thread(target=self._watch, daemon=True).start()
