@@ -12,7 +12,7 @@ import pytest
 
 from hir.training.checkpoints import read_checkpoint
 from hir.training.run_folder import read_run
-from tests.command_line import ROOT, SMALL, run
+from tests.command_line import FAULTY, ROOT, SMALL, run
 
 pytestmark = [
     pytest.mark.slow(seconds=20),
@@ -41,11 +41,11 @@ def alive(session: int) -> list[str]:
         ("mistake", 1, 2, 2, "error: rank 1: a mistake that rank 1 found"),
         ("defect", 1, 2, 1, "error: rank 1 ended with exit code 1"),
         ("defect", 0, 2, 1, "[rank0]: ValueError: a defect on rank 0"),
-        ("kill", 0, 2, -signal.SIGKILL, "error: rank 0 was killed, or ended without a word"),
-        ("stop", 0, 2, -signal.SIGKILL, SILENT.format(0)),
+        ("SIGKILL", 0, 2, -signal.SIGKILL, "error: rank 0 was killed, or ended without a word"),
+        ("SIGSTOP", 0, 2, -signal.SIGKILL, SILENT.format(0)),
         ("hang", 1, 2, 1, SILENT.format(1)),
-        ("kill", 2, 4, 1, "error: rank 2 was killed by SIGKILL"),
-        ("stop", 2, 4, 1, SILENT.format(2)),
+        ("SIGKILL", 2, 4, 1, "error: rank 2 was killed by SIGKILL"),
+        ("SIGSTOP", 2, 4, 1, SILENT.format(2)),
     ],
 )
 def test_a_rank_that_fails_ends_all_and_is_named_last(
@@ -55,7 +55,7 @@ def test_a_rank_that_fails_ends_all_and_is_named_last(
         *SMALL, "trainer.max_epochs=3", f"trainer.devices={processes}", "trainer.accelerator=cpu",
         "training.rank_timeout=60", f"run_dir={tmp_path / 'run'}",
     ]  # fmt: skip
-    command = [sys.executable, "tests/robustness/fault.py", way, str(rank), *arguments]
+    command = [sys.executable, FAULTY, way, "2", str(rank), *arguments]
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w+") as err:
         first = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=out, stderr=err, start_new_session=True

@@ -244,7 +244,7 @@ PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
     "an endless device": (lambda path: path.symlink_to("/dev/zero"), "it is no file"),
     "a link to itself": (lambda path: path.symlink_to(path), "it is no file"),
     "a link to nothing": (lambda path: path.symlink_to("none"), "it is no file"),
-    "6 GiB of zeros": (sparse, "more than 100,000,000 bytes"),
+    "6 GiB of zeros": (sparse, "more than 50,000,000 bytes"),
     "a tree that holds itself": (
         lambda path: [path.with_name(f"f{i}").symlink_to(path.parent) for i in range(20)],
         "no file of",
