@@ -13,13 +13,11 @@ from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.errors import UserError, exit_code
 from hir.training.launch import check_launch, check_num_processes
-from hir.training.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 
 
-@exit_on_signals()
 def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Run or resume a training run and write its folder; returns the contents of summary.json.
 
@@ -44,8 +42,10 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
     from hir.training.checkpoints import check_module, check_resume
+    from hir.training.ranks import EndTogether
     from hir.training.rows import rows_per_device
     from hir.training.settings import complete
+    from hir.training.signals import exit_on_signals
 
     quiet_libraries()
     config = complete(config)
@@ -69,7 +69,8 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
         own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
-    trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
+    with exit_on_signals(), EndTogether(trainer, config.training.rank_timeout):
+        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
     return recorder.summary()
 
 

@@ -16,7 +16,7 @@ import importlib
 import signal
 import sys
 
-from hir.errors import UserError
+from hir.errors import UserError, exit_code
 from hir.tools.arguments import help_of, read_options
 
 VERBS = ("evaluate", "compare", "sweep", "report", "export", "new-task")
@@ -46,9 +46,8 @@ def main(argv: list[str]) -> int:
             return 0
         options, settings = read_options(tool.Options, rest, verb in TAKE_SETTINGS)
         return int(tool.run(options, settings))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (UserError, OSError) as error:
+        return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -18,6 +18,12 @@ OF_THE_MACHINE = {
 class UserError(Exception):
     """A mistake in the user's input; the message says what is wrong and what to do."""
 
+    def __str__(self) -> str:
+        """The message as one line that no value in it, such as a whole file, can garble or draw out."""
+        text = super().__str__()
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return text if len(text) <= 600 else f"{text[:450]} … {text[-120:]}"
+
 
 def exit_code(error: UserError | OSError) -> int:
     """Say in one line what is wrong, for a program to end with: 2, or 141 where its output's reader has gone.
@@ -32,5 +38,5 @@ def exit_code(error: UserError | OSError) -> int:
         if error.errno == errno.EPIPE:
             return 141  # as if SIGPIPE had ended it
     reason = f"{error.filename or 'the output'}: {error.strerror}" if isinstance(error, OSError) else error
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {UserError(reason)}", file=sys.stderr)
     return 2

@@ -70,7 +70,7 @@ def write_json(path: Path, content: Any) -> None:
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, the newest first."""
     paths = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
-    return [path for path in paths if path.exists()]
+    return [path for path in paths if os.path.exists(path)]  # False for too long a path
 
 
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
@@ -81,8 +81,8 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     """
     path = Path(run)
     folder = path.parent.parent if path.suffix == ".ckpt" else path
-    found = [path] if path.suffix == ".ckpt" and path.exists() else checkpoints(folder)
-    if not found or not (folder / "config.yaml").is_file():
+    found = [path] if path.suffix == ".ckpt" and os.path.exists(path) else checkpoints(folder)
+    if not found or not os.path.isfile(folder / "config.yaml"):
         raise UserError(
             f"{run} holds no run to go on with: it has no config.yaml or no checkpoint; a run that finished "
             "no iteration is begun anew by its own command"

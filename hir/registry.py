@@ -73,5 +73,5 @@ class Registry(Generic[T]):
         module = self.modules().get(name, name)
         try:
             return module if "." in module and find_spec(module) else None
-        except (ImportError, ValueError):  # a folder on the way is none, or the name is no module's
+        except (ImportError, ValueError, RecursionError):  # no folder on the way, or no name of a module
             return None

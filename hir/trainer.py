@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -54,6 +54,8 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     # Lightning would wait for the next batch, broadcast amid other collectives, and requeue Slurm's jobs from
     # a checkpoint of half an iteration; hir/training/signals.py does without.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    # In place of an argument of each strategy, of which Lightning chooses one by itself.
+    trainer.strategy._timeout = timedelta(seconds=config.training.rank_timeout)  # type: ignore[attr-defined]
     return trainer
 
 

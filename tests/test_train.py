@@ -113,9 +113,9 @@ def test_a_run_that_was_killed_and_then_told_to_end_resumes_to_the_same_weights_
 ) -> None:
     folder = tmp_path / "killed"
     fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
-    done = run(environment, "9", "2", *fresh, program=FAULTY)
+    done = run(environment, "SIGKILL", "2", "0", *fresh, program=FAULTY)
     assert done.returncode == -signal.SIGKILL
-    done = run(environment, "15", "2", f"resume={folder}", program=FAULTY)
+    done = run(environment, "SIGTERM", "2", "0", f"resume={folder}", program=FAULTY)
     assert done.returncode == 128 + signal.SIGTERM and not (folder / "summary.json").exists()
     assert done.stdout.endswith(f"its last checkpoint is kept; go on with: python train.py resume={folder}\n")
     done = run(environment, f"resume={folder}")
@@ -128,7 +128,7 @@ def test_a_run_that_was_killed_and_then_told_to_end_resumes_to_the_same_weights_
     [
         (["trainer.devcies=2"], ["trainer.*", "unexpected keyword argument 'devcies'"]),
         (["task=logical_deduction"], ["unknown task 'logical_deduction'"]),
-        (["model=hub", "model.path=./nowhere"], ["model.path=./nowhere", "cannot be loaded"]),
+        (["model=hub", "model.path=./nowhere"], ["model.path=./nowhere is no folder here"]),
         (["task.settings={max_items: 2, max_count: 1, max_answer: 2}"], ["more queries asked than it has"]),
         (["resume=nowhere"], ["nowhere"]),
         (["method=hri"], ["method.name=hri", "hir"]),

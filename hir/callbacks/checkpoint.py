@@ -52,12 +52,12 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         new = self.path.with_name(f".{self.path.name}.tmp")
         if trainer.is_global_zero:
-            _remove(self.previous)  # first, so that a disk needs room for two and not for three
+            remove(self.previous)  # first, so that a disk needs room for two and not for three
         try:
             trainer.save_checkpoint(new)
         except BaseException:
             if trainer.is_global_zero:
-                _remove(new)
+                remove(new)
             raise
         if trainer.is_global_zero:
             if self.path.exists():
@@ -65,12 +65,8 @@ class LastCheckpoint(Checkpoint):
             os.replace(new, self.path)
         trainer.strategy.barrier("last checkpoint")
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
-            _remove(self.previous)
 
-
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:

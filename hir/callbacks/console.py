@@ -31,7 +31,7 @@ class PlainConsole(Console):
     """Lines and no more: rich would end the program with 1 where the reader of its output has gone."""
 
     def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704  # the BrokenPipeError that rich calls this for
+        raise  # the BrokenPipeError that rich is handling
 
 
 class ConsoleReport(Callback):

@@ -31,7 +31,9 @@ class FiniteNumbers(Callback):
         numbers = {**outputs, "gradient norm": get_total_norm(gradients)}
         if trainer.is_last_batch:
             numbers["norm of weights"] = get_total_norm([weight.detach() for weight in weights])
-        if not torch.stack([value.float() for value in numbers.values()]).isfinite().all():
+        # One look at the device for all of them.
+        looked_at = torch.stack([value.float().to(pl_module.device) for value in numbers.values()])
+        if not looked_at.isfinite().all():
             raise UserError(self._message(trainer, numbers))
 
     def _message(self, trainer: Trainer, numbers: Mapping[str, Tensor]) -> str:

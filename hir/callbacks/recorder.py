@@ -13,6 +13,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from hir.callbacks.checkpoint import remove
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config.load import save_config
 from hir.config.schema import Config
@@ -88,7 +89,11 @@ class RunRecorder(Callback):
                 "updates": trainer.global_step,
                 "seconds": round(self.seconds["sampling"] + self.seconds["training"], 2),
                 "fraction_correct": round(report.fraction_correct, 6),
-                **({"mean_score": round(report.mean_score, 6)} if pl_module.datamodule.task.feedback.graded else {}),
+                **(
+                    {"mean_score": round(report.mean_score, 6)}
+                    if pl_module.datamodule.task.feedback.graded
+                    else {}
+                ),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),
                 **{name: round(float(metrics[name]), 6) for name in metrics if name.startswith("train/")},
@@ -120,6 +125,7 @@ class RunRecorder(Callback):
             answers = [asdict(given) for given in self.evaluation.test_answers]
             write_lines(self.folder / "answers.jsonl", answers)
             atomic_write(self.folder / "learning_curve.png", self._learning_curve())
+            remove(self.folder / "checkpoints" / "previous.ckpt")  # before the file that says it has ended
             write_json(self.folder / "summary.json", self.summary())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from textwrap import dedent
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -30,6 +31,10 @@ TYPES = {
 }
 
 
+MAX_LENGTH = 200
+"""Of a dotted key, and so of how deep one is nested."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One thing that can be set. A mapping stands for all keys below it, as trainer for trainer.devices."""
@@ -48,9 +53,7 @@ class Key:
 def keys_of(options: type, prefix: str = "") -> dict[str, Key]:
     """The dotted keys of a dataclass, those of the dataclasses in it included."""
     keys: dict[str, Key] = {}
-    hints, texts = get_type_hints(options), dict[str, str]()
-    with suppress(OSError, TypeError):  # a class of a notebook has no source that can be found
-        texts = meanings(ast.parse(dedent(inspect.getsource(options))).body[0])
+    hints, texts = get_type_hints(options), _texts(options)
     for field in fields(options):
         name, hint = prefix + field.name, hints[field.name]
         if is_dataclass(hint):
@@ -66,6 +69,13 @@ def keys_of(options: type, prefix: str = "") -> dict[str, Key]:
         type_name = " or ".join([*words, "null"] if nullable else words)
         keys[name] = Key(name, kind, type_name, nullable, interval, texts.get(field.name, ""))
     return keys
+
+
+@cache
+def _texts(options: type) -> dict[str, str]:
+    with suppress(OSError, TypeError):  # a class of a notebook has no source that can be found
+        return meanings(ast.parse(dedent(inspect.getsource(options))).body[0])
+    return {}
 
 
 def meanings(definition: ast.AST) -> dict[str, str]:
@@ -86,6 +96,8 @@ SECTIONS = {name.rpartition(".")[0] for name in KEYS} - {""}
 
 def lookup(name: str) -> Key:
     """Find a key, or the mapping that holds it; raises ConfigError with a suggestion where there is none."""
+    if len(name) > MAX_LENGTH:
+        raise ConfigError(f"{name!r} is too long for a key")
     for key in KEYS.values():
         if name == key.name or (key.kind is dict and name.startswith(f"{key.name}.")):
             return key

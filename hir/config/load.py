@@ -12,21 +12,21 @@ Interpolations such as ${oc.env:HOME} are OmegaConf's; \${ is plain text.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from hir.config.keys import CHOICES, GROUPS, SECTIONS, lookup, suggest
 from hir.config.schema import Config, ConfigError
-from hir.config.values import check_trainer, parse_value, set_value
+from hir.config.values import check_trainer, parse_value, read_yaml, set_value, to_object
 from hir.files import atomic_write, find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
+EMPTY = OmegaConf.structured(Config)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def load_config(argv: list[str]) -> Config:
     last = {group: part for part in parts for group in part.files}
     if command.lines.get("model.path") and last.get("model") is parts[0]:
         command.files["model"], last["model"] = "hub", command  # the path is not conf/config.yaml's model's
-    tree = OmegaConf.structured(Config)
+    tree = deepcopy(EMPTY)
     for part in parts:
         lines: list[tuple[str, Any]] = []
         for group in GROUPS:
@@ -66,10 +66,7 @@ def load_config(argv: list[str]) -> Config:
                 lines += [(f"{group}.name", name), *_read_named(group, name).lines.items()]
         for key, value in [*lines, *part.lines.items()]:
             set_value(tree, lookup(key), key, value)
-    try:
-        config = OmegaConf.to_object(tree)
-    except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+    config = to_object(tree)
     assert isinstance(config, Config)
     check_trainer(config.trainer)
     return config
@@ -111,20 +108,18 @@ def _read_named(group: str, name: str) -> Part:
 
 def _read(path: Path) -> Part:
     """Read a file of conf/ or config=FILE."""
+    tree = read_yaml(path)
+    files = tree.pop("files", {})
+    named = isinstance(files, dict) and all(isinstance(name, str) for name in files.values())
+    if not named or not set(files) <= set(GROUPS):
+        raise ConfigError(f"{path}: files must name one for {', '.join(GROUPS)}, not {files!r}")
+    lines = {key: value for key, value in flat(tree).items() if key not in SECTIONS or value is not None}
     try:
-        tree: Any = OmegaConf.to_container(OmegaConf.load(path))
-        if not isinstance(tree, dict):
-            raise ConfigError("it must hold keys with values")
-        files = tree.pop("files", {})
-        if not isinstance(files, dict) or not set(files) <= set(GROUPS):
-            raise ConfigError(f"files must name one for {', '.join(GROUPS)}, not {files!r}")
-        lines = {key: value for key, value in flat(tree).items() if key not in SECTIONS or value is not None}
         for key in lines:
             lookup(key)
-        return Part(files, lines)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, ConfigError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be read: {reason}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    return Part(files, lines)
 
 
 def _read_arguments(argv: list[str]) -> Part:

@@ -6,6 +6,7 @@ sees to the limits.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -178,6 +179,8 @@ class TrainingConfig:
     rows_per_device: int | None = limited(None, "[1, inf)")
     """Most rows of a forward pass on one device, as its memory allows; gradients are accumulated until
     batch_size is reached. null: all at once."""
+    rank_timeout: float = limited(1800, "(0, inf)")
+    """Seconds that a process waits for another, while starting too, before the run is given up."""
     passes: float = limited(10, "(0, inf)")
     """Passes over an iteration's samples (paper: 10); used where num_updates is null."""
     num_updates: int | None = limited(None, "[1, inf)")
@@ -266,3 +269,13 @@ class Config:
     def __post_init__(self) -> None:
         rule = "null with model=tiny, and with model=hub a folder or a hub name"
         check((self.model.name == "tiny") == (self.model.path is None), "model.path", rule, self.model.path)
+        for section in ("feedback", "relabel", "method"):
+            name = getattr(self, section).get("name", {})
+            named = isinstance(name, str) or (section == "feedback" and name is None)
+            check(named, f"{section}.name", "that of a file or a module", name)
+        paths = {"run_dir": self.run_dir, "task.data_dir": self.task.data_dir}
+        paths["evaluation.data_dir"] = self.evaluation.data_dir
+        for key, path in paths.items():
+            names = os.fsencode(path or "").split(b"/")
+            short = sum(map(len, names)) < 2000 and max(map(len, names)) < 256
+            check(short, key, "a shorter path, its names at most 255 bytes long", path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from decimal import Context, Decimal
+from decimal import MAX_EMAX, Context, Decimal
 
 _CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
 _PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
@@ -35,7 +35,8 @@ def normalise_answer(text: str) -> str:
     # "1e5" may be a code; "1.0e5" and "1e+5" are numbers.
     if quantity and (not quantity[4] or "." in quantity[3] or quantity[4][1] in "+-"):
         sign, symbol, digits, exponent, unit = quantity.groups()
-        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(Context(prec=len(digits)))
+        exact = Context(prec=len(digits), Emax=MAX_EMAX)
+        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(exact)
         return f"{value or Decimal(0):f} {symbol}{_unit(unit.strip())}".rstrip()
     lone = re.fullmatch(r"\(? ?([a-z]) ?[).:]?", text, re.IGNORECASE)
     return _fold(lone[1] if lone else text)
@@ -58,7 +59,10 @@ def clean(text: str) -> str:
 def _one_line(text: str) -> str:
     """A text in single spaces and in the plain forms of characters."""
     if not text.isascii():
-        text = unicodedata.normalize("NFC", "".join(map(_compatible, text))).translate(_PLAIN)
+        words = "".join(map(_compatible, text)).split()
+        # Thousands of marks on one letter would take the square of their number.
+        words = [unicodedata.normalize("NFC", word) if len(word) < 1000 else word for word in words]
+        text = " ".join(words).translate(_PLAIN)
     return " ".join(text.split())
 
 
@@ -67,6 +71,7 @@ def _without_stop(text: str) -> str:
     return text if rest == "" or rest.endswith(".") else rest  # "." and "..." are texts of their own
 
 
+@functools.lru_cache(maxsize=4096)
 def _compatible(character: str) -> str:
     kind = unicodedata.decomposition(character)
     if kind.startswith(("<super>", "<sub>", "<circle>", "<square>")):
@@ -87,4 +92,4 @@ def _unit(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    return re.sub(r" ?([^\w\s.+-]) ?", r"\1", text.casefold())
+    return re.sub(r" ?([^\w\s.+-]+) ?", r"\1", text.casefold())

@@ -113,7 +113,7 @@ def scenario(stem: str) -> str:
     has"); a last statement belongs to the situation. Without anything before the question: the whole.
     """
     text = stem.strip()
-    *before, last = re.split(r"(?<=[.?!])\s+|\s*\n\s*", text)
+    *before, last = re.split(r"(?<=[.?!])\s+|\n", text)
     asks = not last.endswith((".", "!"))
     kept = " ".join(before) if asks and before else text
     return " ".join(kept.split())

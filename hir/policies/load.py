@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hir.config.schema import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.policies.base import POLICIES
 from hir.policies.seq2seq import Seq2SeqPolicy
+
+MAX_LAYERS = 256
+MAX_JSON = 100_000_000
+"""Bytes of a folder's JSON files."""
 
 
 def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
@@ -24,13 +29,18 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     Raises:
         UserError: nothing whole and loadable is there, or it is no encoder-decoder model.
     """
-    path = str(config.path)
+    path, where = os.path.expanduser(str(config.path)), f"model.path={config.path}"
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
+    here = os.path.isdir(path)
+    if not here and (path[:1] in "./~" or path.count("/") > 1):
+        raise UserError(f"{where} is no folder here, and no name that the hub could have")
+    if sum(file.stat().st_size for file in Path(path).glob("*.json") if file.is_file()) > MAX_JSON:
+        raise UserError(f"{where}: its JSON files are larger than {MAX_JSON:,} bytes")
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
         if not model_config.is_encoder_decoder:
             raise UserError(
-                f"model.path={path}: a {model_config.model_type} model is not sequence-to-sequence; "
+                f"{where}: a {model_config.model_type} model is not sequence-to-sequence; "
                 "give a T5-family checkpoint"
             )
         if config.dropout is not None:
@@ -38,34 +48,62 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         # The T5 family has a policy of its own, of the same numbers; it needs its own attention.
         fast = model_config.model_type in ("t5", "mt5") and not config.attention
         kind = POLICIES[config.policy or ("t5" if fast else "seq2seq")]
+        # Whatever config.json says: it could name one whose code lies on the hub.
+        model_config._attn_implementation = config.attention or kind.attention
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         if tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys() <= {"\u2581"}:
             # transformers makes one up where it finds no file; ByT5's needs none.
             files = " nor ".join(sorted(tokenizer.vocab_files_names.values()))
-            raise UserError(f"model.path={path}: no tokenizer that knows a word there, neither {files}")
+            raise UserError(f"{where}: no tokenizer that knows a word there, neither {files}")
+        # What it ends a text with may be none of its words.
+        largest = max([*tokenizer.get_vocab().values(), *tokenizer("")["input_ids"]])
+        if here and not _can_fill(Path(path), model_config):
+            raise UserError(f"{where}: its weights cannot have the sizes that config.json says")
         model, info = AutoModelForSeq2SeqLM.from_pretrained(
             path,
             config=model_config,
             dtype=torch.float32,
-            attn_implementation=config.attention or kind.attention,
+            attn_implementation=model_config._attn_implementation,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # refused below, by name
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+    except (UserError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the libraries raise any on a broken file; a tokenizer's is no Exception
         reason = textwrap.shorten(str(error), 240) or type(error).__name__
-        raise UserError(f"model.path={path} cannot be loaded, from here or from the hub: {reason}") from error
+        raise UserError(f"{where} cannot be loaded, from here or from the hub: {reason}") from error
     unfit = [*sorted(info["missing_keys"]), *sorted(name for name, *_ in info["mismatched_keys"])]
     if unfit:
         raise UserError(
-            f"model.path={path}: {len(unfit)} weights are missing or of another shape than config.json says, "
+            f"{where}: {len(unfit)} weights are missing or of another shape than config.json says, "
             f"{unfit[0]} among them; is it a whole sequence-to-sequence checkpoint?"
         )
+    vocabulary = model.get_input_embeddings().num_embeddings
+    names = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
+    ids = {name: getattr(model.config, name, None) for name in names}
+    for name, number in {**ids, "the tokenizer's": largest}.items():
+        if not isinstance(number, int) or not 0 <= number < vocabulary:
+            raise UserError(f"{where}: {name} {number} is none of the {vocabulary} tokens of the model")
+    if not 0 <= (rate := getattr(model.config, "dropout_rate", 0)) < 1:
+        raise UserError(f"{where}: dropout_rate must be in [0, 1), not {rate}")
     if config.lora.r:
         model = add_lora(model, config.lora)
     policy: Seq2SeqPolicy = kind(model, tokenizer, config.max_input_tokens)
     return policy
+
+
+def _can_fill(folder: Path, config: Any) -> bool:
+    """Whether a folder's weights may fill the model of ``config``: seen before that takes time and memory."""
+    layers = map(int, re.findall(r'layers?": (-?\d+)', config.to_json_string(False)))
+    if not all(0 < number <= MAX_LAYERS for number in layers):
+        return False
+    with torch.device("meta"):
+        model = AutoModelForSeq2SeqLM.from_config(config, trust_remote_code=False)
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors") if file.is_file())
+    # A bit a weight: it is counted with its copies. Without any file the loader says what it looks for.
+    return not size or sum(weight.numel() for weight in model.parameters()) <= 8 * size
 
 
 def add_lora(model: Any, config: LoraConfig) -> Any:

@@ -20,8 +20,10 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,11 +31,21 @@ from pathlib import Path
 from typing import Any
 
 from hir.errors import UserError
+from hir.feedback.normalise import clean
 from hir.feedback.options import HEADER, listed_options, option_letter, read_choice, scenario
 from hir.records import Example
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
+
+MAX_BYTES = 50_000_000
+"""Of a file, which can take ten times as much in memory."""
+MAX_VALUES = 2_000_000
+"""Objects, lists and commas of a file: a few bytes of JSON can take hundreds in memory."""
+MAX_CHARACTERS = 100_000
+"""Of one text: some 25,000 tokens."""
+MAX_OPTIONS = 702
+"""(A) to (ZZ)."""
 
 _LIST_CUE = re.compile(r"\b(?:options|choices?)\s*:", re.IGNORECASE)
 
@@ -41,10 +53,26 @@ _LIST_CUE = re.compile(r"\b(?:options|choices?)\s*:", re.IGNORECASE)
 def read_rows(path: Path) -> tuple[Example, ...]:
     """The rows of a file in either format; UserError, naming the file and the example, if one is broken."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda nan: None)
-    except (OSError, ValueError) as error:
+        if not path.is_file():  # a pipe would be waited for, and some devices have no end
+            raise OSError("it is no file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES or sum(map(content.count, b"[{,")) > MAX_VALUES:
+            raise ValueError(f"it holds more than {MAX_BYTES:,} bytes or {MAX_VALUES:,} values")
+        text = content.decode("utf-8-sig")
+        data = json.loads(text, parse_constant=lambda nan: None, object_pairs_hook=_object)
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON in UTF-8: {error}") from error
     return parse_rows(data, str(path))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError for a key that it has twice, of which json alone would keep the last."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"an object has the key {reprlib.repr(twice)} twice")
+    return content
 
 
 def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
@@ -53,13 +81,16 @@ def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{where} has no examples: an object with a list 'examples' of objects is needed")
     keys = ("task_prefix", "example_input_prefix", "example_output_prefix")
-    before, label, ending = (str(data.get(key) or "").strip() for key in keys)
+    try:
+        before, label, ending = (_stripped(data.get(key) or "", key) for key in keys)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     label = "" if label.lower() in PLAIN_INPUT_PREFIXES else label
     ending = "" if ending.lower() in PLAIN_OUTPUT_PREFIXES else ending
     append = data.get("append_choices_to_input", True) is not False
     judged = data.get("preferred_score") or data.get("metrics") or ""
     metrics = judged if isinstance(judged, list) else [judged]
-    graded = all(str(metric).startswith("multiple_choice") for metric in metrics)
+    graded = all(isinstance(m, str) and m.startswith("multiple_choice") for m in metrics)
     permute = _order_tells(rows)
     examples = []
     for number, row in enumerate(rows, 1):
@@ -78,13 +109,17 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
     stem, options = listed_options(text)
     given = row.get("target")
     given = given if isinstance(given, list) and given else [given]
+    given = [t if t is None or isinstance(t, str) else _text(t, "target") for t in given]
     said = scores if isinstance(scores := row.get("target_scores"), dict) else given
+    if max(len(said), len(given)) > MAX_OPTIONS:
+        raise UserError(f"more than {MAX_OPTIONS} options or targets")
     if not HEADER.search(text) and any(read_choice(str(answer), options) is None for answer in said):
         stem, options = text, ()  # lines that only look like options
     body, lettered = text, True
     if "target_scores" in row and (append or graded or "target" not in row):
         scores = _scores(row["target_scores"])
-        right = [option for option, score in scores.items() if score == max(scores.values())]
+        top = max(scores.values())
+        right = [option for option, score in scores.items() if score == top]
         cue = _LIST_CUE.search(text)
         shown = cue and all(option in text[cue.end() :] for option in scores)
         if options:
@@ -99,31 +134,42 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
             lines = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
             body = "\n".join((text, "Options:", *lines))
             targets = _letters(right, options, by_text=True)
-        texts = [_text(t, "target") for t in given if t is not None and str(t).strip()]
+        texts = [_text(t, "target") for t in given if t and t.strip()]
         targets += tuple(t for t in texts if read_choice(t, options, lettered) is None)
     else:
         targets = tuple(_text(t, "target") for t in given)
         if options:
             targets = _letters(targets, options)
     if len(set(options)) < len(options):
-        raise UserError(f"duplicate options ({Counter(options).most_common(1)[0][0]})")
+        raise UserError(f"duplicate options ({reprlib.repr(Counter(options).most_common(1)[0][0])})")
     return Example(query=body, targets=targets, options=options, lettered=lettered, group=scenario(stem))
 
 
 def _text(value: Any, key: str) -> str:
     """A text that says something; of a target a number, true or false, too."""
-    if key == "target" and isinstance(value, (int, float)):
+    if key == "target" and isinstance(value, (int, float)) and abs(value) < math.inf:
         value = json.dumps(value)
-    if not value or isinstance(value, str) and not value.strip():
+    if not value or isinstance(value, str) and not clean(value):
         raise UserError(f"{'no' if value is None else 'empty'} {key}")
+    return _stripped(value, key)
+
+
+def _stripped(value: Any, key: str) -> str:
+    """A text, empty or not, that a tokenizer takes."""
     if not isinstance(value, str):
-        raise UserError(f"{key} is not a text but {value!r}")
+        raise UserError(f"{key} is not a text but {reprlib.repr(value)[:80]}")
+    if len(value) > MAX_CHARACTERS:
+        raise UserError(f"{key} has {len(value):,} characters, more than {MAX_CHARACTERS:,}")
+    if re.search("[\ud800-\udfff]", value):
+        raise UserError(f"{key} holds half a surrogate pair, which no UTF-8 text can")
     return value.strip()
 
 
 def _scores(value: Any) -> dict[str, float]:
     """Score by option, checked: different options, and one of them right."""
-    if not isinstance(value, dict) or not all(type(score) in (int, float) for score in value.values()):
+    if not isinstance(value, dict) or not all(
+        type(score) in (int, float) and abs(score) < math.inf for score in value.values()
+    ):
         raise UserError("target_scores is not an object of numbers")
     scores = {" ".join(_text(option, "option").split()): score for option, score in value.items()}
     if len(scores) < len(value):
@@ -140,7 +186,7 @@ def _letters(right: Sequence[str], options: tuple[str, ...], by_text: bool = Fal
         index = options.index(text) if by_text else read_choice(text, options)
         if index is None:
             last = option_letter(len(options) - 1)
-            raise UserError(f"the right answer {text!r} is not among the options (A) to ({last})")
+            raise UserError(f"the right answer {reprlib.repr(text)} is not among the options (A) to ({last})")
         letters.append(f"({option_letter(index)})")
     return tuple(letters)
 

@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from hir.errors import UserError
-from hir.files import atomic_write, cache_dir
+from hir.files import atomic_write, cache_dir, clear_leftovers
 
 
 def _files(url: str, checksums: str) -> dict[str, tuple[str, str]]:
@@ -77,6 +77,7 @@ def download(source: str, name: str) -> Path:
             content = response.read()
         if hashlib.sha256(content).hexdigest() != expected:
             raise OSError(f"{len(content)} bytes came with another sha256 than {expected[:12]}...")
+        clear_leftovers(path.parent, age=3600)
         atomic_write(path, content)
     except (OSError, http.client.HTTPException) as error:
         raise UserError(

@@ -5,6 +5,7 @@ IFEval's own file, input_data.jsonl, is that of task ifeval.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hir.config.keys import suggest
@@ -17,8 +18,8 @@ ENDS = ("*.json", "*.jsonl", "*/task.json", "*/*/task.json")
 
 def find_file(data_dir: str, name: str) -> Path:
     """The file of task ``name`` in ``data_dir``; UserError, with the nearest name there, if there is none."""
-    folder = Path(data_dir).expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(data_dir))  # unlike Path's, these two raise for no text
+    if not os.path.isdir(folder):
         raise UserError(f"task.data_dir={data_dir} is not a folder")
     files = _files(folder)
     if name not in files:

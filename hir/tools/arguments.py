@@ -9,7 +9,7 @@ from omegaconf import MISSING, OmegaConf
 
 from hir.config.help import entry
 from hir.config.keys import keys_of, suggest
-from hir.config.values import parse_value, set_value
+from hir.config.values import parse_value, set_value, to_object
 from hir.errors import UserError
 
 T = TypeVar("T")
@@ -45,8 +45,7 @@ def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = Fals
     missing = sorted(map(str, OmegaConf.missing_keys(tree)))
     if missing:
         raise UserError(f"{missing[0]}= is missing: {keys[missing[0]].meaning}")
-    options: Any = OmegaConf.to_object(tree)
-    return options, settings
+    return to_object(tree), settings
 
 
 def help_of(kind: type[Any], about: str | None) -> str:

@@ -26,6 +26,7 @@ from omegaconf import MISSING
 
 from hir.config.keys import CHOICES, lookup
 from hir.config.schema import limited
+from hir.config.values import read_yaml
 from hir.errors import UserError
 from hir.figures import Curve, area, curve_figure, first_reached, interval
 from hir.tools import runs
@@ -67,7 +68,7 @@ class Options:
     does: 'no contrast: {method.alpha: 0}'."""
     reach: float = limited(0.9, "(0, 1]")
     """Validation accuracy whose first crossing is reported."""
-    jobs: int | None = limited(None, "[1, inf)")
+    jobs: int | None = limited(None, "[1, 1000]")
     """Runs at once; null: one a GPU, which then has that GPU alone, or for each trainer.devices GPUs, else
     one a core."""
 
@@ -86,7 +87,9 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
         axes.append(read_variants(Path(options.variants)))
     tasks, methods = ([part.strip() for part in text.split(",")] for text in (options.tasks, options.methods))
     cells: dict[Path, Cell] = {}
-    for seed, task, method, choices in product(parse_seeds(options.seeds), tasks, methods, product(*axes)):
+    seeds = parse_seeds(options.seeds)
+    runs.check_number(math.prod(map(len, (seeds, tasks, methods, *axes))))
+    for seed, task, method, choices in product(seeds, tasks, methods, product(*axes)):
         variant = ", ".join(words for words, _ in choices if words)
         chosen = [argument for _, arguments in choices for argument in arguments]
         arguments = [f"task={task}", f"method={method}", *chosen, f"seed={seed}"]
@@ -103,7 +106,7 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
 
 def parse_seeds(text: str) -> Sequence[int]:
     """``5`` is seeds 1 to 5; with a comma, ``3,7`` or ``3,``, it is the seeds themselves."""
-    if not re.fullmatch(r"[0-9]+(,[0-9]+)*,?", text) or text == "0":
+    if not re.fullmatch(r"[0-9]{1,18}(,[0-9]{1,18})*,?", text) or text == "0":
         raise UserError(f"seeds must be a number of seeds, as 5, or a list, as 3,7,9, not {text!r}")
     if "," in text:
         return [int(part) for part in text.split(",") if part]
@@ -132,8 +135,8 @@ def check_key(name: str) -> None:
 
 def read_variants(path: Path) -> Axis:
     """The named settings of a YAML file, ``name: {key: value}``; UserError if it is none."""
-    variants = runs.read_mapping(path)
-    if not all(isinstance(keys, dict | None) for keys in variants.values()):
+    variants = read_yaml(path)
+    if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
     for keys in variants.values():
         for key in keys or {}:
@@ -252,7 +255,8 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     cells, numbers = build_cells(options, settings), count(1)
-    environments = runs.slots(options.jobs, cells)
+    of_first_seed = len(cells) // len(parse_seeds(options.seeds))  # the others differ in nothing else
+    environments = runs.slots(options.jobs, cells[:of_first_seed])
 
     def ended(cell: Cell) -> str:
         row = read_result(cell, options.reach)

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,22 +19,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 import hir
 from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import image
-from hir.files import atomic_write, write_json
+from hir.files import atomic_write, checkpoints, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
+
+MAX_RUNS = 2_000
+"""Of a comparison or a sweep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +61,10 @@ def load(arguments: Sequence[str]) -> Config:
     return load_run_config(list(arguments))
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file as OmegaConf reads it: 1e-4 is a number, a date a text; UserError if it is no mapping."""
-    try:
-        tree: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} must be a mapping of names to values")
-    return tree
+def check_number(runs: int) -> None:
+    """Refuse more runs than anybody waits for, before any is made up."""
+    if runs > MAX_RUNS:
+        raise UserError(f"these are {runs:,} runs, and {MAX_RUNS:,} are the most")
 
 
 # Runs
@@ -84,14 +77,10 @@ def is_finished(cell: Cell) -> bool:
         UserError: its folder holds a run, finished or not, with another configuration.
     """
     finished = (cell.folder / "summary.json").is_file()
-    begun = finished or _checkpoint(cell).exists()
+    begun = finished or checkpoints(cell.folder)
     if begun and load([f"config={cell.folder / 'config.yaml'}"]) != cell.config:
         raise UserError(f"{cell.folder} holds a run with other settings: choose another out, or delete it")
     return finished
-
-
-def _checkpoint(cell: Cell) -> Path:
-    return cell.folder / "checkpoints" / "last.ckpt"
 
 
 def log_file(cell: Cell) -> Path:
@@ -185,9 +174,7 @@ def run_cells(
 
 
 def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    resume = _checkpoint(cell).exists()
-    if not resume and (cell.folder / "config.yaml").exists():  # of a run killed before its first checkpoint
-        shutil.rmtree(cell.folder)
+    resume = bool(checkpoints(cell.folder))
     arguments = [f"resume={cell.folder}"] if resume else [*cell.arguments, f"run_dir={cell.folder}"]
     log_file(cell).parent.mkdir(parents=True, exist_ok=True)
     with log_file(cell).open("ab" if resume else "wb") as log:

@@ -28,6 +28,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hir.config.schema import limited
+from hir.config.values import read_yaml
 from hir.errors import UserError
 from hir.files import atomic_write
 from hir.randomness import derive_seed
@@ -60,7 +61,7 @@ class Options:
     """Runs in all, within the file's run_cap; null: as many as that, or the whole grid."""
     out: str | None = None
     """Folder of runs and results; null: outputs/sweep-FILE. What is finished there is not run again."""
-    jobs: int | None = limited(None, "[1, inf)")
+    jobs: int | None = limited(None, "[1, 1000]")
     """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
     seed: int = 1
     """Seed of the draws; that of the runs is a parameter of the file."""
@@ -100,8 +101,9 @@ class File:
 
 def read_file(path: Path) -> File:
     """A sweep file; UserError if it is none that is run here."""
-    tree = runs.read_mapping(path)
-    if extra := [part for part in tree.pop("command", None) or () if "=" in str(part)]:
+    tree = read_yaml(path)
+    command = tree.pop("command", None)
+    if extra := [part for part in (command if isinstance(command, list) else [command]) if "=" in str(part)]:
         raise UserError(f"{path}: command sets {extra[0]}: make it a parameter with a value")
     for name in ("name", "description", "project", "entity"):
         tree.pop(name, None)
@@ -125,6 +127,8 @@ def read_parameter(name: str, entry: Any) -> distributions.BaseDistribution:
     low, high, step = bounds
     whole = all(isinstance(value, int) for value in options.values())
     try:
+        if not all(-1e18 < bound < 1e18 for bound in bounds if bound is not None):
+            raise ValueError("a bound is beyond 1e18")
         match kind, *sorted(options):
             case None | "constant", "value":
                 return distributions.CategoricalDistribution([_plain(options["value"])])
@@ -140,7 +144,7 @@ def read_parameter(name: str, entry: Any) -> distributions.BaseDistribution:
             case "q_uniform", "max", "min", "q":
                 kinds = distributions.IntDistribution if whole else distributions.FloatDistribution
                 return kinds(low, high, step=step)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         reason = str(error)
     raise UserError(f"{name} cannot be drawn from {entry}: {reason}")
 
@@ -158,6 +162,7 @@ def grid_of(space: Mapping[str, distributions.BaseDistribution]) -> list[dict[st
         if not hasattr(d, "choices") and not isinstance(d.step, int):
             raise UserError(f"{name}: a grid takes value, values and integers, not a range of fractions")
         axes.append(d.choices if hasattr(d, "choices") else range(d.low, d.high + 1, d.step))
+    runs.check_number(math.prod(map(len, axes)))
     return [dict(zip(space, point, strict=True)) for point in product(*axes)]
 
 
@@ -186,6 +191,7 @@ class Sweep:
         self.count = min((limit for limit in limits if limit is not None), default=0)
         if self.count < 1:
             raise UserError("count=N, the runs to draw, must be at least 1; a grid alone has an end")
+        runs.check_number(self.count)
         self.out = Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
         self.trials: dict[Cell, Trial] = {}
         self.pruner: pruners.BasePruner = pruners.NopPruner()
@@ -195,6 +201,8 @@ class Sweep:
         if rule := self.file.early_terminate:
             # Values of the metric that a run has at most, the base's among them.
             longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
+            if not 1 <= rule.min_iter <= longest or rule.eta < 2:
+                raise UserError(f"early_terminate: min_iter must be in [1, {longest}], and eta at least 2")
             self.pruner = pruners.HyperbandPruner(rule.min_iter, longest, rule.eta)
 
     def open(self, storage: storages.BaseStorage | None = None) -> None:
@@ -208,8 +216,8 @@ class Sweep:
         if self.study.user_attrs.get("sweep", identity) != identity:
             raise UserError(f"{self.out} holds the runs of another sweep: choose another out, or delete it")
         self.study.set_user_attr("sweep", identity)
-        for point in self.grid:
-            self.study.enqueue_trial(point, skip_if_exists=True)
+        for point in self.grid[len(self.study.trials) :]:  # a study that was begun holds the first of them
+            self.study.enqueue_trial(point)
 
     def num_asked(self) -> int:
         """How many runs have been chosen; those of a grid wait in the study before."""

@@ -44,7 +44,9 @@ def _complete(registry: Registry[Any], section: str, values: Mapping[str, Any]) 
     if name is None and (given := values.keys() - {"name"}):  # feedback.function=... says enough
         fitting = [other for other, kind in kinds.items() if given <= keys_of(kind).keys()]
         if len(fitting) != 1:
-            raise ConfigError(f"{section}.{min(given)} needs {section}.name, one of {', '.join(sorted(kinds))}")
+            raise ConfigError(
+                f"{section}.{min(given)} needs {section}.name, one of {', '.join(sorted(kinds))}"
+            )
         name = fitting[0]
     own = registry[name].Settings if name else None
     others = {key for kind in kinds.values() for key in keys_of(kind)} - {*(keys_of(own) if own else ())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,15 +23,17 @@ def exit_on_signals() -> Iterator[None]:
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in ENDING:  # there is no second one while the run clears up
+        for each in ours:  # there is no second one while the run clears up
             signal.signal(each, signal.SIG_IGN)
         received.append(number)
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in ENDING}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:
-            signal.signal(number, interrupt)
+    ours = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+    if threading.current_thread() is not threading.main_thread():  # which alone may set them
+        ours = []
+    for number in ours:
+        signal.signal(number, interrupt)
     try:
         yield
     except BaseException:  # Lightning ends with 1, and torch, in a file, with an error of its own
@@ -38,5 +41,5 @@ def exit_on_signals() -> Iterator[None]:
             raise SystemExit(128 + received[0]) from None
         raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in ours:
+            signal.signal(number, before[number])

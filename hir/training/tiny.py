@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import random
-import tempfile
+import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Feedback
-from hir.files import cache_dir, write_json
+from hir.files import cache_dir, clear_leftovers, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
@@ -130,19 +131,28 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     if not path.is_dir():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            clear_leftovers(path.parent, age=3600)
         except OSError as error:
             raise UserError(f"the cache {path.parent} cannot be written: {error}; set HIR_CACHE") from error
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
         policy, made = _pretrain(config, rows, [source.feedback() for source in sources], say)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            folder = Path(scratch) / "base"
-            policy.model.save_pretrained(folder)
-            policy.tokenizer.save_pretrained(folder)
-            write_json(folder / "base.json", {**definition, **made})
+        scratch = path.with_name(f".{digest}.{secrets.token_hex(4)}.tmp")
+        try:
+            policy.model.save_pretrained(scratch)
+            policy.tokenizer.save_pretrained(scratch)
+            write_json(scratch / "base.json", {**definition, **made, "sizes": _sizes(scratch)})
             with suppress(OSError):  # another process of this run has made the same meanwhile
-                os.replace(folder, path)
-    made = json.loads((path / "base.json").read_text(encoding="utf-8"))
-    return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.asked for row in rows))
+                os.replace(scratch, path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        made = json.loads((path / "base.json").read_text(encoding="utf-8"))
+        accuracy, updates = made["accuracy"], made["num_updates"]
+        if made.get("sizes", sizes := _sizes(path)) != sizes:
+            raise ValueError("a file was cut")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"the cached base is damaged: delete {path}, and it is made anew") from error
+    return Base(path, names, accuracy, updates, frozenset(row.asked for row in rows))
 
 
 def _goal(config: Config, row: Example) -> str:
@@ -151,6 +161,11 @@ def _goal(config: Config, row: Example) -> str:
 
 def _prompt(config: Config, row: Example) -> str:
     return render_prompt(_goal(config, row), row.query)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of the files that make the base; they show one that a crash of the machine cut."""
+    return {file.name: file.stat().st_size for file in folder.iterdir() if file.name != "base.json"}
 
 
 def _pretrain(

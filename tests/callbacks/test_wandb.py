@@ -143,6 +143,7 @@ def log(tmp_path, monkeypatch):
 
 
 def iterations(folder: Path) -> list[list[int]]:
+    wandb.teardown()  # a run may finish before its service has written all
     return [[row["item"]["iteration"] for row in part] for part in records(folder, "history")]
 
 

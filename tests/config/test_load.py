@@ -249,7 +249,7 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
         ("model.lora=8", "unknown key model.lora: did you mean model.lora.r or model.lora.alpha?"),
         ("model=flan_t5_lrge", "unknown model 'flan_t5_lrge': did you mean flan_t5_large?"),
         ("experiment=papr", "unknown experiment 'papr': did you mean paper?"),
-        ("config=/no.yaml", "/no.yaml cannot be read: [Errno 2] No such file or directory: '/no.yaml'"),
+        ("config=/no.yaml", "/no.yaml cannot be read: no regular file is there"),
         ("training.batch_size=abc", "training.batch_size must be an integer in [1, inf), not 'abc'"),
         ("training.batch_size=1.5", "training.batch_size must be an integer in [1, inf), not 1.5"),
         ("task.source=web", "task.source must be generated or bbh or bigbench or null, not 'web'"),
@@ -298,7 +298,7 @@ def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken
         ("seed: [1", "mine.yaml cannot be read: while parsing"),
         ("instructions: {correct: 'Pay ${amount}'}", r"text, not 'Pay ${amount}': write \${ for a plain ${"),
         ("instructions: {others: ['${amount}']}", "Interpolation key 'amount' not found"),
-        ("- a", "mine.yaml cannot be read: it must hold keys with values"),
+        ("- a", "mine.yaml cannot be read: it must be a mapping of keys to values"),
         (b"\xff\xfe\x00\x01\x80", "mine.yaml cannot be read: "),
     ],
 )

@@ -92,7 +92,7 @@ def without_tokenizer(folder: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (shutil.rmtree, "cannot be loaded, from here or from the hub: "),
+    "gone": (shutil.rmtree, " is no folder here"),
     "pickle": (pickle_only, "no file named model.safetensors"),
     "causal": (causal, "a gpt2 model is not sequence-to-sequence"),
     "cut short": (cut_short, "cannot be loaded, from here or from the hub: "),
@@ -136,13 +136,22 @@ def test_byt5_needs_no_file_of_words_and_loses_no_character(tmp_path: Path) -> N
         assert policy.decode(policy.encode_answer(text)) == policy.text.escape(text) == text
 
 
-@pytest.mark.parametrize("path", ["hir-test/no-such-model", "./none", "~/none", "one/two/three"])
-def test_what_is_neither_here_nor_on_the_hub(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+CANNOT = "cannot be loaded, from here or from the hub: "
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("hir-test/no-such-model", CANNOT),
+        *((path, "is no folder here, and no name") for path in ("./none", "~/none", "one/two/three")),
+    ],
+)
+def test_what_is_neither_here_nor_on_the_hub(path: str, reason: str, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError) as error:
         load(path)
     message = str(error.value)
-    assert message.startswith(f"model.path={path} cannot be loaded, from here or from the hub: ")
+    assert message.startswith(f"model.path={path} {reason}")
     assert "\n" not in message
 
 

@@ -48,7 +48,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
     for told in ("loss nan", "gradient norm nan", "training.lr below 1e+10"):
         assert told in done.stderr
     done = run(
-        environment, "broken", "2", *SMALL, "trainer.max_epochs=2", f"run_dir={folder}", program=FAULTY
+        environment, "broken", "2", "0", *SMALL, "trainer.max_epochs=2", f"run_dir={folder}", program=FAULTY
     )
     assert done.returncode == 2 and done.stderr.startswith("error: iteration 2, update "), done.stderr
     saved = last(folder)
@@ -61,7 +61,7 @@ def test_a_full_disk_and_a_damaged_checkpoint_cost_no_iteration(
 ) -> None:
     folder = tmp_path / "run"
     fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
-    done = run(environment, "full", "3", *fresh, program=FAULTY)
+    done = run(environment, "full", "3", "0", *fresh, program=FAULTY)
     assert done.returncode == 2
     assert done.stderr == f"error: {folder}/checkpoints/.last.ckpt.tmp: File too large\n"
     assert f"go on with: python train.py resume={folder}" in done.stdout
@@ -81,7 +81,7 @@ def test_a_folder_that_is_removed_while_its_run_goes_on_stays_so(
 ) -> None:
     folder = tmp_path / "run"
     fresh = [*SMALL, "trainer.max_epochs=2", f"run_dir={folder}"]
-    done = run(environment, "removed", "2", *fresh, program=FAULTY)
+    done = run(environment, "removed", "2", "0", *fresh, program=FAULTY)
     assert done.returncode == 2 and not folder.exists()
     assert done.stderr == f"error: run_dir={folder} was removed while the run was going on: start it anew\n"
 

@@ -227,8 +227,9 @@ def test_both_devices_products_are_equal() -> None:
 
 
 @pytest.mark.slow(seconds=15)
-# torch's compiler imports what torch deprecates, and looks at every tensor for a gradient.
+# torch's compiler imports what torch deprecates, looks at all tensors for a gradient, warns of Python 3.13.0.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
 def test_compiled_training_takes_the_same_steps(
     word_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ from tests.sampling.models import (
 pytestmark = [
     # peft asks transformers for an attribute under its former name, and takes the head for the embedding.
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Model (has|with) `tie_word_embeddings=True`:UserWarning"),
 ]
 
 LENGTHS = [2, 4, 7, 20, 31, 32, 33, 60, 60, 170]

@@ -167,7 +167,7 @@ GOOD = {"input": "q", "target": "t"}
         ({"input": "q"}, "no target"),
         ({"input": "q", "target": ["t", ""]}, "empty target"),
         ({"input": LISTED, "target": "(C)"}, "the right answer '(C)' is not among the options (A) to (B)"),
-        ({"input": LISTED.replace("two", "one"), "target": "(A)"}, "duplicate options (one)"),
+        ({"input": LISTED.replace("two", "one"), "target": "(A)"}, "duplicate options ('one')"),
         ({"input": LISTED, "target_scores": {"three": 1}}, "the right answer 'three' is not among"),
         ({"input": "q", "target_scores": {"a": 0, "b": 0}}, "no correct option"),
         ({"input": "q", "target_scores": ["a"]}, "target_scores is not an object of numbers"),

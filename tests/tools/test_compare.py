@@ -84,7 +84,7 @@ def test_seeds_are_a_number_or_a_list() -> None:
         (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
         (["out=o", "method.alpha=0,x"], "method.alpha must be a number in [0, inf), not 'x'"),
-        (["out=o", "jobs=0"], "jobs must be an integer in [1, inf)"),
+        (["out=o", "jobs=0"], "jobs must be an integer in [1, 1000]"),
         (["out=o", "reach=90"], "reach must be a number in (0, 1]"),
         (["out=o", "variants=nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["out=o", f"variants={ROOT}/conf/sweep/quickstart.yaml"], "must map names to settings"),

@@ -53,19 +53,18 @@ def ended(cell: Cell) -> str:
     return "ended"
 
 
-def test_a_run_is_gone_on_with_or_made_anew(make) -> None:
+def test_a_run_is_gone_on_with_or_left_to_train_py(make) -> None:
     resumed, begun, others = (make(name) for name in ("resumed", "begun", "others"))
     (resumed.folder / "checkpoints").mkdir(parents=True)
     (resumed.folder / "checkpoints" / "last.ckpt").touch()
-    (begun.folder / "checkpoints").mkdir(parents=True)  # killed at its first checkpoint
-    (begun.folder / "config.yaml").touch()
+    (begun.folder / "checkpoints").mkdir(parents=True)  # killed at its first checkpoint: made anew
     others.folder.mkdir()
-    (others.folder / "notes.txt").touch()  # no run's: for train.py to refuse
+    (others.folder / "notes.txt").touch()  # no run's: refused
     assert run_cells([resumed, begun, others], ONE, ended) == {}
     logs = [cell.folder.with_suffix(".log").read_text().splitlines() for cell in (resumed, begun, others)]
     assert logs == [
         [f"resume={resumed.folder}", "['checkpoints']"],
-        [f"task=object_counting run_dir={begun.folder}", "anew"],
+        [f"task=object_counting run_dir={begun.folder}", "['checkpoints']"],
         [f"task=object_counting run_dir={others.folder}", "['notes.txt']"],
     ]
 

@@ -1,0 +1,219 @@
+"""Whatever a model folder holds, it loads or one line says what is wrong; nothing of it is ever run."""
+
+import json
+import os
+import pickle
+import shutil
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from hir.config.schema import BaseConfig, Config, ModelConfig
+from hir.errors import UserError
+from hir.policies.load import load_policy
+from hir.training import tiny
+
+Break = Callable[[Path], object]
+NAN = float("nan")
+
+
+def edit(name: str = "config.json", **changes: object) -> Break:
+    def break_it(folder: Path) -> None:
+        (folder / name).write_text(json.dumps({**json.loads((folder / name).read_text()), **changes}))
+
+    return break_it
+
+
+def put(name: str, content: bytes | str) -> Break:
+    content = content.encode() if isinstance(content, str) else content
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def tokenizer(**changes: Any) -> Break:
+    return edit("tokenizer.json", **changes)
+
+
+def instead(name: str, make: Break) -> Break:
+    def break_it(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+
+    return break_it
+
+
+def header(content: object, size: int | None = None) -> Break:
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return put("model.safetensors", struct.pack("<Q", size or len(text)) + text + bytes(64))
+
+
+def tensor(shape: list[int], end: int = 64, kind: str = "F32") -> Break:
+    return header({"shared.weight": {"dtype": kind, "shape": shape, "data_offsets": [0, end]}})
+
+
+def weights(change: Callable[[Any], Any]) -> Break:
+    def break_it(folder: Path) -> None:
+        path = folder / "model.safetensors"
+        save_file({name: change(w) for name, w in load_file(path).items()}, path, metadata={"format": "pt"})
+
+    return break_it
+
+
+def sharded(index: Any) -> Break:
+    def break_it(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "a.safetensors")
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    return break_it
+
+
+class Touch:
+    """A pickle that would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def pickles(folder: Path) -> None:
+    for name in ("pytorch_model.bin", "adapter_model.bin", "training_args.bin", "optimizer.pt"):
+        (folder / name).write_bytes(pickle.dumps(Touch(folder.parent / "canary")))
+
+
+def only_pickles(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    pickles(folder)
+
+
+def code(folder: Path) -> None:
+    names = "T5Config as C, T5ForConditionalGeneration as M, PreTrainedTokenizerFast as T"
+    text = f"import os; os.mkdir({str(folder.parent / 'canary')!r})\nfrom transformers import {names}\n"
+    for name in ("evil.py", "custom_generate/generate.py", "modeling_t5.py", "__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    classes = {
+        "AutoConfig": "evil.C",
+        "AutoModelForSeq2SeqLM": "evil.M",
+        "AutoTokenizer": ["evil.T", "evil.T"],
+    }
+    edit(auto_map=classes)(folder)
+    edit("tokenizer_config.json", auto_map=classes, tokenizer_class="T")(folder)
+
+
+def adapter(folder: Path) -> None:
+    pickles(folder)
+    settings = {"peft_type": "LORA", "r": 2, "target_modules": ["q"], "task_type": "SEQ_2_SEQ_LM"}
+    put("adapter_config.json", json.dumps({**settings, "base_model_name_or_path": "x/y"}))(folder)
+
+
+def sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 6 * 2**30)
+
+
+DEEP = "[" * 100_000
+QUANTIZED = [{"quant_method": "bitsandbytes", "load_in_4bit": True}, {"quant_method": "gptq", "bits": 4}, "x"]
+SPLIT = {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": False}
+REFUSED: dict[str, Break] = {
+    **{f"{key} {value}": edit(**{key: value}) for key, values in {
+        "num_heads": (0, -1, 3, 10**9), "d_model": (0, 10**5, 10**6, 10**30), "d_kv": (0,), "d_ff": (10**9,),
+        "num_layers": (-1, 10**5), "num_decoder_layers": (10**5,), "vocab_size": (0, -1, 8, 10**9),
+        "relative_attention_num_buckets": (0, 10**9), "dropout_rate": (NAN, 2.0, -1.0, "x"),
+        "pad_token_id": (10**9, -1, None, [0]), "eos_token_id": (11, None, [1]),
+        "quantization_config": QUANTIZED,
+        "decoder_start_token_id": (10**9, None, "0"), "model_type": ("evil", ["t5"], None, "bert", "gpt2"),
+        "is_encoder_decoder": (False,),
+    }.items() for value in values},
+    **{f"config {text[:9]}": put("config.json", text) for text in (
+        "", "[]", "null", '"x"', DEEP, "\xff", '{"model_type": "t5", "d_model": ' + "9" * 5000 + "}")},
+    "a huge config": edit(junk="x" * 101_000_000),
+    **{f"{name} {kind}": instead(name, make)
+       for name in ("config.json", "model.safetensors", "tokenizer.json")
+       for kind, make in {
+           "gone": lambda path: None, "a pipe": os.mkfifo, "a folder": Path.mkdir, "6 GiB of zeros": sparse,
+           "a device": lambda path: path.symlink_to("/dev/zero"),
+           "a loop": lambda path: path.symlink_to(path),
+       }.items()},
+    **{f"weights {text!r}": put("model.safetensors", text) for text in (b"", b"\1", b"none", b"\x80\x04.")},
+    "a header of 2^60 bytes": header({}, 2**60), "a header of 2^64 bytes": header({}, 2**64 - 1),
+    "a deep header": header(DEEP.encode()), "a list as header": header([]), "nothing in it": header({}),
+    "a blank header": header(b" " * 50_000_000), "metadata": header({"__metadata__": 5}),
+    "an offset beyond": tensor([11, 16], 10**15), "a huge shape": tensor([10**18, 10**18]),
+    "a negative shape": tensor([-1, 16]), "an unknown type": tensor([16], kind="EVIL"),
+    "a tensor alone": tensor([16]), "scalars": weights(lambda weight: weight.sum()),
+    "torn": lambda folder: os.truncate(folder / "model.safetensors", 9000),
+    "a list as index": sharded([]), "an empty index": sharded({}),
+    "an index of numbers": sharded({"weight_map": {"x": 5}}),
+    "an index that leads out": sharded({"weight_map": {"x": "../../../etc/passwd"}, "metadata": {}}),
+    "pickles alone": only_pickles, "an adapter": adapter, "generation": put("generation_config.json", "[]"),
+    **{f"tokenizer {text[:5]}": put("tokenizer.json", text) for text in ("", "[]", "{}", DEEP)},
+    "a model of an unknown type": tokenizer(model={"type": "Evil"}), "no model": tokenizer(model=5),
+    "a broken regular expression": tokenizer(pre_tokenizer=SPLIT), "version 99": tokenizer(version="99"),
+    "a broken map": tokenizer(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+    "tokens beyond": tokenizer(model={"type": "WordLevel", "unk_token": "a", "vocab": {"a": 11, "b": 1}}),
+    "a number as tokenizer class": edit("tokenizer_config.json", tokenizer_class=5),
+    "a number as token": edit("tokenizer_config.json", pad_token=5),
+    "a list as tokenizer's settings": put("tokenizer_config.json", "[]"),
+    "deep tokenizer's settings": put("tokenizer_config.json", DEEP),
+    "numbers as special tokens": put("special_tokens_map.json", '{"eos_token": {"content": 5}}'),
+}  # fmt: skip
+LOADED: dict[str, Break] = {
+    "whole": lambda folder: None, "pickles beside": pickles, "code beside": code,
+    "more keys": edit(architectures="x", transformers_version=5, _name_or_path="../../etc"),
+    "an attention of the hub": edit(attn_implementation="evil/kernel"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries, before they raise
+@pytest.mark.parametrize("name", [*REFUSED, *LOADED])
+def test_a_hostile_folder_is_refused_in_one_line_or_loads(folder: Path, name: str) -> None:
+    ({**REFUSED, **LOADED}[name])(folder)
+    if name in LOADED:
+        load_policy(ModelConfig(name="test", path=str(folder)))
+    else:
+        with pytest.raises(UserError) as error:
+            load_policy(ModelConfig(name="test", path=str(folder)))
+        line = str(error.value)
+        assert line.startswith(f"model.path={folder}") and line.isprintable() and len(line) < 600
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # nothing was executed
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setenv("HIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tiny, "NUM_ROWS", 320)
+    monkeypatch.setattr(tiny, "NUM_HELD_OUT", 64)
+    base = BaseConfig(accuracy=0.01, max_updates=2, d_model=16, num_layers=1)
+    return replace(Config(), model=ModelConfig(base=base))
+
+
+@pytest.mark.parametrize("name", ["base.json", "config.json", "model.safetensors", "tokenizer.json"])
+def test_a_cached_base_that_was_cut_is_named(small: Config, name: str) -> None:
+    path = tiny.make_base(small, lambda text: None).path
+    os.truncate(path / name, (path / name).stat().st_size // 2)
+    with pytest.raises(UserError, match=f"^the cached base is damaged: delete {path}, "):
+        tiny.make_base(small)
+    shutil.rmtree(path)
+    assert tiny.make_base(small, lambda text: None).path == path
+
+
+def test_what_a_killed_process_left_in_the_cache_goes_when_it_is_old(small: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "base"
+    for name, age in ((".0123.ab.tmp", 7200), (".0123.cd.tmp", 60)):  # the second may still be at work
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    base = tiny.make_base(small, lambda text: None)
+    assert {path.name for path in folder.iterdir()} == {base.path.name, ".0123.cd.tmp"}
