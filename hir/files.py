@@ -82,6 +82,8 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     path = Path(run)
     folder = path.parent.parent if path.suffix == ".ckpt" else path
     found = [path] if path.suffix == ".ckpt" and os.path.exists(path) else checkpoints(folder)
+    if path.suffix == ".ckpt" and path.name != "last.ckpt" and path not in found:  # a mistyped name
+        found = []
     if not found or not os.path.isfile(folder / "config.yaml"):
         raise UserError(
             f"{run} holds no run to go on with: it has no config.yaml or no checkpoint; a run that finished "

@@ -43,11 +43,18 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: the checkpoint; a file, or a folder under strategies that write one.
+        begun_from: the one that the run goes on from, if it does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begun_from: Path | None = None) -> None:
         self.path = path
+        self.begun_from = begun_from
         self.previous = path.with_name("previous.ckpt")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.strategy.barrier("checkpoint read")
+        if trainer.is_global_zero and self.begun_from == self.previous:
+            os.replace(self.previous, self.path)  # which is damaged, and must never be the only one
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         new = self.path.with_name(f".{self.path.name}.tmp")

@@ -6,12 +6,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
-from hir.callbacks.checkpoint import DirectIO
+from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
+from hir.config.schema import Config
 from hir.errors import UserError
+from hir.trainer import run_folder
 from hir.training.checkpoints import check_resume
 from hir.training.run_folder import read_run
 from hir.training.settings import load_run_config
@@ -84,6 +87,32 @@ def test_a_folder_that_is_removed_while_its_run_goes_on_stays_so(
     done = run(environment, "removed", "2", "0", *fresh, program=FAULTY)
     assert done.returncode == 2 and not folder.exists()
     assert done.stderr == f"error: run_dir={folder} was removed while the run was going on: start it anew\n"
+
+
+def test_the_good_one_of_two_checkpoints_is_never_removed_first(tmp_path: Path) -> None:
+    last, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
+    for begun_from, left in (
+        (last, {"last.ckpt": "a", "previous.ckpt": "b"}),
+        (previous, {"last.ckpt": "b"}),
+    ):
+        last.write_text("a")
+        previous.write_text("b")
+        LastCheckpoint(last, begun_from).on_train_start(Mock(is_global_zero=True), Mock())
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
+
+
+def test_files_of_another_run_or_of_somebody_else_are_refused(tmp_path: Path) -> None:
+    """But for what a run leaves that was killed before its first checkpoint: no more than an iteration."""
+    config = Config(run_dir=str(tmp_path))
+    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n")
+    (tmp_path / "checkpoints").mkdir()
+    assert run_folder(config) == tmp_path
+    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n2\n")
+    with pytest.raises(UserError, match="holds another run"):
+        run_folder(config)
+    (tmp_path / "metrics.csv").rename(tmp_path / "config.yaml")
+    with pytest.raises(UserError, match="holds another run"):
+        run_folder(config)
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
