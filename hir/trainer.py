@@ -12,13 +12,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loops.fit_loop import _FitLoop
 
 from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
+from hir.callbacks.recorder import WRITTEN
 from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import checkpoints, find_checkpoint
 from hir.training.strategies import choose_strategy
 
-LEFT = {"config.yaml", "metrics.csv", "samples.jsonl", "checkpoints", "wandb"}
+LEFT = {*WRITTEN, "checkpoints", "wandb"}
 """What a run may leave that is killed before its first checkpoint, and that is no run to lose."""
 
 

@@ -12,7 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from hir.files import naming
+from hir.files import writing
 
 
 class DirectIO(TorchCheckpointIO):
@@ -23,19 +23,12 @@ class DirectIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        try:
-            with naming(path):
-                path.parent.mkdir(exist_ok=True)
-                with path.open("wb") as file:
-                    torch.save(checkpoint, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-        except RuntimeError as error:  # torch's, about what a full disk left of its file
-            cause = error.__context__
-            if isinstance(cause, OSError):
-                cause.filename = str(path)
-                raise cause from None
-            raise
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            with path.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 class LastCheckpoint(Checkpoint):
