@@ -52,7 +52,7 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     folder = run_folder(config)
     check_launch(config.trainer.get("num_nodes", 1))
     checkpoint, saved = check_resume(config, say) if config.resume else (None, {})
-    trainer = build_trainer(config, folder)
+    trainer = build_trainer(config, folder, checkpoint)
     check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows = rows_per_device(config, trainer.world_size)
     trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 
 OF_THE_MACHINE = {
     getattr(errno, name)
-    for name in """EACCES EDQUOT EFBIG EIO ELOOP EMFILE ENAMETOOLONG ENFILE ENOSPC ENOTDIR EPERM EPIPE EROFS
-    ESTALE""".split()
+    for name in """EACCES EBUSY EDQUOT EFBIG EIO ELOOP EMFILE ENAMETOOLONG ENFILE ENOSPC ENOTDIR EPERM EPIPE
+    EROFS ESTALE""".split()
     if hasattr(errno, name)
 }
 """What a disk or the system may answer to a program without a fault."""
@@ -34,7 +35,8 @@ def exit_code(error: UserError | OSError) -> int:
     if isinstance(error, OSError):
         if error.errno not in OF_THE_MACHINE:
             raise error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print would fail too
+        with suppress(OSError, AttributeError):  # what is left to print would fail too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             return 141  # as if SIGPIPE had ended it
     reason = f"{error.filename or 'the output'}: {error.strerror}" if isinstance(error, OSError) else error

@@ -21,31 +21,33 @@ def cache_dir() -> Path:
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write the file whole or leave what was there; makes the folder. Raises OSError.
+    """Write the file whole or leave what was there; makes the folder. Raises UserError.
 
     The temporary file lies in the same folder, for a rename is atomic within one file system only.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with naming(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
             with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Have an OSError name the file: that of a full disk names none."""
+def writing(path: Path) -> Iterator[None]:
+    """Make whatever the disk answers a UserError that names the file; a full disk's own names none."""
     try:
         yield
-    except OSError as error:
-        error.filename = str(path)
-        raise
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__  # torch covers it by its own
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(f"{path} cannot be written: {cause.strerror}") from error
 
 
 def clear_leftovers(folder: Path, age: float = 0.0) -> None:
@@ -81,7 +83,9 @@ def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
     """
     path = Path(run)
     folder = path.parent.parent if path.suffix == ".ckpt" else path
-    found = [path] if path.suffix == ".ckpt" and os.path.exists(path) else checkpoints(folder)
+    found = checkpoints(folder)
+    if path.suffix == ".ckpt":
+        found = [path] if os.path.exists(path) else []
     if not found or not os.path.isfile(folder / "config.yaml"):
         raise UserError(
             f"{run} holds no run to go on with: it has no config.yaml or no checkpoint; a run that finished "

@@ -12,13 +12,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loops.fit_loop import _FitLoop
 
 from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
+from hir.callbacks.recorder import WRITTEN
 from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import checkpoints, find_checkpoint
 from hir.training.strategies import choose_strategy
 
-LEFT = {"config.yaml", "metrics.csv", "samples.jsonl", "checkpoints", "wandb"}
+LEFT = {*WRITTEN, "checkpoints", "wandb"}
 """What a run may leave that is killed before its first checkpoint, and that is no run to lose."""
 
 
@@ -28,14 +29,14 @@ class FitLoop(_FitLoop):
     skip = False
 
 
-def build_trainer(config: Config, folder: Path) -> Trainer:
-    """Lightning's Trainer with the arguments of ``trainer.*``.
+def build_trainer(config: Config, folder: Path, checkpoint: Path | None = None) -> Trainer:
+    """Lightning's Trainer with the arguments of ``trainer.*``, for a run that may begin from a checkpoint.
 
     Raises:
         UserError: Lightning refuses one of them.
     """
     own = {
-        "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt")],
+        "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt", checkpoint)],
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has lines of its own
         "plugins": [DirectIO()],
@@ -73,7 +74,10 @@ def run_folder(config: Config) -> Path:
         return folder
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     others = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))} - LEFT
-    if folder.is_file() or others or checkpoints(folder):
+    metrics = folder / "metrics.csv"
+    # Of its header, the base and an iteration; a config.yaml without it is somebody else's.
+    begun = len(metrics.read_bytes().splitlines()) <= 3 if metrics.is_file() else "config.yaml" not in names
+    if folder.is_file() or others or not begun or checkpoints(folder):
         raise UserError(
             f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
         )

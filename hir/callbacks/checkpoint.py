@@ -12,7 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from hir.files import naming
+from hir.files import writing
 
 
 class DirectIO(TorchCheckpointIO):
@@ -23,19 +23,12 @@ class DirectIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        try:
-            with naming(path):
-                path.parent.mkdir(exist_ok=True)
-                with path.open("wb") as file:
-                    torch.save(checkpoint, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-        except RuntimeError as error:  # torch's, about what a full disk left of its file
-            cause = error.__context__
-            if isinstance(cause, OSError):
-                cause.filename = str(path)
-                raise cause from None
-            raise
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            with path.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 class LastCheckpoint(Checkpoint):
@@ -43,11 +36,18 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: the checkpoint; a file, or a folder under strategies that write one.
+        begun_from: the one that the run goes on from, if it does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begun_from: Path | None = None) -> None:
         self.path = path
+        self.begun_from = begun_from
         self.previous = path.with_name("previous.ckpt")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.strategy.barrier("checkpoint read")
+        if trainer.is_global_zero and self.begun_from == self.previous:
+            os.replace(self.previous, self.path)  # which is damaged, and must never be the only one
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         new = self.path.with_name(f".{self.path.name}.tmp")

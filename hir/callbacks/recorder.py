@@ -167,7 +167,6 @@ class RunRecorder(Callback):
         return seconds
 
     def _write(self) -> None:
-        save_config(self.config, self.folder / "config.yaml")
         columns = list(dict.fromkeys(name for row in self.history for name in row))
         table = io.StringIO()
         writer = csv.DictWriter(table, columns, lineterminator="\n")
@@ -175,6 +174,7 @@ class RunRecorder(Callback):
         writer.writerows(self.history)
         atomic_write(self.folder / "metrics.csv", table.getvalue().encode())
         write_lines(self.folder / "samples.jsonl", self.samples)
+        save_config(self.config, self.folder / "config.yaml")
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history, "samples": self.samples, "seconds": self.seconds}

@@ -194,6 +194,10 @@ class TrainingConfig:
     compile: bool = False
     """torch.compile the forward pass: about a minute at the start, worth it in long runs on a GPU."""
 
+    def __post_init__(self) -> None:
+        at_most = self.final_lr is None or self.final_lr <= self.lr
+        check(at_most, "training.final_lr", f"at most training.lr={self.lr:g}, or null", self.final_lr)
+
 
 @dataclass
 class EvaluationConfig:

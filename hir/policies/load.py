@@ -55,8 +55,9 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             # transformers makes one up where it finds no file; ByT5's needs none.
             files = " nor ".join(sorted(tokenizer.vocab_files_names.values()))
             raise UserError(f"{where}: no tokenizer that knows a word there, neither {files}")
-        # What it ends a text with may be none of its words.
-        largest = max([*tokenizer.get_vocab().values(), *tokenizer("")["input_ids"]])
+        # What it ends a text with may be none of its words, and BART's mask may lie beyond the vocabulary.
+        words = {**tokenizer.get_vocab(), tokenizer.mask_token: 0}
+        largest = max([*words.values(), *tokenizer("")["input_ids"]])
         if here and not _can_fill(Path(path), model_config):
             raise UserError(f"{where}: its weights cannot have the sizes that config.json says")
         model, info = AutoModelForSeq2SeqLM.from_pretrained(
@@ -97,7 +98,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
 def _can_fill(folder: Path, config: Any) -> bool:
     """Whether a folder's weights may fill the model of ``config``: seen before that takes time and memory."""
     layers = map(int, re.findall(r'layers?": (-?\d+)', config.to_json_string(False)))
-    if not all(0 < number <= MAX_LAYERS for number in layers):
+    if not all(0 <= number <= MAX_LAYERS for number in layers):
         return False
     with torch.device("meta"):
         model = AutoModelForSeq2SeqLM.from_config(config, trust_remote_code=False)

@@ -65,10 +65,7 @@ def run(options: Options, settings: list[str]) -> int:
         raise UserError("run= names no folder")
     runs = {folder: read_run(folder) for folder in options.run}
     to = Path(options.to or ("report.html" if len(runs) > 1 else f"{options.run[0]}/report.html"))
-    try:
-        atomic_write(to.resolve(), page(list(runs.values())).encode())
-    except OSError as error:
-        raise UserError(f"to={to} cannot be written: {error.strerror}") from error
+    atomic_write(to.resolve(), page(list(runs.values())).encode())
     print(f"written to {to}")
     return 0
 

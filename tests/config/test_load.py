@@ -113,7 +113,7 @@ def layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "config": "files: {task: a, model: a, method: a}\ntraining: {lr: 1, passes: 1}",
         "task/a": "training: {lr: 2, batch_size: 2}",
         "model/a": "model: {path: x}\ntraining: {lr: 3, weight_decay: 3}\nbuffer: {window: 3}",
-        "method/a": "training: {lr: 4, final_lr: 4}\nbuffer: {window: 4}",
+        "method/a": "training: {lr: 4, final_lr: 0.5}\nbuffer: {window: 4}",
         "model/b": "model: {path: y}\ntraining: {lr: 5}\nbuffer: {window: 5}",
         "method/b": "training: {lr: 6}\nbuffer: {window: 6}",
         "experiment/a": "files: {model: b}\ntraining: {lr: 7, passes: 7}",
@@ -127,15 +127,15 @@ def layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("argv", "lr", "passes", "window", "weight_decay", "final_lr"),
     [
         # config.yaml reads task, model and method, in this order, then its own lines.
-        ([], 1, 1, 4, 3, 4),
+        ([], 1, 1, 4, 3, 0.5),
         # A file on the command line is read after all of config.yaml; model a is read no more.
-        (["model=b"], 5, 1, 5, 0, 4),
-        (["model=b", "training.lr=9"], 9, 1, 5, 0, 4),
+        (["model=b"], 5, 1, 5, 0, 0.5),
+        (["model=b", "training.lr=9"], 9, 1, 5, 0, 0.5),
         # The experiment comes between: its file, then its lines.
-        (["experiment=a"], 7, 7, 5, 0, 4),
+        (["experiment=a"], 7, 7, 5, 0, 0.5),
         (["experiment=a", "method=b"], 6, 7, 6, 0, None),
         # Named again on the command line, model b is read there alone, after the experiment's lines.
-        (["experiment=a", "model=b"], 5, 7, 5, 0, 4),
+        (["experiment=a", "model=b"], 5, 7, 5, 0, 0.5),
         # Of one place method comes after model, whatever the order of arguments.
         (["method=b", "model=b"], 6, 1, 6, 0, None),
         (["experiment=b"], 6, 1, 6, 0, None),
@@ -143,7 +143,13 @@ def layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_last_word_wins(
-    layers: None, argv: list[str], lr: int, passes: int, window: int, weight_decay: int, final_lr: int | None
+    layers: None,
+    argv: list[str],
+    lr: int,
+    passes: int,
+    window: int,
+    weight_decay: int,
+    final_lr: float | None,
 ) -> None:
     for order in (argv, argv[::-1]):
         config = load_config(order)

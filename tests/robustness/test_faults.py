@@ -6,12 +6,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
-from hir.callbacks.checkpoint import DirectIO
+from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
+from hir.config.schema import Config
 from hir.errors import UserError
+from hir.trainer import run_folder
 from hir.training.checkpoints import check_resume
 from hir.training.run_folder import read_run
 from hir.training.settings import load_run_config
@@ -63,7 +66,7 @@ def test_a_full_disk_and_a_damaged_checkpoint_cost_no_iteration(
     fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
     done = run(environment, "full", "3", "0", *fresh, program=FAULTY)
     assert done.returncode == 2
-    assert done.stderr == f"error: {folder}/checkpoints/.last.ckpt.tmp: File too large\n"
+    assert done.stderr == f"error: {folder}/checkpoints/.last.ckpt.tmp cannot be written: File too large\n"
     assert f"go on with: python train.py resume={folder}" in done.stdout
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
     # Whose room the one before was to have; a run that is killed between two iterations has both.
@@ -86,10 +89,36 @@ def test_a_folder_that_is_removed_while_its_run_goes_on_stays_so(
     assert done.stderr == f"error: run_dir={folder} was removed while the run was going on: start it anew\n"
 
 
+def test_the_good_one_of_two_checkpoints_is_never_removed_first(tmp_path: Path) -> None:
+    last, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
+    for begun_from, left in (
+        (last, {"last.ckpt": "a", "previous.ckpt": "b"}),
+        (previous, {"last.ckpt": "b"}),
+    ):
+        last.write_text("a")
+        previous.write_text("b")
+        LastCheckpoint(last, begun_from).on_train_start(Mock(is_global_zero=True), Mock())
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
+
+
+def test_files_of_another_run_or_of_somebody_else_are_refused(tmp_path: Path) -> None:
+    """But for what a run leaves that was killed before its first checkpoint: no more than an iteration."""
+    config = Config(run_dir=str(tmp_path))
+    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n")
+    (tmp_path / "checkpoints").mkdir()
+    assert run_folder(config) == tmp_path
+    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n2\n")
+    with pytest.raises(UserError, match="holds another run"):
+        run_folder(config)
+    (tmp_path / "metrics.csv").rename(tmp_path / "config.yaml")
+    with pytest.raises(UserError, match="holds another run"):
+        run_folder(config)
+
+
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     path.symlink_to("/dev/full")
-    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+    with pytest.raises(UserError, match=f"^{path} cannot be written: No space left on device$"):
         DirectIO().save_checkpoint({"weight": torch.ones(10_000)}, path)
 
 

@@ -229,8 +229,8 @@ def test_a_real_run_on_the_command_line(
         ([], "run= is missing: A run's folder"),
         (["run="], "run= names no folder"),
         (["run=nowhere"], "nowhere holds no run"),
-        ([f"run={folder}", "to=."], "to=. cannot be written"),
-        ([f"run={folder}", "to=train.py/page.html"], "to=train.py/page.html cannot be written"),
+        ([f"run={folder}", "to=."], f"{Path.cwd()} cannot be written: "),
+        ([f"run={folder}", "to=train.py/page.html"], f"{Path.cwd()}/train.py/page.html cannot be written: "),
     ):
         assert main(["report", *arguments]) == 2
         said = capsys.readouterr()
