@@ -13,8 +13,9 @@ from hir.registry import Registry
 class Feedback(Protocol):
     """Judges answers, a batch at a time. It alone, and supervised baselines, may read targets."""
 
-    graded: bool
-    """Whether its scores say more than right or wrong."""
+    @property
+    def graded(self) -> bool:
+        """Whether its scores say more than right or wrong."""
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         """The verdict on the output to each row."""

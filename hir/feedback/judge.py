@@ -20,7 +20,7 @@ from hir.config.schema import check, limited
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
 from hir.feedback.failures import FEW, check_failures
-from hir.files import atomic_write, cache_dir, naming
+from hir.files import atomic_write, cache_dir, writing
 from hir.records import Example, Verdict
 
 PROMPT = """{query}
@@ -166,7 +166,7 @@ class Judge:
     def _count(self) -> None:
         """Put a call on the account before it is made; UserError if there is none left."""
         path, most = self.cache / "calls", self.settings.max_calls
-        with naming(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab", buffering=0) as file:  # of a byte a call, to which any process appends
                 if file.tell() < most and file.write(b".") and file.tell() <= most:

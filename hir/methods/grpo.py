@@ -43,7 +43,7 @@ class GRPO(Method):
         reward model that can be fooled."""
 
         reward: Literal["correct", "score"] = "correct"
-        """What an answer earns: 1 if it is right, or the judge's score, such as the share of constraints met."""
+        """What an answer earns: 1 if it is right, or its score, such as the share of constraints met."""
 
     on_policy = True
     min_samples = 2

@@ -52,7 +52,7 @@ class PPO(nn.Module, Method):
         """Weight of the value loss."""
 
         reward: Literal["correct", "score"] = "correct"
-        """What an answer earns: 1 if it is right, or the judge's score, such as the share of constraints met."""
+        """What an answer earns: 1 if it is right, or its score, such as the share of constraints met."""
 
     on_policy = True
     asks_policy = True  # relabel asks the live value function

@@ -23,8 +23,8 @@ FIXED = """seed task. instructions. model. feedback. relabel. method. sampling. 
     evaluation.tasks trainer.gradient_clip""".split()
 """What the keys begin with that a resumed run shares with the run it continues."""
 
-OF_THE_HARDWARE = """model.shard training.rows_per_device training.rank_timeout feedback.device feedback.batch_size
-    feedback.max_calls feedback.timeout feedback.retries feedback.backoff feedback.concurrency""".split()
+OF_THE_HARDWARE = """model.shard training.rows_per_device training.rank_timeout feedback.device
+    feedback.batch_size feedback.max_calls feedback.timeout feedback.retries feedback.concurrency""".split()
 """Those of them in which it may differ."""
 
 
