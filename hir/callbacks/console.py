@@ -121,6 +121,11 @@ class ConsoleReport(Callback):
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
         width = len(str(trainer.max_epochs))
         self._say(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))
+        assert isinstance(pl_module, HIRModule) and pl_module.report is not None
+        if notes := pl_module.report.unjudged:
+            self._tell(
+                "note", f"{len(notes)} answers were not judged, and are left out: {notes[0]}", "yellow"
+            )
         every = self.config.evaluation.samples_every
         if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)
@@ -132,15 +137,20 @@ class ConsoleReport(Callback):
                 self._tell("warning", f"{title}: {text}", "yellow")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
-        """An answer to each of three queries, wrong ones first, with the target: a judge may err."""
+        """An answer to each of three queries, wrong ones first, with the target, for a judge may err; of
+        constraints those that are missed, and both instructions."""
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         size = self.config.sampling.num_samples
         by_query = sorted(pl_module.report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
         for rollout, relabeled in by_query[:3]:
             verdict = "[green]right[/]"
             if not rollout.correct:
-                verdict = f"[red]wrong[/], the target is {escape(rollout.target)}"
+                why = f"the target is {rollout.target}" if rollout.target else "there is no target"
+                missed = f"it misses: {'; '.join(rollout.missed)}" if rollout.missed else why
+                verdict = f"[red]wrong[/], {escape(missed)}"
             trained = f"trained as[/] {escape(relabeled)}" if relabeled else "not trained on[/]"
+            if rollout.constraints:
+                trained = f"asked as[/] {escape(rollout.instruction)}\n         [dim]{trained}"
             question = textwrap.shorten(rollout.query, 100, placeholder=" ...")
             self._say(f"      [dim]Q:[/] {escape(question)}")
             self._say(f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]{trained}")

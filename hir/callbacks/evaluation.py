@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from torchmetrics import MeanMetric
 
 from hir.config.schema import EvaluationConfig
 from hir.distributed import gather, shard
+from hir.errors import UserError
 from hir.policies.base import Policy
 from hir.records import Example
 from hir.relabel.base import Relabel
@@ -32,6 +34,8 @@ class GreedyAnswer:
     output: str
     correct: bool
     score: float
+    judged: bool
+    """False where the judge failed: the answer counts for no accuracy."""
 
 
 def answer(
@@ -47,18 +51,29 @@ def answer(
     prompts = [policy.render(asked(row), row.query) for row in share]
     texts = [policy.decode(ids) for ids in sampler.greedy(prompts, stage("evaluation", len(share)))]
     return [
-        GreedyAnswer(row.asked, row.target, text, verdict.correct, verdict.score)
+        GreedyAnswer(row.asked, row.target, text, verdict.correct, verdict.score, verdict.judged)
         for row, text, verdict in zip(share, texts, task.feedback(share, texts), strict=True)
     ]
 
 
 def accuracy(answers: Sequence[GreedyAnswer], device: torch.device, of: str = "correct") -> float:
-    """Share of right answers over all ranks, or mean score, 0 to 1; only sums are exchanged."""
+    """Share of right answers over all ranks, or mean score, or share judged; only sums are exchanged."""
     metric = MeanMetric().to(device)
-    if answers:
-        values = [getattr(given, of) for given in answers]
-        metric.update(torch.tensor(values, dtype=torch.float32, device=device))
-    return round(float(metric.compute()), 6)
+    values = [getattr(given, of) for given in answers if given.judged or of == "judged"]
+    metric.update(torch.tensor(values, dtype=torch.float32, device=device))
+    share = round(float(metric.compute()), 6)
+    if answers and math.isnan(share):
+        raise UserError(f"the judge failed on all answers of an evaluation, {len(answers)} here")
+    return share
+
+
+def measured(name: str, answers: Sequence[GreedyAnswer], device: torch.device) -> dict[str, float]:
+    """Accuracy, and the share of answers that the judge could judge where that is not all."""
+    judged = accuracy(answers, device, "judged")
+    return {
+        f"{name}/accuracy": accuracy(answers, device),
+        **({f"{name}/judged": judged} if judged < 1 else {}),
+    }
 
 
 class BigBenchEvaluation(Callback):
@@ -85,7 +100,7 @@ class BigBenchEvaluation(Callback):
         self.base: dict[str, float] = {}
         """All of them before training."""
         self.test_answers: list[GreedyAnswer] = []
-        """The final model's answers to the task's test rows, of all ranks, rank by rank."""
+        """The final model's judged answers to the task's test rows, of all ranks, rank by rank."""
         self.seconds = 0.0
         """Time spent so far, in all and in the last evaluation."""
         self.latest_seconds = 0.0
@@ -94,8 +109,8 @@ class BigBenchEvaluation(Callback):
         if not self.base:  # a resumed run has it already
             with self._asking(trainer):
                 answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-                test = accuracy(answers, pl_module.device)
-                self.base = {"test/accuracy": test, **self._measure(pl_module)}
+                test = measured("test", answers, pl_module.device)
+                self.base = {**test, **self._measure(pl_module)}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         finished = trainer.current_epoch + 1
@@ -110,8 +125,8 @@ class BigBenchEvaluation(Callback):
             if not self.results:  # the run ended early, by trainer.max_time say
                 self.results = self._measure(pl_module)
             answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-            self.results["test/accuracy"] = accuracy(answers, pl_module.device)
-            self.test_answers = [given for share in gather([answers]) for given in share]
+            self.results |= measured("test", answers, pl_module.device)
+            self.test_answers = [given for share in gather([answers]) for given in share if given.judged]
 
     @contextmanager
     def _asking(self, trainer: Trainer) -> Iterator[None]:
@@ -131,9 +146,10 @@ class BigBenchEvaluation(Callback):
     def _measure(self, module: LightningModule) -> dict[str, float]:
         rows, goal = self.task.validation, self.phi.goal
         answers = self._ask(module, self.task, rows, goal)
-        right = accuracy(answers, module.device)
+        results = measured("val", answers, module.device)
+        right = results["val/accuracy"]
         wrong = accuracy(self._ask(module, self.task, rows, self.phi.opposite), module.device)
-        results = {"val/accuracy": right, "val/accuracy_p_wrong": wrong, "val/gap": round(right - wrong, 6)}
+        results |= {"val/accuracy_p_wrong": wrong, "val/gap": round(right - wrong, 6)}
         if self.task.feedback.graded:
             results["val/score"] = accuracy(answers, module.device, "score")
         for task in self.further:

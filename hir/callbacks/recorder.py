@@ -94,6 +94,7 @@ class RunRecorder(Callback):
                     if pl_module.datamodule.task.feedback.graded
                     else {}
                 ),
+                **({"num_unjudged": len(report.unjudged)} if report.unjudged else {}),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),
                 **{name: round(float(metrics[name]), 6) for name in metrics if name.startswith("train/")},
@@ -107,6 +108,7 @@ class RunRecorder(Callback):
                 "instruction": rollout.instruction,
                 "output": rollout.output,
                 "correct": rollout.correct,
+                "missed": "; ".join(rollout.missed),
                 "relabeled_instruction": relabeled,
                 "target": rollout.target,
             }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hir.config.values import read_settings
+from hir.errors import UserError
 from hir.records import Example, Verdict
 from hir.registry import Registry
 
@@ -22,6 +23,23 @@ class Feedback(Protocol):
 
     def about(self, rows: Sequence[Example]) -> str:
         """How it judges such rows, in a few words for the run's header."""
+
+
+FEW = 8
+"""Answers of which a judge may fail to judge any number."""
+
+
+def unjudged(note: str) -> Verdict:
+    """What a judge says of an answer that it failed to judge, and why it did."""
+    return Verdict(False, 0.0, judged=False, note=note)
+
+
+def check_failures(verdicts: list[Verdict], judge: str) -> list[Verdict]:
+    """The verdicts; UserError where most are none: training would go on with what happens to be left."""
+    notes = [verdict.note for verdict in verdicts if not verdict.judged]
+    if len(verdicts) >= FEW and len(notes) > len(verdicts) / 2:
+        raise UserError(f"{judge} failed on {len(notes)} of {len(verdicts)} answers: {notes[0]}")
+    return verdicts
 
 
 FEEDBACKS: Registry[Any] = Registry(__package__, "feedback.name")

@@ -1,9 +1,9 @@
 """Constraints: feedback that says which parts of a row's own instruction an answer meets, and their checkers.
 
 The 25 kinds of IFEval (Zhou et al. 2023, arXiv 2311.07911) have its names and behave as its published code
-does, but where a docstring or comment says otherwise; "words:..." are for lists of words. Of all of them:
-what must stand in an answer is plain text, no regular expression, and without case where nothing is said;
-an answer without a visible character meets nothing.
+does, but where a comment says otherwise; "words:..." are for lists of words. Of all of them: what must stand
+in an answer is plain text, and without case where nothing is said; an answer without a visible character
+meets nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import combinations_with_replacement
+from itertools import permutations
 from operator import eq, ge, le, lt
 from statistics import fmean
 from typing import Any
@@ -80,38 +80,34 @@ class Constraints:
         return [Verdict(all(parts), fmean(parts), parts) if parts else next(others) for parts in met]
 
     def about(self, rows: Sequence[Example]) -> str:
-        """How the rows are judged: "constraints of 14 kinds, 1 to 6 a row"."""
-        asking = [row for row in rows if row.constraints]
-        if not asking:
-            return self.own.about(rows)
-        kinds = {c.kind for row in asking for c in row.constraints}
-        sizes = [len(row.constraints) for row in asking]
-        ends = " to ".join(map(str, sorted({min(sizes), max(sizes)})))
-        return f"constraints of {len(kinds)} kind{'s' * (len(kinds) > 1)}, {ends} a row"
+        """How the rows are judged: "constraints of 14 kinds"."""
+        kinds = {constraint.kind for row in rows for constraint in row.constraints}
+        return f"constraints of {len(kinds)} kind{'s'[: len(kinds) > 1]}" if kinds else self.own.about(rows)
 
 
 # Constraints of one row that exclude each other.
 
-LISTED = {"words:first", "words:last", "words:include"}
-QUOTED = {"keywords:existence", "keywords:frequency", "startend:end_checker"}
-PARTS = {
-    **dict.fromkeys(("keywords:forbidden_words", "punctuation:no_comma"), QUOTED),
-    **{f"words:{name}": LISTED for name in ("avoid", "length", "letter", "start")},
-    "words:no_letter": LISTED | {"words:letter", "words:start"},
-}
-"""Kinds that an answer misses where a part of it does, and the kinds that ask for such a part."""
 ONCE = {f"words:{name}" for name in ("first", "last", "case", "separator", "sorted", "start", "end")}
-ONCE |= {"language:response_language"}
+ONCE |= {"language:response_language", "detectable_format:number_bullet_lists"}
+ONCE |= {"length_constraints:number_paragraphs"}
 """Kinds that a row asks for in one way only, whatever a lone word or letter may do."""
-EXACT = {"length_constraints:number_paragraphs", "detectable_format:number_bullet_lists"}
-"""Kinds that ask for a number and no other, and do not say so."""
-_CAPITAL, _LOWER = "change_case:english_capital", "change_case:english_lowercase"
 APART = [
-    {_CAPITAL, _LOWER},
-    *({case, "detectable_format:constrained_response"} for case in (_CAPITAL, _LOWER)),
+    {"change_case:english_capital", "change_case:english_lowercase"},
     {"detectable_format:json_format", "startend:quotation"},
     {"words:distinct", "words:repeat"},
 ]
+_LISTED, _RESPONSE = {"words:first", "words:last", "words:include"}, "detectable_format:constrained_response"
+_QUOTED = {"keywords:existence", "keywords:frequency", "startend:end_checker"}
+PARTS = {
+    **dict.fromkeys(("keywords:forbidden_words", "punctuation:no_comma"), _QUOTED),
+    **{f"words:{name}": _LISTED for name in ("avoid", "length", "letter", "start")},
+    "words:no_letter": _LISTED | {"words:letter", "words:start"},
+    "change_case:english_capital": {_RESPONSE},
+    "change_case:english_lowercase": {_RESPONSE, "change_case:capital_word_frequency"},
+}
+"""Kinds that an answer misses where a part of it does, and the kinds that ask for such a part."""
+FIXED = {_RESPONSE: "My answer", "change_case:capital_word_frequency": "A"}
+"""Those parts that are no argument."""
 
 
 def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
@@ -121,37 +117,32 @@ def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
     have words repeated that they forbid, and are for nobody to meet.
     """
     row = tuple(dict.fromkeys(map(checked, constraints)))
-    for one, other in combinations_with_replacement(row, 2):
-        if _exclude(one, other) or _exclude(other, one):
+    for one, other in [*zip(row, row, strict=True), *permutations(row, 2)]:
+        if _exclude(one, other):
             raise UserError(f"{one.text!r} and {other.text!r} exclude each other")
     return row
 
 
 def _exclude(one: Constraint, other: Constraint) -> bool:
     """Whether no answer meets both, as the first sees it."""
-    if {one.kind, other.kind} in APART or one.kind in ONCE and one.kind == other.kind and one != other:
+    if {one.kind, other.kind} in APART or one.kind == other.kind in ONCE and one != other:
         return True
-    (key, *mine), (same, *others) = _bound(one), _bound(other)
-    bounds = [bound for bound in (*mine, *others) if bound]
-    if one.kind == _LOWER and same[0] == "change_case:capital_word_frequency":
-        return any(not COMPARE[relation](0, number) for relation, number in bounds)
-    if key == same and bounds:
+    (key, mine), (same, others) = _bound(one), _bound(other)
+    if key == same and (bounds := mine + others):
         return not any(all(COMPARE[r](n, m) for r, m in bounds) for n in (0, *(m for _, m in bounds)))
-    given = dict(other.arguments)
-    if other.kind not in PARTS.get(one.kind, ()) or given.get("relation") == "less than":
+    if other.kind not in PARTS.get(one.kind, ()) or any(COMPARE[r](0, n) for r, n in others):
         return False
-    names = {"word", "letter", "keyword", "keywords", "end_phrase"}
-    texts = [[given[name]] if isinstance(given[name], str) else given[name] for name in names & given.keys()]
-    return not all(check(one, text) for some in texts for text in some)
+    names = ("word", "letter", "keyword", "keywords", "end_phrase")
+    parts = [value for name, value in other.arguments if name in names] or [FIXED[other.kind]]
+    return not all(check(one, text) for part in parts for text in ([part] if isinstance(part, str) else part))
 
 
-def _bound(constraint: Constraint) -> tuple[tuple[Any, ...], tuple[str, int] | None]:
+def _bound(constraint: Constraint) -> tuple[Any, list[tuple[str, int]]]:
     """What a constraint counts, and the relation and number that it asks for, if it does."""
-    values = [value for _, value in constraint.arguments]
-    relations = [value for value in values if value in COMPARE] or ["exactly"] * (constraint.kind in EXACT)
-    numbers = [value for value in values if isinstance(value, int)]
-    rest = (value for value in values if value not in (*relations, *numbers))
-    return (constraint.kind, *rest), (relations[0], numbers[0]) if relations and numbers else None
+    given = dict(constraint.arguments)
+    relations = [given.pop(name) for name in [*given] if name.endswith("relation")]
+    numbers = [given.pop(name) for name in [*given] if relations and isinstance(given[name], int)]
+    return (constraint.kind, *given.values()), list(zip(relations, numbers, strict=True))
 
 
 # IFEval's kinds. First those that take more than a line.
@@ -177,19 +168,14 @@ def _langdetect() -> Any:
 
 # A list's "1." and an initial or a title before a name end no sentence.
 _NO_STOP = re.compile(
-    r"(?:^[ \t]*\d+|(?<![\w.])(?:mr|mrs|ms|dr|prof|st|jr|sr|vs|(?:[a-z]\.)*[a-hj-z]))\.(?=\s)",
-    re.IGNORECASE | re.MULTILINE,
+    r"(?im)(?:^[ \t]*\d+|(?<![\w.])(?:mr|mrs|ms|dr|prof|st|vs|(?:[a-z]\.)*[a-hj-z]))\.(?=\s)"
 )
 _STOP = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’»)\]*_]*(?=\s|$)|[。！？]")
 
 
 def _sentences(output: str, num_sentences: int, relation: str) -> bool:
-    """A sentence ends in ".", "!", "?" or an ellipsis with white space or nothing after it, in a full stop of
-    Chinese or Japanese, or with the text, and has a letter or digit.
-
-    IFEval asks nltk's punkt, a trained model, which knows more abbreviations and no other full stops, and
-    takes a list's "1." for a sentence now and then.
-    """
+    """Departs from IFEval, which asks a trained model: here a sentence ends in a mark before white space, or
+    with the text, and has a letter or digit."""
     parts = _STOP.split(_NO_STOP.sub("", output))
     return COMPARE[relation](sum(re.search(r"[^\W_]", part) is not None for part in parts), num_sentences)
 
@@ -198,11 +184,6 @@ def _between(output: str, mark: str) -> list[str]:
     """The texts between marks; one at the start or the end has nothing before or after it."""
     parts = [part.strip() for part in output.split(mark)]
     return parts[not parts[0] : len(parts) - (not parts[-1])]
-
-
-def _two_responses(output: str) -> bool:
-    parts = _between(output, "******")
-    return len(parts) == 2 and all(parts) and parts[0] != parts[1]
 
 
 def _nth_paragraph(output: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
@@ -230,73 +211,61 @@ def _number(pattern: str, output: str) -> int:
     return len(re.findall(pattern, output, re.MULTILINE))
 
 
+def _has(pattern: str, output: str) -> bool:
+    return re.search(pattern, output, re.IGNORECASE) is not None
+
+
 CHECKERS: dict[str, Checker] = {
     # Inside a word, too; but what is forbidden is forbidden as a word.
-    "keywords:existence": lambda output, keywords: all(k.lower() in output.lower() for k in keywords),
-    "keywords:frequency": lambda output, keyword, frequency, relation: COMPARE[relation](
-        output.lower().count(keyword.strip().lower()), frequency
-    ),
-    "keywords:forbidden_words": lambda output, forbidden_words: (
-        not re.search(rf"(?<!\w)(?:{'|'.join(map(re.escape, forbidden_words))})(?!\w)", output, re.IGNORECASE)
-    ),
-    "keywords:letter_frequency": lambda output, letter, let_frequency, let_relation: COMPARE[let_relation](
-        output.lower().count(letter.lower()), let_frequency
-    ),
+    "keywords:existence": lambda o, keywords: all(word.lower() in o.lower() for word in keywords),
+    "keywords:frequency": lambda o, keyword, frequency, relation: COMPARE[relation](
+        o.lower().count(keyword.strip().lower()), frequency),
+    "keywords:forbidden_words": lambda o, forbidden_words: not _has(
+        rf"(?<!\w)(?:{'|'.join(map(re.escape, forbidden_words))})(?!\w)", o),
+    "keywords:letter_frequency": lambda o, letter, let_frequency, let_relation: COMPARE[let_relation](
+        o.lower().count(letter.lower()), let_frequency),
     "language:response_language": _language,
     "length_constraints:number_sentences": _sentences,
-    "length_constraints:number_paragraphs": lambda output, num_paragraphs: (
-        len(parts := _between(output, "***")) == num_paragraphs and all(parts)
-    ),
-    "length_constraints:number_words": lambda output, num_words, relation: COMPARE[relation](
-        _number(r"\w+", output), num_words
-    ),
+    "length_constraints:number_paragraphs": lambda o, num_paragraphs: (
+        len(parts := _between(o, "***")) == num_paragraphs and all(parts)),
+    "length_constraints:number_words": lambda o, num_words, relation: COMPARE[relation](
+        _number(r"\w+", o), num_words),
     "length_constraints:nth_paragraph_first_word": _nth_paragraph,
     # Departs from IFEval in that [] holds no place.
-    "detectable_content:number_placeholders": lambda output, num_placeholders: (
-        _number(r"\[[^][\n]+\]", output) >= num_placeholders
-    ),
+    "detectable_content:number_placeholders": lambda o, num_placeholders: (
+        _number(r"\[[^][\n]+\]", o) >= num_placeholders),
     # With or without a space after its full stops.
-    "detectable_content:postscript": lambda output, postscript_marker: (
-        re.search(re.escape(postscript_marker.strip()).replace(r"\.", r"\.\s?"), output, re.IGNORECASE)
-        is not None
-    ),
+    "detectable_content:postscript": lambda o, postscript_marker: _has(
+        re.escape(postscript_marker.strip()).replace(r"\.", r"\.\s?"), o),
     # Lines that begin with - or one *.
-    "detectable_format:number_bullet_lists": lambda output, num_bullets: (
-        _number(r"^[^\S\n]*(?:-|\*(?!\*))", output) == num_bullets
-    ),
+    "detectable_format:number_bullet_lists": lambda o, num_bullets: (
+        _number(r"^[^\S\n]*(?:-|\*(?!\*))", o) == num_bullets),
     # Departs from IFEval in that an answer with two of them has not chosen.
-    "detectable_format:constrained_response": lambda output: (
-        sum(f"My answer is {choice}." in output for choice in ("yes", "no", "maybe")) == 1
-    ),
+    "detectable_format:constrained_response": lambda o: sum(
+        f"My answer is {choice}." in o for choice in ("yes", "no", "maybe")) == 1,
     # *Like this* or **like this**, within a line.
-    "detectable_format:number_highlighted_sections": lambda output, num_highlights: (
-        _number(r"(\*\*?)(?!\*)[^\S\n]*[^\s*][^\n*]*\1", output) >= num_highlights
-    ),
-    "detectable_format:multiple_sections": lambda output, section_spliter, num_sections: (
-        _number(re.escape(section_spliter.strip()) + r"\s?\d+", output) >= num_sections
-    ),
+    "detectable_format:number_highlighted_sections": lambda o, num_highlights: (
+        _number(r"(\*\*?)(?!\*)[^\S\n]*[^\s*][^\n*]*\1", o) >= num_highlights),
+    "detectable_format:multiple_sections": lambda o, section_spliter, num_sections: (
+        _number(re.escape(section_spliter.strip()) + r"\s?\d+", o) >= num_sections),
     "detectable_format:json_format": _json,
     "detectable_format:title": _title,
-    "combination:two_responses": _two_responses,
-    "combination:repeat_prompt": lambda output, prompt_to_repeat: (
-        output.strip().lower().startswith(prompt_to_repeat.strip().lower())
-    ),
-    "startend:end_checker": lambda output, end_phrase: (
-        output.strip().strip('"').lower().endswith(end_phrase.strip().lower())
-    ),
+    "combination:two_responses": lambda o: (
+        len(parts := _between(o, "******")) == len({*parts} - {""}) == 2),
+    "combination:repeat_prompt": lambda o, prompt_to_repeat: (
+        o.strip().lower().startswith(prompt_to_repeat.strip().lower())),
+    "startend:end_checker": lambda o, end_phrase: (
+        o.strip().strip('"').lower().endswith(end_phrase.strip().lower())),
     # Departs from IFEval in that something must be quoted.
-    "startend:quotation": lambda output: (
-        output.strip()[0] == output.strip()[-1] == '"' and output.strip(' "\n') != ""
-    ),
+    "startend:quotation": lambda o: o.strip()[0] == o.strip()[-1] == '"' and o.strip(' "\n') != "",
     # Joined by hyphens, apostrophes or full stops it is one word; nltk, which IFEval asks, parts "I'M".
-    "change_case:capital_word_frequency": lambda output, capital_frequency, capital_relation: COMPARE[
-        capital_relation
-    ](sum(word.isupper() for word in re.findall(r"\w+(?:[-'’.]\w+)*", output)), capital_frequency),
+    "change_case:capital_word_frequency": lambda o, capital_frequency, capital_relation: COMPARE[
+        capital_relation](sum(map(str.isupper, re.findall(r"\w+(?:[-'’.]\w+)*", o))), capital_frequency),
     # Depart from IFEval, which asks langdetect for English, in that it may be any language.
     "change_case:english_capital": str.isupper,
     "change_case:english_lowercase": str.islower,
-    "punctuation:no_comma": lambda output: "," not in output,
-}
+    "punctuation:no_comma": lambda o: "," not in o,
+}  # fmt: skip
 
 
 # Lists of words. A word is a run of letters; "and" stands between words and is none. There must be one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import textwrap
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Any
 
 from hir.config.schema import check, limited
 from hir.errors import UserError
-from hir.feedback.base import Feedback, register
-from hir.feedback.failures import check_failures
+from hir.feedback.base import Feedback, check_failures, register
 from hir.records import Example, Verdict
 
 
@@ -31,16 +29,15 @@ class Function:
     graded = True
 
     def __init__(self, settings: Settings, own: Feedback) -> None:
-        self.threshold = settings.threshold
+        self.threshold, self.name = settings.threshold, f"feedback.function={settings.function}"
         module, _, function = settings.function.partition(":")
         check(bool(module and function), "feedback.function", "module:function", settings.function)
-        self.name = f"feedback.function={settings.function}"
         try:
             self.function: Any = getattr(importlib.import_module(module), function)
         except Exception as error:  # a module of the user's may raise anything
-            raise UserError(f"{self.name} cannot be imported: {_reason(error)}") from error
+            raise UserError(f"{self.name} cannot be imported: {_in_short(error)}") from error
         if not callable(self.function):
-            raise UserError(f"{self.name} is no function but {_short(self.function)}")
+            raise UserError(f"{self.name} is no function but {_in_short(self.function)}")
 
     def about(self, rows: Sequence[Example]) -> str:
         return self.name.partition("=")[2]
@@ -54,12 +51,11 @@ class Function:
             values = [value.item() if hasattr(value, "item") else value for value in given]
         except Exception as error:  # and so may a function
             [*_, where] = traceback.extract_tb(error.__traceback__)[:2]  # its own line, or this call of it
-            raise UserError(f"{self.name}: {_reason(error)} ({where.filename}:{where.lineno})") from error
+            place = f"{where.filename}:{where.lineno}"
+            raise UserError(f"{self.name}: {_in_short(error)} ({place})") from error
         if len(values) != len(rows):
             raise UserError(f"{self.name} returned {len(values)} verdicts on {len(rows)} outputs")
-        verdicts = [self._verdict(value, row) for value, row in zip(values, rows, strict=True)]
-        check_failures(verdicts, self.name)
-        return verdicts
+        return check_failures(list(map(self._verdict, values, rows)), self.name)
 
     def _verdict(self, value: Any, row: Example) -> Verdict:
         if _is_score(value):
@@ -68,16 +64,13 @@ class Function:
             if len(value.met) in (0, len(row.constraints)):
                 return value
         rule = "true or false, a score from 0 to 1, or a Verdict with such a score and a part a constraint"
-        raise UserError(f"{self.name} returned {_short(value)}: it must be {rule}")
+        raise UserError(f"{self.name} returned {_in_short(value)}: it must be {rule}")
 
 
 def _is_score(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1  # which NaN is not
 
 
-def _short(value: Any) -> str:
-    return " ".join(repr(value).split())[:80]
-
-
-def _reason(error: Exception) -> str:
-    return textwrap.shorten(f"{type(error).__name__}: {error}", 240)
+def _in_short(value: Any) -> str:
+    text = f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
+    return " ".join(text.split())[:240]

@@ -1,25 +1,21 @@
-"""A language model as the judge, asked through an endpoint of OpenAI's kind: pip install openai."""
+"""A language model as the judge: at an endpoint of OpenAI's kind (pip install openai), or the policy."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import hashlib
 import importlib
 import json
 import os
 import re
 import textwrap
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from hir.config.schema import check, limited
 from hir.errors import UserError
-from hir.feedback.base import Feedback, register
-from hir.feedback.failures import FEW, check_failures
+from hir.feedback.base import FEW, Feedback, check_failures, register, unjudged
 from hir.files import atomic_write, cache_dir, writing
 from hir.records import Example, Verdict
 
@@ -36,13 +32,14 @@ Judge the given answer."""
 class Judge:
     """Feedback by a model that is asked in a prompt, once about each different answer.
 
-    Its replies lie in the cache, $HIR_CACHE/judge, beside the number of calls. The key is $OPENAI_API_KEY.
+    An endpoint's replies lie in the cache, $HIR_CACHE/judge, beside the number of calls; its key is
+    $OPENAI_API_KEY. Without one a frozen copy of the policy that training starts from is asked, greedily.
     """
 
     @dataclass
     class Settings:
         base_url: str = ""
-        """The endpoint, such as https://api.openai.com/v1 or http://localhost:8000/v1."""
+        """The endpoint, such as https://api.openai.com/v1 or http://localhost:8000/v1; empty: the policy."""
         model: str = ""
         """The judge's name there."""
         prompt: str = PROMPT
@@ -55,44 +52,62 @@ class Judge:
         max_calls: int = limited(1000, "[0, inf)")
         """Most calls, failed ones included, of all runs that share the cache; then the run ends."""
         timeout: float = limited(60.0, "(0, inf)")
-        """Seconds until a reply must be there as a whole."""
+        """Seconds without a sign of a reply after which a call has failed."""
         retries: int = limited(3, "[0, 20]")
-        """Further tries after a time-out, a refusal for now or a broken reply."""
-        backoff: float = limited(1.0, "[0, 60]")
-        """Seconds before the second try; twice as many before each further one, up to 60."""
+        """Further tries after a time-out or a refusal for now."""
         concurrency: int = limited(8, "[1, 1000]")
         """Calls at a time."""
         request: dict[str, Any] = field(default_factory=lambda: {"temperature": 0})
         """Whatever else the endpoint takes, such as max_tokens."""
 
+    ask_policy: Callable[[list[str]], list[str]] | None = None
+    """Gives the replies of the policy's start to prompts; whoever makes the policy sets it."""
+
     def __init__(self, settings: Settings, own: Feedback) -> None:
-        self.settings, url = settings, settings.base_url
-        check(url.startswith(("http://", "https://")), "feedback.base_url", "an http(s) address", url)
-        check(bool(settings.model), "feedback.model", "the judge's name at the endpoint", settings.model)
+        self.settings, self.url = settings, settings.base_url
+        self.graded, self.cache, self.name = settings.scale > 1, cache_dir() / "judge", "judge"
         check("{answer}" in settings.prompt, "feedback.prompt", "a text with {answer}", settings.prompt)
+        where = "the judge's name at feedback.base_url, and empty without one"
+        check(bool(settings.model) == bool(self.url), "feedback.model", where, settings.model)
+        if not self.url:
+            return
+        http = self.url.startswith(("http://", "https://"))
+        check(http, "feedback.base_url", "an http(s) address", self.url)
+        self.key = os.environ.get("OPENAI_API_KEY", "").strip() or "no key"
         try:
             self.openai: Any = importlib.import_module("openai")
-            self.openai.OpenAI(base_url=url, api_key="none").close()
-            self.name = f"judge {settings.model} at {urlsplit(url).hostname}"
+            self.client = self.openai.OpenAI(
+                base_url=self.url,
+                api_key=self.key,
+                timeout=settings.timeout,
+                max_retries=settings.retries,
+                # A retry is a call, too.
+                http_client=self.openai.DefaultHttpxClient(event_hooks={"request": [self._count]}),
+            )
         except ImportError as error:
-            raise UserError("feedback.name=judge needs openai: pip install openai") from error
+            raise UserError("feedback.base_url needs openai: pip install openai") from error
         except Exception as error:  # openai's and its client's for a wrong address are no ValueError
-            raise UserError(f"feedback.base_url={url}: {error}") from error
-        self.key = os.environ.get("OPENAI_API_KEY", "").strip() or "no key"
-        self.cache = cache_dir() / "judge"
-        self.graded = settings.scale > 1
+            raise UserError(f"feedback.base_url={self.url}: {error}") from error
+        self.name = f"judge {settings.model} at {self.client.base_url.host}"
 
     def about(self, rows: Sequence[Example]) -> str:
-        return self.name
+        return self.name if self.url else "the policy as it was at the start"
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         prompts = [self._prompt(row, output) for row, output in zip(rows, outputs, strict=True)]
-        future = asyncio.run_coroutine_threadsafe(self._judge_all([*dict.fromkeys(prompts)]), _loop())
-        try:
-            verdicts = future.result()
-        finally:
-            future.cancel()  # where it is interrupted
-        return [verdicts[prompt] for prompt in prompts]
+        different, verdicts = [*dict.fromkeys(prompts)], list[Verdict]()
+        if self.url:
+            # In parts: thousands of answers do not wait for a judge that is gone.
+            size = max(FEW, 4 * self.settings.concurrency)
+            with ThreadPoolExecutor(self.settings.concurrency) as pool:
+                for start in range(0, len(different), size):
+                    part = [*pool.map(self._judge, different[start : start + size])]
+                    verdicts += check_failures(part, f"the {self.name}")
+        elif different:
+            assert self.ask_policy
+            verdicts += check_failures([*map(self._read, self.ask_policy(different))], "the judge")
+        of = dict(zip(different, verdicts, strict=True))
+        return [of[prompt] for prompt in prompts]
 
     def _prompt(self, row: Example, output: str) -> str:
         values = {"query": row.query, "answer": output, "target": " or ".join(row.targets) or "not known"}
@@ -103,67 +118,37 @@ class Judge:
         text = re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), self.settings.prompt)
         return f"{text.strip()} End with a line that says nothing but {form}."
 
-    async def _judge_all(self, prompts: Sequence[str]) -> dict[str, Verdict]:
-        verdicts: dict[str, Verdict] = {}
-        turn, size = asyncio.Semaphore(self.settings.concurrency), max(FEW, 4 * self.settings.concurrency)
-        url = self.settings.base_url
-        async with self.openai.AsyncOpenAI(base_url=url, api_key=self.key, max_retries=0) as client:
-            # In parts: thousands of answers do not wait for a judge that is gone.
-            for start in range(0, len(prompts), size):
-                part = prompts[start : start + size]
-                asking = (self._judge(client, turn, prompt) for prompt in part)
-                # One may find that no call is left: those under way have been counted, and are kept.
-                judged = await asyncio.gather(*asking, return_exceptions=True)
-                for prompt, verdict in zip(part, judged, strict=True):
-                    if isinstance(verdict, BaseException):
-                        raise verdict
-                    verdicts[prompt] = verdict
-                check_failures([verdicts[prompt] for prompt in part], f"the {self.name}")
-        return verdicts
-
-    async def _judge(self, client: Any, turn: asyncio.Semaphore, prompt: str) -> Verdict:
-        asked = [self.settings.base_url, self.settings.model, self.settings.request, prompt]
-        name = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
-        path, note = self.cache / name[:2] / f"{name}.txt", ""
-        reply = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        if not reply:
-            async with turn:
-                reply, note = await self._ask(client, prompt)
-            if reply:
-                atomic_write(path, reply.encode())
-        return self._read(reply) if reply else _none(note)
-
-    async def _ask(self, client: Any, prompt: str) -> tuple[str, str]:
-        """The judge's reply, or why there is none."""
-        settings, note = self.settings, ""
-        message = {"role": "user", "content": prompt}
-        for attempt in range(settings.retries + 1):
-            await asyncio.sleep(min(60, settings.backoff * 2 ** (attempt - 1)) if attempt else 0)
-            self._count()
-            call = client.chat.completions.create(
-                model=settings.model, messages=[message], extra_body=settings.request
+    def _judge(self, prompt: str) -> Verdict:
+        """The verdict of the endpoint, or of its reply in the cache."""
+        model, request = self.settings.model, self.settings.request
+        asked = json.dumps([self.url, model, request, prompt], sort_keys=True, default=str)
+        name = hashlib.sha256(asked.encode(errors="replace")).hexdigest()
+        path = self.cache / name[:2] / f"{name}.txt"
+        if path.exists():
+            return self._read(path.read_text(encoding="utf-8", errors="replace"))
+        try:
+            given = self.client.chat.completions.create(
+                model=model, messages=[{"role": "user", "content": prompt}], extra_body=request
             )
-            try:
-                # The client's own limit begins anew with every byte.
-                completion = await asyncio.wait_for(call, settings.timeout)
-                reply = completion.choices[0].message.content.encode(errors="replace").decode().strip()
-                if reply:
-                    return reply, ""
-                note = "an empty reply"
-            except self.openai.APIStatusError as error:
-                note, code = textwrap.shorten(str(error).replace(self.key, "***"), 200), error.status_code
-                if code in (401, 403, 404):
-                    raise UserError(f"the {self.name} cannot be asked: {note}") from error
-                if code < 500 and code not in (408, 409, 429):
-                    break
-            except asyncio.TimeoutError:
-                note = f"no reply within {settings.timeout:g} s"
-            except (self.openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError) as error:
-                # An endpoint may send anything; the text of the error might hold the key.
-                note = f"no reply ({type(error.__cause__ or error).__name__})"
-        return "", note
+            reply = given.choices[0].message.content.encode(errors="replace").decode().strip()
+        except self.openai.APIStatusError as error:
+            note = textwrap.shorten(str(error).replace(self.key, "***"), 200)
+            if error.status_code in (401, 403, 404):
+                raise UserError(f"the {self.name} cannot be asked: {note}") from error
+            return unjudged(note)
+        except self.openai.APITimeoutError:
+            return unjudged(f"no reply within {self.settings.timeout:g} s")
+        except (self.openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error.__cause__, UserError):  # from _count, as older clients pass it on
+                raise error.__cause__ from None
+            # An endpoint may send anything; the text of the error might hold the key.
+            return unjudged(f"no reply ({type(error.__cause__ or error).__name__})")
+        if not reply:
+            return unjudged("an empty reply")
+        atomic_write(path, reply.encode())
+        return self._read(reply)
 
-    def _count(self) -> None:
+    def _count(self, request: object) -> None:
         """Put a call on the account before it is made; UserError if there is none left."""
         path, most = self.cache / "calls", self.settings.max_calls
         with writing(path):
@@ -183,17 +168,5 @@ class Judge:
             found = re.search(rf"{number}{scale}(?!\d)", line)
             points = float(found[1]) / scale if found else None
         if points is None or points > 1:
-            return _none(f"a verdict that cannot be read: {textwrap.shorten(line, 80)}")
+            return unjudged(f"a verdict that cannot be read: {textwrap.shorten(line, 80)}")
         return Verdict(points >= self.settings.threshold, points)
-
-
-def _none(note: str) -> Verdict:
-    return Verdict(False, 0.0, judged=False, note=note)
-
-
-@functools.cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """In a thread of its own: in a notebook that of the main thread is taken."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="judge", daemon=True).start()
-    return loop

@@ -12,8 +12,7 @@ import torch
 
 from hir.config.schema import check, limited
 from hir.errors import UserError
-from hir.feedback.base import Feedback, register
-from hir.feedback.failures import check_failures
+from hir.feedback.base import Feedback, check_failures, register, unjudged
 from hir.records import Example, Verdict
 
 
@@ -81,14 +80,9 @@ class RewardModel:
         scores = [*self._scores([(row.asked, text) for row, text in zip(rows, outputs, strict=True)])]
         if odd := [score for score in scores if not 0 <= score <= 1 and not math.isnan(score)]:
             raise UserError(f"{self.name} gave {odd[0]:g}, a score beyond 0 to 1: set feedback.activation")
-        verdicts = [
-            Verdict(False, 0.0, judged=False, note="no number")
-            if math.isnan(score)
-            else Verdict(score >= self.settings.threshold, score)
-            for score in scores
-        ]
-        check_failures(verdicts, self.name)
-        return verdicts
+        least = self.settings.threshold
+        verdicts = [unjudged("no number") if math.isnan(s) else Verdict(s >= least, s) for s in scores]
+        return check_failures(verdicts, self.name)
 
     @torch.inference_mode()
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> Iterator[float]:

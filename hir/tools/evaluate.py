@@ -20,7 +20,7 @@ from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
-from hir.training.build import build_policy, load_tasks, without_queries
+from hir.training.build import ask_start, build_policy, load_tasks, without_queries
 from hir.training.checkpoints import load_weights, read_checkpoint
 from hir.training.checks import check_lengths
 from hir.training.settings import load_run_config
@@ -61,13 +61,14 @@ def evaluate_model(config: Config, trained: Config, checkpoint: Path | None) -> 
         checkpoint: its trained weights; None: it is evaluated as it is.
     """
     quiet_libraries()
+    tasks = load_tasks(config)
     policy, base = build_policy(trained)
+    ask_start(tasks[0], policy, config)
     if checkpoint:
         load_weights(policy, checkpoint)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     relabel = build_relabel(config.instructions, config.relabel)
-    tasks = load_tasks(config)
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]
     if checkpoint and trained.task.name == config.task.name:

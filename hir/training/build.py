@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,6 +44,7 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     tasks = load_tasks(config)
     check_targets(tasks[0], config.method["name"])
     policy, base = build_policy(config, say)
+    ask_start(tasks[0], policy, config)
     if base:
         tasks = [without_queries(task, base.queries) for task in tasks]
     method = build_method(config.method, relabel, policy)
@@ -81,6 +83,23 @@ def load_tasks(config: Config) -> list[Task]:
     ]
     judged = replace(own, feedback=build_feedback(config.feedback, own.feedback))
     return [judged, *(load_task(other, config.seed) for other in others)]
+
+
+def ask_start(task: Task, policy: Seq2SeqPolicy, config: Config) -> None:
+    """Let a judge that asks the policy's start ask a frozen copy of it as it is now, whole on each device.
+
+    It is no part of the module, and so of no checkpoint: a run that goes on makes it again.
+    """
+    if getattr(task.feedback, "ask_policy", ask_start) is not None:
+        return
+    start = copy.deepcopy(policy, {id(policy.tokenizer): policy.tokenizer}).requires_grad_(False)
+    sampler = build_sampler(start, config.sampling, config.evaluation.batch_size)
+
+    def ask(prompts: Sequence[str]) -> list[str]:
+        start.to(policy.device)  # which it has not been given before training starts
+        return list(map(start.decode, sampler.greedy(prompts)))
+
+    task.feedback.ask_policy = ask  # type: ignore[attr-defined]
 
 
 def without_queries(task: Task, queries: frozenset[str]) -> Task:

@@ -56,13 +56,15 @@ def check_lengths(
     on its rows to which no answer of ``sampling.max_new_tokens`` is right.
     """
     lines, most = [], config.sampling.max_new_tokens
-    for task in tasks:
+    for number, task in enumerate(tasks):
         prompts = ([policy.render(text, row.query) for row in task.rows] for text in relabel.texts)
         lengths = [max(map(len, of_row)) for of_row in zip(*map(policy.token_ids, prompts), strict=True)]
         if long := [length for length in lengths if length > policy.max_input_tokens]:
             line = f"{len(long)} of {len(lengths)} prompts of {task.name} are over model.max_input_tokens="
             line += f"{policy.max_input_tokens}, the longest has {max(long)}"
             lines.append(f"{line}: they are cut in their middle")
+        if config.feedback["name"] and number == 0:
+            continue  # a judge is not to be asked, which may be paid
         targets = [*{target for row in task.rows for target in row.targets}]
         ids, long = dict(zip(targets, policy.token_ids(targets), strict=True)), []
         for row in (row for row in task.rows if row.targets):

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from hir.config.schema import Config, SamplingConfig
 from hir.distributed import gather, rank, shard, world_size
+from hir.errors import UserError
 from hir.methods.base import Method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
@@ -34,6 +35,8 @@ class SamplingReport:
     mean_score: float
     fraction_unique: float
     """Different answers by all answers, counted query by query."""
+    unjudged: tuple[str, ...]
+    """Why the judge failed, for each answer where it did: those are left out of all but ``num_samples``."""
     seconds: float
     logged: tuple[tuple[Rollout, str | None], ...]
     """The first rollouts, at least a wrong one among them if there is any, each with the instruction it is
@@ -102,12 +105,15 @@ class HIRDataModule(LightningDataModule):
             again = self._sample(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
             for i, rollouts in zip(missed, again, strict=True):
                 judged[i] += rollouts
-        own = [rollout for samples in judged for rollout in samples]
+        own = [rollout for samples in judged for rollout in samples if rollout.verdict.judged]
         rows = self.method.relabel(own, generator(self.config.seed, iteration, rank(), "relabeling"))
         self.buffer.extend(iteration, [row for share in gather([rows]) for row in share])
-        self.plan = self._training_order(iteration)
         gathered = gather(judged)
-        rollouts = [rollout for samples in gathered for rollout in samples[: sampling.num_samples]]
+        unjudged = [r.verdict.note for samples in gathered for r in samples if not r.verdict.judged]
+        first = (rollout for samples in gathered for rollout in samples[: sampling.num_samples])
+        if not (rollouts := [rollout for rollout in first if rollout.verdict.judged]):
+            raise UserError(f"the judge failed on all answers of iteration {iteration + 1}: {unjudged[0]}")
+        self.plan = self._training_order(iteration)
         logged = rollouts[:num_logged]
         if logged and all(rollout.correct for rollout in logged):
             logged[-1] = next((rollout for rollout in rollouts if not rollout.correct), logged[-1])
@@ -116,6 +122,7 @@ class HIRDataModule(LightningDataModule):
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
             mean_score=sum(r.verdict.score for r in rollouts) / len(rollouts),
             fraction_unique=len({(r.instruction, r.query, r.output_ids) for r in rollouts}) / len(rollouts),
+            unjudged=tuple(unjudged),
             seconds=time.perf_counter() - start,
             logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
         )

@@ -74,6 +74,9 @@ def _training(run: SavedRun) -> Iterator[Finding]:
         yield Finding("No correct sample", text + "raise sampling.num_samples.")
     if broken := sorted({name for row in history for name in row if not math.isfinite(row[name])}):
         yield Finding("Not a number", f"{', '.join(broken)}: the learning rate may be too high.")
+    if lost := sum(row.get("num_unjudged", 0) for row in history):
+        text = f"The judge failed on {lost:.0f} answers, which count for nothing: see the notes of the run."
+        yield Finding("Answers without a verdict", text)
     if rows := known(history, "fraction_unique", "fraction_correct"):
         # All samples of a query alike is the least there can be; fine where they are right.
         first, now = (row["fraction_unique"] for row in (rows[0], rows[-1]))

@@ -1,9 +1,11 @@
-"""A language model as the judge, against an endpoint on this machine."""
+"""A language model as the judge: an endpoint on this machine, or the policy's own start."""
 
 import json
+import re
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +16,10 @@ import pytest
 
 from hir.errors import UserError
 from hir.feedback.base import Feedback, build_feedback
+from hir.feedback.judge import Judge
 from hir.feedback.match import Match, exact_match
 from hir.records import Constraint, Example, Verdict
+from tests.command_line import SMALL, run
 
 ROW = Example("How many?", ("3", "three"))
 KEY = "sk-secret"
@@ -52,13 +56,10 @@ class Handler(BaseHTTPRequestHandler):
         status, kind, body = (200, "application/json", said(reply)) if isinstance(reply, str) else reply
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("retry-after-ms", "1")
         self.end_headers()
-        for byte in (body[i : i + 1] for i in range(len(body))) if kind == "slow" else [body]:
-            time.sleep(0.2 if kind == "slow" else 0)
-            try:
-                self.wfile.write(byte)
-            except OSError:
-                return  # nobody waits for it any longer
+        self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -66,7 +67,6 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoint]:
-    pytest.importorskip("openai")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HIR_CACHE", str(tmp_path / "cache"))
@@ -76,9 +76,12 @@ def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoi
         server.shutdown()
 
 
+def url(endpoint: Endpoint) -> str:
+    return f"http://127.0.0.1:{endpoint.server_port}/v1"
+
+
 def judge(endpoint: Endpoint, **settings: Any) -> Feedback:
-    url = f"http://127.0.0.1:{endpoint.server_port}/v1"
-    small = {"base_url": url, "model": "m", "backoff": 0.01, "retries": 2, "timeout": 10.0}
+    small = {"base_url": url(endpoint), "model": "m", "retries": 2, "timeout": 10.0}
     return build_feedback({"name": "judge", **small, **settings}, Match(exact_match))
 
 
@@ -102,95 +105,70 @@ def test_it_is_asked_in_the_prompt_once_about_each_different_answer(endpoint: En
     assert feedback.about([ROW]) == "judge m at 127.0.0.1"
 
 
-@pytest.mark.parametrize(
-    ("scale", "reply", "verdict"),
-    [
-        (1, "yes", RIGHT),
-        (1, "**No.**", WRONG),
-        (1, "It says no.\nBut it is right.\n\n  Yes \n", RIGHT),
-        (1, "I can say neither yes nor no", None),
-        (1, "score: 1 of 1", None),
-        (10, "score: 10 of 10", RIGHT),
-        (10, "A try.\n**Score: 7/10**", Verdict(False, 0.7)),
-        (10, "score: 9.5 out of 10.", Verdict(True, 0.95)),
-        (10, "score: 0 of 10", WRONG),
-        (10, "score: 11 of 10", None),
-        (10, "score: -1 of 10", None),
-        (10, "score: 7 of 100", None),
-        (10, "yes", None),
-        (10, "score: nan of 10", None),
-    ],
-)
-def test_the_verdict_is_read_from_the_last_line(
-    endpoint: Endpoint, scale: int, reply: str, verdict: Verdict | None
-) -> None:
-    endpoint.reply = lambda prompt: reply
-    given = one(judge(endpoint, scale=scale, threshold=0.95))
-    assert given == verdict if verdict else not given.judged and "cannot be read" in given.note
+REPLIES = [
+    (1, "yes", RIGHT),
+    (1, "**No.**", WRONG),
+    (1, "It says no.\nBut it is right.\n\n  Yes \n", RIGHT),
+    (1, "I can say neither yes nor no", None),
+    (1, "score: 1 of 1", None),
+    (10, "score: 10 of 10", RIGHT),
+    (10, "A try.\n**Score: 7/10**", Verdict(False, 0.7)),
+    (10, "score: 9.5 out of 10.", Verdict(True, 0.95)),
+    (10, "score: 0 of 10", WRONG),
+    *((10, reply, None) for reply in ("score: 11 of 10", "score: -1 of 10", "score: 7 of 100", "yes", "nan")),
+]
+
+
+def test_the_verdict_is_read_from_the_last_line(endpoint: Endpoint) -> None:
+    for scale, reply, verdict in REPLIES:
+        endpoint.reply = lambda prompt, reply=reply: reply  # type: ignore[misc]
+        given = one(judge(endpoint, scale=scale, threshold=0.95), reply)
+        assert given == verdict if verdict else not given.judged and "cannot be read" in given.note, reply
 
 
 JSON = "application/json"
 BROKEN = [
-    ((500, JSON, b"{}"), "500"),
-    ((429, JSON, b'{"error": {"message": "slow down"}}'), "slow down"),
-    ((200, "text/html", b"<html>hello</html>"), "AttributeError"),
-    ((200, JSON, b'{"choices": '), "JSONDecodeError"),
-    ((200, JSON, b"[]"), ""),
-    ((200, JSON, b'{"choices": []}'), "IndexError"),
-    ((200, JSON, said(None)), "AttributeError"),
-    ((200, JSON, said("  ")), "empty"),
-    ((200, JSON, said([1])), "AttributeError"),
-    ((200, JSON, b"\xff\xfe"), ""),
+    ((500, JSON, b"{}"), "500", 3),  # with two retries
+    ((429, JSON, b'{"error": {"message": "slow down"}}'), "slow down", 3),
+    ((400, JSON, b'{"error": {"message": "too long"}}'), "too long", 1),
+    ((200, "text/html", b"<html>hello</html>"), "AttributeError", 1),
+    ((200, JSON, b'{"choices": '), "JSONDecodeError", 1),
+    ((200, JSON, b"[]"), "", 1),
+    ((200, JSON, b'{"choices": []}'), "IndexError", 1),
+    ((200, JSON, said(None)), "AttributeError", 1),
+    ((200, JSON, said("  ")), "empty", 1),
+    ((200, JSON, b"\xff\xfe"), "", 1),
 ]
 
 
-@pytest.mark.parametrize(("reply", "note"), BROKEN)
-def test_a_broken_reply_is_asked_for_again_and_then_left_out(
-    endpoint: Endpoint, reply: tuple[int, str, bytes], note: str
+@pytest.mark.parametrize(("reply", "note", "calls"), BROKEN)
+def test_a_broken_reply_is_no_verdict_and_is_not_kept(
+    endpoint: Endpoint, reply: tuple[int, str, bytes], note: str, calls: int
 ) -> None:
     endpoint.reply = lambda prompt: reply
     verdict = one(judge(endpoint))
     assert not verdict.judged and not verdict.correct and note in verdict.note and "\n" not in verdict.note
-    assert len(endpoint.asked) == 3  # and two retries
-    endpoint.reply = lambda prompt: reply if len(endpoint.asked) < 5 else "yes"
-    assert one(judge(endpoint)) == RIGHT  # it was not kept, and the second of these tries is good
-
-
-def test_characters_that_are_none_are_read(endpoint: Endpoint) -> None:
-    endpoint.reply = lambda prompt: (200, JSON, said("\ud800\nyes"))
-    assert one(judge(endpoint)) == one(judge(endpoint)) == RIGHT and len(endpoint.asked) == 1
-
-
-def test_a_refused_request_is_not_repeated(endpoint: Endpoint) -> None:
-    endpoint.reply = lambda prompt: (400, JSON, b'{"error": {"message": "too long"}}')
-    assert "too long" in one(judge(endpoint)).note and len(endpoint.asked) == 1
+    assert len(endpoint.asked) == calls
+    endpoint.reply = lambda prompt: "yes"
+    assert one(judge(endpoint)) == RIGHT
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_wrong_key_or_name_ends_the_run_at_once_and_the_key_is_not_shown(
     endpoint: Endpoint, status: int
 ) -> None:
-    body = json.dumps({"error": {"message": f"{KEY} is no key"}}).encode()
-    endpoint.reply = lambda prompt: (status, JSON, body)
-    with pytest.raises(
-        UserError, match=rf"m at 127.0.0.1 cannot be asked: .*{status}.*\*\*\* is no key"
-    ) as error:
+    endpoint.reply = lambda prompt: (status, JSON, json.dumps({"error": {"message": f"{KEY} bad"}}).encode())
+    with pytest.raises(UserError, match=rf"m at 127.0.0.1 cannot be asked: .*{status}.*\*\*\* bad") as error:
         one(judge(endpoint))
     assert KEY not in str(error.value) and len(endpoint.asked) == 1
 
 
-@pytest.mark.parametrize("kind", ["silent", "slow"])
-def test_an_endpoint_that_hangs_is_left_alone(endpoint: Endpoint, kind: str) -> None:
-    """The slow one sends a byte now and then, and would take 40 s."""
-    over = threading.Event()
-    endpoint.reply = lambda prompt: over.wait(20) and "yes" if kind == "silent" else (200, "slow", b" " * 200)
-    start = time.monotonic()
+def test_an_endpoint_that_hangs_or_is_not_there_is_left_alone(endpoint: Endpoint) -> None:
+    over, start = threading.Event(), time.monotonic()
+    endpoint.reply = lambda prompt: over.wait(20) and "yes"
     assert "no reply within 0.5 s" in one(judge(endpoint, timeout=0.5, retries=0)).note
     assert time.monotonic() - start < 10
     over.set()
-
-
-def test_an_endpoint_that_is_not_there_fails(endpoint: Endpoint) -> None:
     assert not one(judge(endpoint, base_url="http://127.0.0.1:9/v1", retries=0)).judged
 
 
@@ -205,6 +183,7 @@ def test_when_most_fail_the_run_ends_and_the_others_are_not_asked(endpoint: Endp
 
 
 def test_what_was_judged_is_kept(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.reply = lambda prompt: (200, JSON, said("\ud800\nyes"))  # a character that is none
     assert one(judge(endpoint)) == RIGHT
     endpoint.reply = lambda prompt: "no"
     assert one(judge(endpoint, max_calls=1)) == RIGHT and len(endpoint.asked) == 1
@@ -225,31 +204,80 @@ def test_no_call_is_made_beyond_the_budget_by_all_runs_together(endpoint: Endpoi
         with pytest.raises(UserError, match="feedback.max_calls=12 are made, as .*calls counts: raise it"):
             judge(endpoint, max_calls=12)([ROW] * 20, outputs)
     assert len(endpoint.asked) == 12  # tries that failed are some of them
-    verdicts = judge(endpoint, max_calls=40)([ROW] * 20, outputs)
+    verdicts = judge(endpoint, max_calls=40, concurrency=3)([ROW] * 20, outputs)
     assert [i for i, verdict in enumerate(verdicts) if not verdict.judged] == [7]
     asked = Counter(request["messages"][0]["content"] for request in endpoint.asked)
     assert sorted(asked.values())[:19] == [1] * 19 and len(endpoint.asked) <= 40  # no reply was lost
-
-
-def test_so_many_are_asked_at_a_time(endpoint: Endpoint) -> None:
-    endpoint.reply = lambda prompt: time.sleep(0.05) or "yes"
-    judge(endpoint, concurrency=3)([ROW] * 24, [str(i) for i in range(24)])
-    assert 2 <= endpoint.most <= 3
+    endpoint.most = 0
+    judge(endpoint, concurrency=3)([ROW] * 12, [f"a{i}" for i in range(12)])
+    assert 2 <= endpoint.most <= 3  # at a time
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"base_url": ""}, {"base_url": "file:///etc"}, {"base_url": "http://[::1/v1"}, {"base_url": "http://a:b/v1"},
-     {"model": ""}, {"prompt": "Is it right?"}, {"max_calls": -1}, {"timeout": 0}],
-)  # fmt: skip
-def test_what_cannot_be_asked_is_refused_before_training(wrong: dict[str, Any]) -> None:
-    pytest.importorskip("openai")
-    settings = {"name": "judge", "base_url": "http://127.0.0.1:9/v1", "model": "m", **wrong}
-    with pytest.raises(UserError, match=f"feedback.{next(iter(wrong))}( must be|=)"):
+    ("wrong", "said"),
+    [
+        *(({"base_url": url}, "feedback.base_url=") for url in ("http://[::1/v1", "http://a:b/v1")),
+        ({"base_url": "file:///etc"}, "feedback.base_url must be an http"),
+        ({"base_url": ""}, "feedback.model must be the judge's name"),
+        ({"model": ""}, "feedback.model must be"),
+        ({"prompt": "Is it right?"}, "feedback.prompt must be"),
+        ({"max_calls": -1}, "feedback.max_calls must be"),
+        ({"timeout": 0}, "feedback.timeout must be"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_training(
+    wrong: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"name": "judge", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    with pytest.raises(UserError, match=said):
+        build_feedback({**settings, **wrong}, Match(exact_match))
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match="needs openai: pip install openai"):
         build_feedback(settings, Match(exact_match))
 
 
-def test_it_says_what_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_policy_is_asked_without_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(UserError, match="needs openai: pip install openai"):
-        build_feedback({"name": "judge", "base_url": "http://a/v1", "model": "m"}, Match(exact_match))
+    feedback = build_feedback({"name": "judge", "prompt": "{answer}?"}, Match(exact_match))
+    assert isinstance(feedback, Judge) and feedback([], []) == []
+    asked: list[str] = []
+    feedback.ask_policy = lambda prompts: asked.extend(prompts) or [p[0] for p in prompts]  # type: ignore
+    given = feedback([ROW] * 4, ["yes", "no", "yes", "maybe"])
+    assert [(v.judged, v.correct) for v in given] == [(False, False)] * 4  # "y", "n" and "m" say nothing
+    assert [prompt.partition("?")[0] for prompt in asked] == ["yes", "no", "maybe"]
+    feedback.ask_policy = lambda prompts: [prompt.partition("?")[0] for prompt in prompts]
+    assert [v.correct for v in feedback([ROW] * 2, ["yes", "no"])] == [True, False]
+    with pytest.raises(UserError, match="the judge failed on 8 of 8 answers: a verdict that cannot be read"):
+        feedback([ROW] * 8, [*"abcdefgh"])
+
+
+@pytest.mark.slow
+def test_a_run_leaves_out_what_was_not_judged_and_says_so(
+    endpoint: Endpoint, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The endpoint refuses to judge answers to a fifth of the queries."""
+
+    def refused(query: str) -> bool:
+        return zlib.crc32(query.encode()) % 5 == 0
+
+    def reply(prompt: str) -> Any:
+        found = re.match(r"(.*)\n\n\nA right answer: (.*)\nThe given answer: (.*)", prompt)
+        query, right, given = found.groups() if found else ("", "", "")
+        return (400, JSON, b"{}") if refused(query) else "yes" if given == right else "no"
+
+    endpoint.reply = reply
+    chosen = ["feedback.name=judge", f"feedback.base_url={url(endpoint)}", "feedback.model=m",
+              "feedback.concurrency=32", "evaluation.num_logged_rollouts=200"]  # fmt: skip
+    quiet = {**environment, "NO_PROXY": "127.0.0.1", "OPENAI_API_KEY": KEY}
+    done = run(quiet, *SMALL, *chosen, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
+    lost = 32 * 4 - len(samples)
+    assert 0 < lost < 32 * 4 and not any(refused(sample["query"]) for sample in samples)
+    assert f"note    {lost} answers were not judged, and are left out: Error code: 400" in done.stdout
+    assert f"Answers without a verdict: The judge failed on {lost} answers" in done.stdout
+    header, *_, row = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    measured = dict(zip(header.split(","), row.split(","), strict=True))
+    assert measured["num_unjudged"] == str(lost) and 0 < float(measured["val/judged"]) < 1
+    right = sum(sample["correct"] for sample in samples) / len(samples)
+    assert float(measured["fraction_correct"]) == pytest.approx(right, abs=1e-6)
