@@ -37,7 +37,9 @@ class Probe(Callback):
 
             def note(places: Sequence[int]) -> Any:
                 rows = [(place, data.plan[place]) for place in places]
-                self.notes[-1]["rows"] += [[place, row.iteration, row.query] for place, row in rows]
+                self.notes[-1]["rows"] += [
+                    [place, row.iteration, row.instruction + row.query] for place, row in rows
+                ]
                 return collate(places)
 
             loader.collate_fn = note

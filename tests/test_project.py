@@ -68,7 +68,7 @@ def test_imported_packages_are_required() -> None:
     distributions = {"yaml": "pyyaml"}
     required = set(pins("3.10"))
     peers = {line.split("==")[0] for line in (ROOT / "benchmarks/requirements.txt").read_text().split()}
-    own = {"hir", "train", "tests", "benchmarks", *sys.stdlib_module_names, "tomllib"}
+    own = {"hir", "train", "tests", "benchmarks", "examples", *sys.stdlib_module_names, "tomllib"}
     folders = [ROOT.glob(f"{folder}/**/*.py") for folder in ("hir", "tests", "benchmarks")]
     for path in (ROOT / "train.py", *itertools.chain(*folders)):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -113,7 +113,7 @@ def test_two_ranks_hold_one_buffer_and_train_disjoint_shards_of_what_was_just_sa
         assert right == [*range(8, 16), *range(24, 32), *range(40, 48)]
         rows = sorted([*first["rows"], *second["rows"]])
         assert {iteration for _, iteration, _ in rows} == {number}
-        lengths = [len(query) for _, _, query in rows]
+        lengths = [len(prompt) for _, _, prompt in rows]
         for start in (0, 16, 32):  # within an update by length
             assert lengths[start : start + 16] == sorted(lengths[start : start + 16])
 
