@@ -156,13 +156,15 @@ def answers_of(run: SavedRun) -> Iterator[Table]:
 def samples_of(run: SavedRun) -> Iterator[Table]:
     """Samples of iterations and what they were trained under, the last one's first; equal ones are a row."""
     iterations = [(place, list(rows)) for place, rows in groupby(run.samples, itemgetter("iteration"))]
-    head = ["query", "target", "answer", "verdict", "times", "trained under"]
-    keys = ("query", "target", "output", "correct", "relabeled_instruction")
+    more = ["asked under"] if any(sample.get("missed") for sample in run.samples) else []
+    head = ["query", "target", "answer", "verdict", "times", *more, "trained under"]
+    keys = ("query", "target", "output", "correct", "missed", "instruction", "relabeled_instruction")
     for iteration, samples in iterations[:: -(len(iterations) // MAX_ITERATIONS + 1)]:
         rows: list[list[Any]] = []
-        for sample, times in Counter(map(itemgetter(*keys), samples)).items():
-            *texts, right, under = sample
-            rows.append([*texts, "✓ right" if right else "✗ wrong", times, under or "not trained on"])
+        for sample, times in Counter(tuple(map(row.get, keys)) for row in samples).items():
+            *texts, right, missed, asked, under = sample
+            verdict = "✓ right" if right else f"✗ misses: {missed}" if missed else "✗ wrong"
+            rows.append([*texts, verdict, times, *[asked for _ in more], under or "not trained on"])
         yield f"Iteration {iteration}", head, rows
 
 
