@@ -149,11 +149,11 @@ class ConsoleReport(Callback):
                 missed = f"it misses: {'; '.join(rollout.missed)}" if rollout.missed else why
                 verdict = f"[red]wrong[/], {escape(missed)}"
             trained = f"trained as[/] {escape(relabeled)}" if relabeled else "not trained on[/]"
-            if rollout.constraints:
-                trained = f"asked as[/] {escape(rollout.instruction)}\n         [dim]{trained}"
             question = textwrap.shorten(rollout.query, 100, placeholder=" ...")
             self._say(f"      [dim]Q:[/] {escape(question)}")
-            self._say(f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}  [dim]{trained}")
+            answer = f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}"
+            between = f"\n         [dim]asked as[/] {escape(rollout.instruction)}\n         "
+            self._say(f"{answer}{between if rollout.constraints else '  '}[dim]{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         own, further = self.run.datamodule.task, self.run.evaluation_tasks
