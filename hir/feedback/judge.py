@@ -65,7 +65,11 @@ class Judge:
 
     def __init__(self, settings: Settings, own: Feedback) -> None:
         self.settings, self.url = settings, settings.base_url
-        self.graded, self.cache, self.name = settings.scale > 1, cache_dir() / "judge", "judge"
+        self.graded, self.cache, self.name = (
+            settings.scale > 1,
+            cache_dir() / "judge",
+            "policy as it was at the start",
+        )
         check("{answer}" in settings.prompt, "feedback.prompt", "a text with {answer}", settings.prompt)
         where = "the judge's name at feedback.base_url, and empty without one"
         check(bool(settings.model) == bool(self.url), "feedback.model", where, settings.model)
@@ -91,7 +95,7 @@ class Judge:
         self.name = f"judge {settings.model} at {self.client.base_url.host}"
 
     def about(self, rows: Sequence[Example]) -> str:
-        return self.name if self.url else "the policy as it was at the start"
+        return self.name
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         prompts = [self._prompt(row, output) for row, output in zip(rows, outputs, strict=True)]
@@ -105,7 +109,7 @@ class Judge:
                     verdicts += check_failures(part, f"the {self.name}")
         elif different:
             assert self.ask_policy
-            verdicts += check_failures([*map(self._read, self.ask_policy(different))], "the judge")
+            verdicts += check_failures([*map(self._read, self.ask_policy(different))], f"the {self.name}")
         of = dict(zip(different, verdicts, strict=True))
         return [of[prompt] for prompt in prompts]
 

@@ -247,7 +247,10 @@ def test_the_policy_is_asked_without_an_endpoint(monkeypatch: pytest.MonkeyPatch
     assert [prompt.partition("?")[0] for prompt in asked] == ["yes", "no", "maybe"]
     feedback.ask_policy = lambda prompts: [prompt.partition("?")[0] for prompt in prompts]
     assert [v.correct for v in feedback([ROW] * 2, ["yes", "no"])] == [True, False]
-    with pytest.raises(UserError, match="the judge failed on 8 of 8 answers: a verdict that cannot be read"):
+    with pytest.raises(
+        UserError,
+        match="the policy as it was at the start failed on 8 of 8 answers: a verdict that cannot be read",
+    ):
         feedback([ROW] * 8, [*"abcdefgh"])
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hir.config.schema import Config, InstructionConfig, SamplingConfig
+from hir.feedback.judge import Judge
 from hir.feedback.match import Match, exact_match
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
 from hir.relabel.correctness import Correctness
+from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
+from hir.training.build import ask_start
 from hir.training.checks import check_lengths
 
 ROWS = tuple(Example(query, targets) for query, targets in (
@@ -39,6 +42,21 @@ def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(pol
         TASK, feedback=Match(lambda row, output: output.split()[0] == row.targets[0].split()[0])
     )
     assert told(1, by_first_word) == ()
+    config = Config(sampling=SamplingConfig(max_new_tokens=3), feedback={"name": "judge"})
+    never = replace(TASK, feedback=Match(lambda row, output: 1 // 0))  # it may be paid for each answer
+    assert check_lengths(policy, [never], Correctness(InstructionConfig("right", "wrong")), config) == ()
+
+
+def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPolicy) -> None:
+    judge, prompts = Judge(Judge.Settings(), Match(exact_match)), ["cat", "dog dog"]
+    ask_start(replace(TASK, feedback=judge), policy, Config())
+    assert judge.ask_policy
+    before, sampler = judge.ask_policy(prompts), build_sampler(policy, SamplingConfig(), 8)
+    assert before == [policy.decode(ids) for ids in sampler.greedy(prompts)] and before != ["", ""]
+    for weight in policy.parameters():
+        weight.data.zero_()
+    assert judge.ask_policy(prompts) == before != [policy.decode(ids) for ids in sampler.greedy(prompts)]
+    ask_start(TASK, policy, Config())  # another feedback takes no policy
 
 
 def test_prompts_are_counted_under_their_longest_instruction(policy: Seq2SeqPolicy) -> None:
