@@ -111,8 +111,8 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
     return len(commands)
 
 
-@pytest.mark.slow(seconds=25)
-@pytest.mark.parametrize(("name", "num_long"), [("new_task", 4), ("new_method", 1)])
+@pytest.mark.slow(seconds=40)
+@pytest.mark.parametrize(("name", "num_long"), [("new_task", 4), ("new_method", 1), ("feedback", 4)])
 def test_a_page_works_to_the_letter(
     name: str, num_long: int, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
