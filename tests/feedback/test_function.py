@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from examples.judge import near
-from hir.config.schema import ConfigError
 from hir.errors import UserError
 from hir.feedback.base import Feedback, build_feedback
 from hir.feedback.match import Match, exact_match
@@ -22,10 +21,13 @@ OUTPUTS = ["3", "5"]
 
 @pytest.fixture
 def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Feedback]:
-    """Makes feedback of the source of a module's function ``judge``."""
+    """Makes feedback of the source of a module's function ``judge``, or of what the function returns."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(source: str, **settings: Any) -> Feedback:
+        if not re.match("def|import|raise|judge", source):
+            imports = "import numpy, torch\nfrom hir.records import Verdict\n"
+            source = f"{imports}def judge(rows, outputs):\n    return {source}\n"
         name = f"mine{abs(hash(source))}"
         (tmp_path / f"{name}.py").write_text(source)
         settings = {"name": "function", "function": f"{name}:judge", **settings}
@@ -34,19 +36,13 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fee
     return make
 
 
-def returning(value: str) -> str:
-    imports = "import numpy, torch\nfrom hir.records import Verdict\n"
-    return f"{imports}def judge(rows, outputs):\n    return {value}\n"
-
-
 @pytest.mark.parametrize(
     ("returned", "verdicts"),
     [
         ("[r.targets[0] == o for r, o in zip(rows, outputs)]", [Verdict(True, 1.0), Verdict(False, 0.0)]),
-        ("[1, 0.5]", [Verdict(True, 1.0), Verdict(False, 0.5)]),
-        ("(x for x in (0.8, 0.79))", [Verdict(False, 0.8), Verdict(False, 0.79)]),
+        ("(x for x in (0.8, 0.79))", [Verdict(True, 0.8), Verdict(False, 0.79)]),
         ("numpy.array([True, False])", [Verdict(True, 1.0), Verdict(False, 0.0)]),
-        ("torch.tensor([1.0, 0.25])", [Verdict(True, 1.0), Verdict(False, 0.25)]),
+        ("torch.tensor([1, 0.25])", [Verdict(True, 1.0), Verdict(False, 0.25)]),
         ("[Verdict(True, 0.5, note='ok'), Verdict(False, 0.0, judged=False)]",
          [Verdict(True, 0.5, note="ok"), Verdict(False, 0.0, judged=False)]),
     ],
@@ -54,44 +50,35 @@ def returning(value: str) -> str:
 def test_truths_scores_and_verdicts_are_taken(
     asking: Callable[..., Feedback], returned: str, verdicts: list[Verdict]
 ) -> None:
-    given = asking(returning(returned))(ROWS, OUTPUTS)
+    given = asking(returned, threshold=0.8)(ROWS, OUTPUTS)
     assert given == verdicts
     assert {*map(type, (part for v in given for part in (v.correct, v.score)))} == {bool, float}  # for JSON
-
-
-def test_a_score_is_right_from_the_threshold_on(asking: Callable[..., Feedback]) -> None:
-    verdicts = asking(returning("[0.8, 0.79]"), threshold=0.8)(ROWS, OUTPUTS)
-    assert [v.correct for v in verdicts] == [True, False]
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (returning("[1.0]"), "returned 1 verdicts on 2 outputs"),
-        (returning("[1.0, 1.0, 1.0]"), "returned 3 verdicts on 2 outputs"),
-        (returning("[1.0, float('nan')]"), "returned nan: it must be true or false, a score from 0 to 1"),
-        (returning("[1.0, numpy.float32('nan')]"), "returned nan"),
-        (returning("[1.0, 1.01]"), "returned 1.01"),
-        (returning("[-0.1, 1.0]"), "returned -0.1"),
-        (returning("[10 ** 400, 1.0]"), "returned 1000"),
-        (returning("['yes', 'no']"), "returned 'yes'"),
-        (returning("[None, 1.0]"), "returned None"),
-        (returning("[Verdict(True, 2.0), 1.0]"), "returned Verdict(correct=True, score=2.0"),
-        (returning("[Verdict('yes', 1.0), 1.0]"), "returned Verdict(correct='yes'"),
-        (returning("[Verdict(True, 1.0, met=(True,)), 1.0]"), "a part a constraint"),  # the row has none
-        (returning("None"), "TypeError: 'NoneType' object is not iterable"),
-        (returning("torch.ones(2, 2)"), "RuntimeError: a Tensor with 2 elements cannot be converted"),
-        (returning("rows[7]"), "IndexError: list index out of range"),
+        *((f"[1.0] * {n}", f"returned {n} verdicts on 2 outputs") for n in (1, 3)),
+        ("[1, float('nan')]", "returned nan: it must be true or false, a score from 0 to 1"),
+        ("[1, numpy.float32('nan')]", "returned nan"),
+        *((f"[{score}, 1]", f"returned {score}") for score in (1.01, -0.1, "'yes'", None)),
+        ("[10 ** 400, 1]", "returned 1000"),
+        ("[Verdict(True, 2.0), 1]", "returned Verdict(correct=True, score=2.0"),
+        ("[Verdict('yes', 1.0), 1]", "returned Verdict(correct='yes'"),
+        ("[Verdict(True, 1.0, met=(True,)), 1]", "a part a constraint"),  # the row has none
+        ("None", "TypeError: 'NoneType' object is not iterable"),
+        ("torch.ones(2, 2)", "RuntimeError: a Tensor with 2 elements cannot be converted"),
+        ("rows[7]", "IndexError: list index out of range"),
         ("def judge(rows): pass", "TypeError: judge() takes 1 positional argument but 2 were given"),
     ],
-)  # fmt: skip
+)
 def test_what_a_function_returns_is_checked(asking: Callable[..., Feedback], source: str, said: str) -> None:
     feedback = asking(source)
     assert feedback([], []) == []  # about nothing it is not asked
     with pytest.raises(UserError, match=rf"feedback.function=mine\d+:judge.*{re.escape(said)}") as error:
         feedback(ROWS, OUTPUTS)
     assert "\n" not in str(error.value)
-    if "rows[7]" in source:
+    if source == "rows[7]":
         assert re.search(r"mine\d+.py:4\)$", str(error.value))  # its own line
 
 
@@ -110,19 +97,13 @@ def test_what_cannot_be_imported_is_refused_before_training(
 ) -> None:
     with pytest.raises(UserError, match=rf"feedback.function=mine\d+:judge.*{said}"):
         asking(source)
-
-
-@pytest.mark.parametrize("path", ["", "judge", ":judge", "examples.judge:"])
-def test_a_path_that_names_no_function_is_refused(path: str) -> None:
-    with pytest.raises(ConfigError, match="feedback.function must be module:function"):
-        build_feedback({"name": "function", "function": path}, Match(exact_match))
+    for path in ("", "judge", ":judge", "examples.judge:"):
+        with pytest.raises(UserError, match="feedback.function must be module:function"):
+            asking(source, function=path)
 
 
 def test_verdicts_that_are_none_may_be_few_but_not_most(asking: Callable[..., Feedback]) -> None:
-    feedback = asking(
-        "from hir.records import Verdict\ndef judge(rows, outputs):\n    return"
-        " [Verdict(False, 0.0, judged=o != 'out', note='no idea') for o in outputs]\n"
-    )
+    feedback = asking("[Verdict(False, 0.0, judged=o != 'out', note='no idea') for o in outputs]")
     assert [v.judged for v in feedback(ROWS[:1] * 8, ["3"] * 4 + ["out"] * 4)] == [True] * 4 + [False] * 4
     assert not any(v.judged for v in feedback(ROWS[:1] * 7, ["out"] * 7))
     with pytest.raises(UserError, match="judge failed on 5 of 8 answers: no idea"):
@@ -131,15 +112,14 @@ def test_verdicts_that_are_none_may_be_few_but_not_most(asking: Callable[..., Fe
 
 def test_parts_of_an_instruction_are_taken_as_many_as_it_has(asking: Callable[..., Feedback]) -> None:
     row = Example("Go on.", ("-",), constraints=(Constraint("Be brief.", "length"),))
-    [verdict] = asking(returning("[Verdict(True, 1.0, met=(True,))]"))([row], ["-"])
+    [verdict] = asking("[Verdict(True, 1.0, met=(True,))]")([row], ["-"])
     assert verdict.met == (True,)
 
 
 def test_the_example_gives_a_quarter_less_for_each_that_a_number_is_away() -> None:
     outputs = ["4", "5", "2", "1", "-1", "four", "", " 4 ", "9" * 400, "9" * 99]
     # Away from 4: 0, 1, 2, 3, 5; two no numbers; 0; and two too large.
-    expected = [1, 0.75, 0.5, 0.25, 0, 0, 0, 1, 0, 0]
-    assert near([ROWS[1]] * len(outputs), outputs) == expected
+    assert near([ROWS[1]] * len(outputs), outputs) == [1, 0.75, 0.5, 0.25, 0, 0, 0, 1, 0, 0]
 
 
 @pytest.mark.slow
@@ -147,8 +127,8 @@ def test_a_run_trains_each_answer_under_the_quality_that_a_function_saw(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    chosen = ["feedback.name=function", "feedback.function=examples.judge:near", "relabel.name=graded"]
-    done = run(environment, *SMALL, *chosen, "trainer.max_epochs=1", f"run_dir={folder}")
+    chosen = ["feedback.function=examples.judge:near", "relabel=graded", f"run_dir={folder}"]
+    done = run(environment, *SMALL, *chosen, "trainer.max_epochs=1")
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert "judge   examples.judge:near" in done.stdout
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
@@ -157,6 +137,6 @@ def test_a_run_trains_each_answer_under_the_quality_that_a_function_saw(
         assert sample["instruction"] == "Solve the question with quality 5 of 5."
         assert sample["relabeled_instruction"] == f"Solve the question with quality {max(1, 5 - away)} of 5."
         assert sample["correct"] == (away == 0)
-    refused = run(environment, *chosen[:1], "feedback.function=examples.judge:far", f"run_dir={folder}2")
+    refused = run(environment, "feedback.function=examples.judge:far", f"run_dir={folder}2")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "judge:far" in refused.stderr
     assert not Path(f"{folder}2").exists()

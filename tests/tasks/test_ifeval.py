@@ -12,6 +12,7 @@ import pytest
 from hir.errors import UserError
 from hir.feedback.constraints import CHECKERS, Constraints, check
 from hir.tasks.ifeval import TEXTS, read_rows
+from tests.command_line import SMALL, run
 
 Row = dict[str, Any]
 
@@ -21,31 +22,30 @@ def row(*instructions: tuple[str, Row | None], **other: Any) -> Row:
     return {"key": 1, "prompt": "Write.", "instruction_id_list": kinds, "kwargs": kwargs, **other}
 
 
-def write(tmp_path: Path, *rows: Any) -> Path:
-    path = tmp_path / "ifeval.jsonl"
+def write(folder: Path, *rows: Any) -> Path:
+    path = folder / "ifeval.jsonl"
     path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows), encoding="utf-8")
     return path
 
 
 NO_COMMA = ("punctuation:no_comma", {})
 UPPER, LOWER = ("change_case:english_capital", {}), ("change_case:english_lowercase", {})
-CAPITALS, TEN = "change_case:capital_word_frequency", {"capital_frequency": 10}
+CAPITALS = "change_case:capital_word_frequency"
 # As some copies of the public file have it: each row names the arguments of all kinds.
 NULLS: Row = dict.fromkeys(("num_words", "relation", "keywords", "num_bullets", "prompt_to_repeat"))
 
 
 def test_rows_become_queries_with_constraints(tmp_path: Path) -> None:
     words = ("length_constraints:number_words", {**NULLS, "relation": "at least", "num_words": 3})
+    german = ("language:response_language", {"language": "de"})
     keywords = ("keywords:existence", {**NULLS, "keywords": ["ink", "Tinte"]})
-    path = write(
-        tmp_path, row(words, ("punctuation:no_comma", NULLS), prompt=" Über Tinte. "), "", row(keywords)
-    )
-    first, second = read_rows(path)
+    both = row(words, ("punctuation:no_comma", NULLS), prompt=" Über Tinte. ")
+    first, second = read_rows(write(tmp_path, both, "", row(keywords, german)))
     assert (first.query, first.targets, second.query) == ("Über Tinte.", (), "Write.")
     assert [c.text for c in first.constraints] == ["write at least 3 words", "use no comma"]
-    assert [c.text for c in second.constraints] == ["use the keywords ink, Tinte"]
-    verdicts = Constraints()([first, first, second], ["one, two", "one two three", "Tinte and ink"])
-    assert [verdict.met for verdict in verdicts] == [(False, False), (True, True), (True,)]
+    assert [c.text for c in second.constraints] == ["use the keywords ink, Tinte", "write in German"]
+    verdicts = Constraints()([first, first, second], ["one, two", "one two three", "Tinte and ink, I say"])
+    assert [verdict.met for verdict in verdicts] == [(False, False), (True, True), (True, False)]
 
 
 def test_every_kind_of_ifeval_has_a_text_of_its_arguments() -> None:
@@ -75,20 +75,16 @@ def test_what_the_public_file_combines_is_read(tmp_path: Path) -> None:
     [
         ("{", "line 2: no JSON: "),
         ("[" * 100_000, "line 2: no JSON: "),
-        ("[1]", "line 2: an object with a text 'prompt' is needed"),
-        (row(NO_COMMA, prompt=" "), "an object with a text 'prompt'"),
-        (row(NO_COMMA, prompt=3), "an object with a text 'prompt'"),
+        *((row(NO_COMMA, prompt=text), "line 2: an object with a text 'prompt'") for text in (" ", 3, None)),
+        ("[1]", "line 2: an object with a text 'prompt'"),
         (row(), "line 2: 'instruction_id_list' must be a list of names"),
-        (row(NO_COMMA, instruction_id_list="punctuation:no_comma"), "'instruction_id_list' must be"),
-        (row(NO_COMMA, instruction_id_list=[["a"]]), "'instruction_id_list' must be"),
-        (row(NO_COMMA, kwargs=[]), "'kwargs' must be a list of 1 objects, one for each instruction"),
-        (row(NO_COMMA, kwargs={}), "'kwargs' must be a list of 1 objects"),
-        (row(NO_COMMA, kwargs=["a"]), "'kwargs' must be a list of 1 objects"),
+        *((row(NO_COMMA, instruction_id_list=ids), "'instruction_id_list' must") for ids in ("a", [["a"]])),
+        *((row(NO_COMMA, kwargs=given), "'kwargs' must be a list of 1 objects") for given in ([], {}, ["a"])),
         (row(("punctuation:no_commas", {})), r"no instruction is called .*: did you mean punc"),
         (row(("words:distinct", {})), "no instruction is called 'words:distinct'"),
+        (row(("language:response_language", {"language": "xx"})), "no language is called 'xx'"),
         (row(("keywords:existence", {})), "the arguments of keywords:existence are keywords, not none"),
         (row(("keywords:existence", {"keywords": [1]})), r"keywords of .* must be texts, not \(1,\)"),
-        (row((CAPITALS, {**TEN, "capital_relation": "some"})), "capital_relation of .* must be one of"),
         (row(UPPER, LOWER), "'write in capital letters only' and .* exclude each other"),
     ],
 )  # fmt: skip
@@ -99,27 +95,44 @@ def test_a_broken_row_is_refused_in_one_line(tmp_path: Path, broken: Any, messag
     assert str(error.value).startswith(f"{path}: line 2: ") and "\n" not in str(error.value)
 
 
-def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("langdetect")
-    with pytest.raises(UserError, match=r"no language is called 'xx'"):
-        read_rows(write(tmp_path, row(("language:response_language", {"language": "xx"}))))
-    [read] = read_rows(write(tmp_path, row(("language:response_language", {"language": "de"}))))
-    assert read.constraints[0].text == "write in German"
-
-
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ifeval.jsonl"
-    with pytest.raises(UserError, match="cannot be read as text in UTF-8"):
-        read_rows(path)
-    path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(UserError, match="cannot be read as text in UTF-8"):
-        read_rows(path)
-    path.write_text("\n \n")
-    with pytest.raises(UserError, match="ifeval.jsonl has no rows"):
-        read_rows(path)
+    for content, said in (
+        (None, "cannot be read as text"),
+        (b"\xff\xfe{}", "UTF-8"),
+        (b"\n \n", "has no rows"),
+    ):
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=f"ifeval.jsonl.*{said}"):
+            read_rows(path)
 
 
 def test_the_files_of_others_are_read_whole() -> None:
     folders = os.environ.get("HIR_TEST_DATA", "").split(os.pathsep)
     for path in [p for folder in folders if folder for p in Path(folder).rglob("*input_data*.jsonl")]:
         assert len(read_rows(path)) == sum(line.strip() != "" for line in path.read_text("utf-8").split("\n"))
+
+
+@pytest.mark.slow(seconds=30)
+def test_a_run_shows_what_is_missed_and_both_instructions(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    never = ("startend:end_checker", {"end_phrase": "Über alle Wipfel"})  # which nothing ends with
+    write(tmp_path, *(row(NO_COMMA, never, prompt=f"Write {i}.") for i in range(20)))
+    folder, small = tmp_path / "run", ["sampling.max_new_tokens=8", "evaluation.samples_every=1"]
+    task = ["task=ifeval", f"task.data_dir={tmp_path}", *SMALL[3:], "task.num_train=14", *small]
+    done = run(environment, *task, "trainer.max_epochs=1", f"run_dir={folder}")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "judge   constraints of 2 kinds" in done.stdout
+    goal, missed = "Do all: use no comma; end with: Über alle Wipfel", "end with: Über alle Wipfel"
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text("utf-8").splitlines()]
+    found = {(s["missed"], s["instruction"], s["relabeled_instruction"]) for s in samples}
+    assert found <= {
+        (missed, goal, "Do all: use no comma"),
+        (f"use no comma; {missed}", goal, goal.replace("Do all", "Do not do all")),
+    }
+    assert f"{missed}\n         asked as {goal}\n         trained as Do " in done.stdout
+    assert run(environment, "report", f"run={folder}", program="-m hir").returncode == 0
+    page = (folder / "report.html").read_text("utf-8")
+    assert f"✗ misses: {samples[0]['missed']}" in page and "asked under" in page and goal in page
