@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hir.errors import UserError
 from hir.feedback.base import build_feedback
-from hir.feedback.constraints import CHECKERS, Constraints, check, checked, consistent
+from hir.feedback.constraints import CHECKERS, check, checked, consistent
 from hir.feedback.match import Match, exact_match
 from hir.records import Constraint, Example
 
@@ -117,27 +117,16 @@ def test_answers_meet_or_miss(kind: str, arguments: dict[str, Any], meet: str, m
     assert [output for output in [*wrong, "", " \n"] if check(constraint, output)] == []
 
 
-@pytest.mark.parametrize("text", ["[", '{"a":', "9", "P.", "*a", "<<"])
-def test_no_long_answer_makes_a_checker_fail(text: str) -> None:
-    met = {kind: check(asks(kind, **arguments), text * 100_000) for kind, arguments, *_ in JUDGED}
-    assert not met["detectable_format:json_format"]
-
-
 def test_every_kind_is_judged_by_hand_and_there_are_those_of_ifeval() -> None:
     assert {kind for kind, *_ in JUDGED} == CHECKERS.keys() - {"language:response_language"}
     assert sum(not kind.startswith("words:") for kind in CHECKERS) == 25
 
 
-def test_the_language_is_told_alike_every_time() -> None:
-    pytest.importorskip("langdetect")
-    french = asks("language:response_language", language="fr")
+def test_a_language_is_told_alike_every_time_where_langdetect_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    english, french = (asks("language:response_language", language=code) for code in ("en", "fr"))
     assert check(french, "Où est la bibliothèque de notre petite ville ?")
     assert not any(check(french, o) for o in ("Where is the library of our town?", "123", "...", ""))
-    unsure = "taxi hotel no"
-    assert len({check(asks("language:response_language", language="en"), unsure) for _ in range(20)}) == 1
-
-
-def test_a_row_that_asks_for_a_language_asks_for_langdetect(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len({check(english, "taxi hotel no") for _ in range(20)}) == 1  # of which it is unsure
     monkeypatch.setitem(sys.modules, "langdetect", None)  # as if it were not installed
     with pytest.raises(UserError, match="pip install langdetect"):
         asks("language:response_language", language="fr")
@@ -152,6 +141,12 @@ def test_no_text_makes_a_checker_fail(output: str, judged: Any) -> None:
     assert not met or output.strip()
     # White space around an answer is no part of it.
     assert met == check(constraint, output.strip()) == check(constraint, f"{output} ")
+
+
+def test_no_long_answer_makes_a_checker_fail() -> None:
+    for text in ("[", '{"a":', "9", "P.", "*a", "<<"):
+        met = {kind: check(asks(kind, **arguments), text * 100_000) for kind, arguments, *_ in JUDGED}
+        assert not met["detectable_format:json_format"]
 
 
 NUMBERS = [("words:count", {"relation": "exactly", "number": n}) for n in (0, -1, 1.5, True, "2", None, [1])]
@@ -244,11 +239,5 @@ def test_verdicts_say_what_is_met_and_other_rows_go_to_their_own_feedback() -> N
     assert [v.met for v in verdicts] == [(True, True), (), (True, False), (False,) * 2, (False,) * 2, ()]
     assert json.dumps([v.met for v in verdicts])  # truth values, not matches
     assert feedback([], []) == []
-
-
-def test_about_counts_kinds_and_constraints() -> None:
-    one, two = words("distinct"), words("first", word="cat")
-    rows = [Example("q", (), constraints=some) for some in ((one, two), (one,))]
-    assert Constraints().about(rows) == "constraints of 2 kinds, 1 to 2 a row"
-    assert Constraints().about(rows[1:]) == "constraints of 1 kind, 1 a row"
-    assert Constraints(None, Match(exact_match)).about([Example("q", ("a",))]) == "exact match"
+    assert feedback.about([row, plain]) == "constraints of 2 kinds"
+    assert feedback.about([plain]) == "exact match"
