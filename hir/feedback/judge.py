@@ -64,19 +64,14 @@ class Judge:
     """Gives the replies of the policy's start to prompts; whoever makes the policy sets it."""
 
     def __init__(self, settings: Settings, own: Feedback) -> None:
-        self.settings, self.url = settings, settings.base_url
-        self.graded, self.cache, self.name = (
-            settings.scale > 1,
-            cache_dir() / "judge",
-            "policy as it was at the start",
-        )
+        self.settings, self.url, self.cache = settings, settings.base_url, cache_dir() / "judge"
+        self.graded, self.name = settings.scale > 1, "policy as it was at the start"
         check("{answer}" in settings.prompt, "feedback.prompt", "a text with {answer}", settings.prompt)
         where = "the judge's name at feedback.base_url, and empty without one"
         check(bool(settings.model) == bool(self.url), "feedback.model", where, settings.model)
         if not self.url:
             return
-        http = self.url.startswith(("http://", "https://"))
-        check(http, "feedback.base_url", "an http(s) address", self.url)
+        check(bool(re.match("https?://", self.url)), "feedback.base_url", "an http(s) address", self.url)
         self.key = os.environ.get("OPENAI_API_KEY", "").strip() or "no key"
         try:
             self.openai: Any = importlib.import_module("openai")

@@ -41,7 +41,6 @@ class GRPO(Method):
         kl: float = limited(0.0, "[0, inf)")
         """Weight of the KL divergence from the start weights; 0 keeps no copy. DeepSeekMath: 0.04, against a
         reward model that can be fooled."""
-
         reward: Literal["correct", "score"] = "correct"
         """What an answer earns: 1 if it is right, or its score, such as the share of constraints met."""
 

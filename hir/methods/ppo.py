@@ -50,7 +50,6 @@ class PPO(nn.Module, Method):
         """Lambda of generalized advantage estimation: 0 trusts the values, 1 the rewards alone."""
         value_weight: float = limited(0.1, "[0, inf)")
         """Weight of the value loss."""
-
         reward: Literal["correct", "score"] = "correct"
         """What an answer earns: 1 if it is right, or its score, such as the share of constraints met."""
 
