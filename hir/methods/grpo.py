@@ -59,9 +59,8 @@ class GRPO(Method):
             groups.setdefault((rollout.instruction, rollout.query), []).append(rollout)
         rows = []
         for group in groups.values():
-            for r, advantage in zip(
-                group, group_advantages([r.reward(self.config.reward) for r in group]), strict=True
-            ):
+            advantages = group_advantages([r.reward(self.config.reward) for r in group])
+            for r, advantage in zip(group, advantages, strict=True):
                 of_tokens = (advantage,) * len(r.output_ids)
                 rows.append(TrainingExample.of(r, r.instruction, log_probs=r.log_probs, advantages=of_tokens))
         if self.reference:
@@ -69,10 +68,8 @@ class GRPO(Method):
             return [
                 replace(row, reference_log_probs=values) for row, values in zip(rows, log_probs, strict=True)
             ]
-        # Where all answers are right nothing is left to learn, and one row lets the run go on.
-        return (
-            [row for row in rows if row.advantages[0]] or [row for row in rows if row.correct][:1] or rows[:1]
-        )
+        # Where all answers are alike there is nothing to learn, and one row, a right one, lets the run go on.
+        return [row for row in rows if row.advantages[0]] or sorted(rows, key=lambda r: not r.correct)[:1]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)

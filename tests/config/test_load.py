@@ -299,7 +299,10 @@ def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken
         ("instructions: {others: [Answer: shortly]}", "a list of texts, not [{'Answer': 'shortly'}]"),
         ("instructions: {correct: yes}", "instructions.correct must be text, not True"),
         ("training: 3", "unknown key training: did you mean training.batch_size"),
-        ("files: {modle: tiny}", "files must name one for task, model, method, sampling, not {"),
+        (
+            "files: {modle: tiny}",
+            "files must name one for task, model, feedback, relabel, method, sampling, not {",
+        ),
         ("files: {model: tiney}", "unknown model 'tiney': did you mean tiny?"),
         ("seed: [1", "mine.yaml cannot be read: while parsing"),
         ("instructions: {correct: 'Pay ${amount}'}", r"text, not 'Pay ${amount}': write \${ for a plain ${"),

@@ -58,9 +58,11 @@ def test_with_kl_rows_know_the_start_weights_and_none_is_left_out() -> None:
     assert policy.num_frozen == 1
 
 
-def test_when_all_is_right_one_row_goes_on_and_when_all_is_wrong_there_is_nothing() -> None:
+def test_when_all_answers_are_alike_one_row_goes_on() -> None:
     assert build("grpo").relabel(EQUAL, random.Random(0)) == [row("two?", (2, 1), True, 0.0)]
-    assert build("grpo").relabel([answer("one?", (0,), False)] * 2, random.Random(0)) == []
+    assert build("grpo").relabel([answer("one?", (0,), False)] * 2, random.Random(0)) == [
+        row("one?", (0,), False, 0.0)
+    ]
 
 
 def test_single_answers_are_refused() -> None:
