@@ -8,7 +8,7 @@ import torch
 from hir.config.load import load_config
 from hir.errors import UserError
 from hir.methods.grpo import group_advantages
-from hir.records import TrainingExample
+from hir.records import TrainingExample, Verdict
 from hir.training.checks import check_on_policy
 from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, FakePolicy, build, rollout
 
@@ -45,6 +45,9 @@ def test_rows_have_the_advantage_of_their_answer_at_every_token() -> None:
     rows = build("grpo", policy).relabel([*EQUAL, *MIXED], random.Random(0))
     assert rows == [row("one?", (0, 1), True, 1.0), row("one?", (2,), False, -1.0)]
     assert policy.num_frozen == 0  # no copy of the start weights
+    half, quarter = (replace(MIXED[1], verdict=Verdict(False, score)) for score in (0.5, 0.25))
+    scored = build("grpo", reward="score").relabel([half, quarter], random.Random(0))
+    assert scored == [row("one?", (2,), False, 1.0), row("one?", (2,), False, -1.0)]
 
 
 def test_with_kl_rows_know_the_start_weights_and_none_is_left_out() -> None:

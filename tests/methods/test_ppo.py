@@ -7,6 +7,7 @@ import torch
 
 from hir.config.schema import ConfigError
 from hir.methods.ppo import generalized_advantages
+from hir.records import Verdict
 from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, FakePolicy, build, rollout
 
 
@@ -71,6 +72,11 @@ def test_without_kl_the_reward_is_the_verdict_and_nothing_is_copied() -> None:
     (row,) = ppo.relabel([rollout(True, IDS, log_probs=LOG_PROBS)], random.Random(0))
     assert row.advantages == pytest.approx([0.95**2, 0.95, 1])
     assert policy.num_frozen == 0
+    half = replace(rollout(False, (0,)), verdict=Verdict(False, 0.5))
+    scored, judged = (
+        method(kl=0.0, reward=kind).relabel([half], random.Random(0))[0] for kind in ("score", "correct")
+    )
+    assert (scored.advantages, judged.advantages) == ((0.5,), (0.0,))
     assert ppo.relabel([], random.Random(0)) == []  # a rank may have no query
 
 
