@@ -150,7 +150,7 @@ class BigBenchEvaluation(Callback):
         right = results["val/accuracy"]
         wrong = accuracy(self._ask(module, self.task, rows, self.phi.opposite), module.device)
         results |= {"val/accuracy_p_wrong": wrong, "val/gap": round(right - wrong, 6)}
-        if self.task.feedback.graded:
+        if getattr(self.task.feedback, "graded", False):
             results["val/score"] = accuracy(answers, module.device, "score")
         for task in self.further:
             answers = self._ask(module, task, task.test, goal)

@@ -82,6 +82,7 @@ class RunRecorder(Callback):
         self.seconds["sampling"] += report.seconds
         self.seconds["training"] += self._lap() - report.seconds - self.evaluation.latest_seconds
         iteration, metrics = trainer.current_epoch + 1, trainer.callback_metrics
+        graded = getattr(pl_module.datamodule.task.feedback, "graded", False)
         self.history.append(
             {
                 "iteration": iteration,
@@ -89,11 +90,7 @@ class RunRecorder(Callback):
                 "updates": trainer.global_step,
                 "seconds": round(self.seconds["sampling"] + self.seconds["training"], 2),
                 "fraction_correct": round(report.fraction_correct, 6),
-                **(
-                    {"mean_score": round(report.mean_score, 6)}
-                    if pl_module.datamodule.task.feedback.graded
-                    else {}
-                ),
+                **({"mean_score": round(report.mean_score, 6)} if graded else {}),
                 **({"num_unjudged": len(report.unjudged)} if report.unjudged else {}),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),

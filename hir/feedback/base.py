@@ -12,11 +12,10 @@ from hir.registry import Registry
 
 
 class Feedback(Protocol):
-    """Judges answers, a batch at a time. It alone, and supervised baselines, may read targets."""
+    """Judges answers, a batch at a time. It alone, and supervised baselines, may read targets.
 
-    @property
-    def graded(self) -> bool:
-        """Whether its scores say more than right or wrong."""
+    Where its scores say more than right or wrong it has ``graded = True``.
+    """
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         """The verdict on the output to each row."""

@@ -30,7 +30,6 @@ class Match:
     """Feedback that asks a judge about one output after the other: right is 1, wrong 0."""
 
     verify: Verifier
-    graded: bool = False
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         verdicts = [self.verify(row, output) for row, output in zip(rows, outputs, strict=True)]
