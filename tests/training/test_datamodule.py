@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hir.config.schema import Config, InstructionConfig, SamplingConfig, TrainingConfig
+from hir.errors import UserError
+from hir.feedback.base import unjudged
 from hir.feedback.match import Match, exact_match
 from hir.methods.base import build_method
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.records import Example
+from hir.records import Example, Verdict
 from hir.relabel.correctness import Correctness
 from hir.sampling.base import Answer, Progress
 from hir.tasks.base import Task
@@ -86,6 +90,25 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     assert trained == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
     assert report.num_samples == 6  # all, but the shares are of the first four
     assert (report.fraction_correct, report.fraction_unique) == (0.5, 0.5)
+
+
+def test_answers_that_were_not_judged_are_left_out_and_when_all_are_the_run_ends(
+    policy: Seq2SeqPolicy,
+) -> None:
+    data, lost = datamodule(policy, ["cat", "dog"], SamplingConfig(num_samples=2)), {"dog"}
+    given = Answer(policy.encode_answer("one"), ())
+    sampler = SimpleNamespace(sample=lambda prompts, number, *rest: [[given] * number for _ in prompts])
+
+    def judge(rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        return [unjudged("no idea") if row.query in lost else Verdict(True, 1.0) for row in rows]
+
+    data.task = replace(data.task, feedback=judge)
+    report = data.regenerate(sampler, iteration=0, num_logged=9)
+    assert (report.num_samples, report.fraction_correct, report.unjudged) == (4, 1.0, ("no idea",) * 2)
+    assert {row.query for row in data.buffer.rows()} == {r.query for r, _ in report.logged} == {"cat"}
+    lost.add("cat")
+    with pytest.raises(UserError, match="^the judge failed on all answers of iteration 2: no idea$"):
+        data.regenerate(sampler, iteration=1)
 
 
 def test_a_method_that_does_not_sample_is_given_targets_in_place_of_answers(policy: Seq2SeqPolicy) -> None:
