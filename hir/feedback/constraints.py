@@ -67,17 +67,17 @@ def checked(constraint: Constraint) -> Constraint:
 
 
 @register("constraints")
+@dataclass(frozen=True)
 class Constraints:
     """Right is what meets all constraints of its row; a row without any goes to the task's own feedback."""
-
-    graded = True
 
     @dataclass
     class Settings:
         """None."""
 
-    def __init__(self, settings: Settings | None = None, own: Feedback | None = None) -> None:
-        self.own = own or Match(multiple_choice)
+    settings: Settings | None = None
+    own: Feedback = Match(multiple_choice)
+    graded = True
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         pairs = list(zip(rows, outputs, strict=True))

@@ -31,7 +31,7 @@ def test_splits_are_sized_disjoint_and_deterministic(name: str) -> None:
     config = TaskConfig(name=name, num_train=300, num_validation=40, num_test=50)
     task = load_task(config, seed=0)
     assert (len(task.train), len(task.validation), len(task.test)) == (300, 40, 50)
-    assert len({row.query for row in task.rows}) == 390
+    assert len({row.asked for row in task.rows}) == 390
     assert load_task(config, seed=0) == task
     assert load_task(config, seed=1).test != task.test
     assert load_task(replace(config, seed=1), seed=0) == load_task(config, seed=1)
@@ -62,11 +62,9 @@ def test_more_queries_than_there_are_is_refused() -> None:
     assert len(queries) == 72
     wanted = sum(not is_pretraining(query) for query in queries)
     assert len(generator.splits(0, wanted - 4, 2, 2).train) == wanted - 4
-    with pytest.raises(UserError, match=f"than it has: 505 in all splits, but .* give about {wanted}$"):
+    with pytest.raises(UserError, match=f"than it has: 505 of a kind, but .* give about {wanted}$"):
         generator.splits(0, 500, 2, 3)
-    with pytest.raises(
-        UserError, match=f"than it has: 73 for pre-training, but .* give about {72 - wanted}$"
-    ):
+    with pytest.raises(UserError, match=f"than it has: 73 of a kind, but .* give about {72 - wanted}$"):
         generator.pretraining_rows(0, 73)
 
 
