@@ -3,16 +3,14 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, kl_estimate, whiten
+from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, whiten
 from hir.losses import (
     contrastive_instruction_loss,
     label_smoothed_nll,
-    row_sums,
     sequence_log_prob,
     token_entropy,
     unlikelihood,
 )
-from hir.policies.scoring import by_row
 from tests.methods.fake import FIRST, LN2, SECOND
 
 
@@ -29,16 +27,11 @@ def test_nll_without_smoothing_is_cross_entropy_over_real_tokens() -> None:
     torch.testing.assert_close(label_smoothed_nll(logits, labels, 0.0), expected)
 
 
-@pytest.mark.parametrize("epsilon", [0.0, 0.2])
-def test_nll_with_smoothing_by_hand(epsilon: float) -> None:
-    likely, unlikely = ((1 - epsilon) * nll + epsilon * 5 / 3 * LN2 for nll in (LN2, 2 * LN2))
-    for ignored in (FIRST, [0.98, 0.01, 0.01]):
-        logits = torch.cat([logits_of(FIRST, ignored), logits_of(FIRST, ignored)])
-        labels = torch.tensor([[0, -100], [1, -100]])
-        assert label_smoothed_nll(logits, labels, epsilon).item() == pytest.approx((likely + unlikely) / 2)
-        # Weights scale the cost, smoothing included, and not the count.
-        weighted = label_smoothed_nll(logits, labels, epsilon, torch.tensor([1.0, 0.25]))
-        assert weighted.item() == pytest.approx((likely + 0.25 * unlikely) / 2)
+def test_weights_scale_the_smoothed_cost_and_not_the_count() -> None:
+    logits, labels = logits_of(FIRST, FIRST).view(2, 1, 3), torch.tensor([[0], [1]])
+    likely, unlikely = (0.8 * nll + 0.2 * 5 / 3 * LN2 for nll in (LN2, 2 * LN2))
+    loss = label_smoothed_nll(logits, labels, 0.2, torch.tensor([1.0, 0.25]))
+    assert loss.item() == pytest.approx((likely + 0.25 * unlikely) / 2)
 
 
 def test_sequence_log_prob_is_a_mean_over_real_tokens() -> None:
@@ -46,6 +39,14 @@ def test_sequence_log_prob_is_a_mean_over_real_tokens() -> None:
     labels = torch.tensor([[0, 0, 0], [-100, 1, -100], [-100, -100, -100]])
     # Row 0: -(1 + 2 + 1)/3 ln 2. Row 1: its one real token, -2 ln 2. Row 2: nothing.
     assert sequence_log_prob(logits, labels).tolist() == pytest.approx([-4 / 3 * LN2, -2 * LN2, 0])
+
+
+def test_entropy_is_a_mean_over_real_tokens() -> None:
+    # FIRST: 1/2 ln 2 + 2 * 1/4 * 2 ln 2 = 3/2 ln 2; a fair coin: ln 2; the ignored position: nothing.
+    logits = logits_of(FIRST, [0.5, 0.5, 1e-12], [1 / 3, 1 / 3, 1 / 3])
+    entropy = token_entropy(logits, torch.tensor([[1, 0, -100]]))
+    assert entropy.item() == pytest.approx(1.25 * LN2, abs=1e-6)
+    assert token_entropy(torch.tensor([[[0.0, -1e4, -1e4]]]), torch.tensor([[0]])).item() == 0
 
 
 def test_nothing_costs_nothing() -> None:
@@ -73,16 +74,6 @@ def test_contrast_by_hand(shares: list[float], epsilon: float, expected: float) 
     assert loss.item() == pytest.approx((expected + even) / 2, rel=1e-5)
 
 
-def test_entropy_of_uniform_and_of_a_point_mass_and_the_mean_over_real_tokens() -> None:
-    label = torch.tensor([[0]])
-    assert token_entropy(torch.zeros(1, 1, 7), label).item() == pytest.approx(log(7))
-    assert token_entropy(torch.tensor([[[0.0, -1e4, -1e4]]]), label).item() == 0
-    # FIRST: 1/2 ln 2 + 2 * 1/4 * 2 ln 2 = 3/2 ln 2; a fair coin: ln 2; the ignored position: nothing.
-    logits = logits_of(FIRST, [0.5, 0.5, 1e-12], [1 / 3, 1 / 3, 1 / 3])
-    entropy = token_entropy(logits, torch.tensor([[1, 0, -100]]))
-    assert entropy.item() == pytest.approx(1.25 * LN2, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "loss",
     [
@@ -106,13 +97,6 @@ def test_bf16_logits_are_computed_in_float32_and_gradients_are_finite_at_extreme
     value.backward()
     assert value.isfinite() and logits.grad.isfinite().all()
     assert (logits.grad[1] == 0).all()
-
-
-def test_numbers_and_sums_by_row() -> None:
-    values, rows = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 1, 1, 2])
-    assert by_row(values, rows) == [(1,), (2, 3), (4,)]
-    sums = row_sums(torch.tensor([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]]), torch.tensor([1, 0, 1]), 3)
-    assert sums.tolist() == [[2.0, 5.0, 0.0], [5.0, 10.0, 0.0]]
 
 
 def test_clipped_policy_loss_by_hand() -> None:
@@ -142,15 +126,6 @@ def test_whitened() -> None:
     assert whitened.tolist() == pytest.approx([0, 0, -sqrt(2), sqrt(2)], abs=1e-3)
     assert whiten(torch.full((7,), 0.3)).abs().max() < 1e-2  # rounding is not blown up
     assert whiten(torch.tensor([0.3])).item() == 0
-
-
-def test_kl_estimate_by_hand_and_unbiased() -> None:
-    log_probs, reference = torch.tensor([[1 / 2, 1 / 4, 1 / 2], [1 / 4, 1 / 2, 1 / 2]]).log()
-    # e^d - d - 1 with d = -ln 2, ln 2 and 0
-    assert kl_estimate(log_probs, reference).tolist() == pytest.approx([LN2 - 0.5, 1 - LN2, 0], abs=1e-6)
-    policy, reference = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]])
-    estimate = (policy * kl_estimate(policy.log(), reference.log())).sum()
-    assert estimate.item() == pytest.approx((policy * (policy / reference).log()).sum().item())
 
 
 def test_unlikelihood_by_hand() -> None:

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.records import TrainingExample
 from tests.policies.rows import ROWS  # which says what the numbers below are
 
 
@@ -39,37 +38,30 @@ def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept
     assert policy.encode_answer("one two one") == (9, 10, 9, 1)  # answers are not cut
 
 
-def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
-    more = {"advantages": (0.5, -1.0, 2.0), "log_probs": (-1.0, -2.0, -3.0)}  # of each token
-    values = [{name: of_tokens[:length] for name, of_tokens in more.items()} for length in (2, 3)]
-    batch = policy.collate([replace(row, **own) for row, own in zip(ROWS, values, strict=True)])
-    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
-        # "cat" and "dog dog" under their own instructions, then under the others.
-        "input_ids": [[5, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1], [6, 3, 7, 4, 1, 0], [5, 3, 8, 8, 4, 1]],
-        "attention_mask": [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]] * 2,
-        "prompts": [[0, 1], [2, 3]],
-        # A start token, a prefix, and the output but for its last token; the prefix is not trained.
-        "decoder_input_ids": [[0, 9, 0, 0], [0, 10, 9, 7]],
-        "places": [0, 1, 5, 6, 7],
+def test_a_batch_says_of_each_token_and_row_what_methods_read(policy: Seq2SeqPolicy) -> None:
+    """What the policy itself reads is tested by its numbers: tests/t5/test_attention.py."""
+    rows = [
+        replace(ROWS[0], advantages=(0.5, -1.0), log_probs=(-1.0, -2.0)),
+        replace(ROWS[1], advantages=(2.0, 0.25, 0.0), log_probs=(-3.0, -4.0, -5.0)),
+    ]
+    batch = policy.collate(rows)
+    own = {name: tensor.tolist() for name, tensor in batch.items()}
+    for name in ("input_ids", "attention_mask", "prompts", "decoder_input_ids", "places"):
+        del own[name]
+    assert own == {
         "labels": [9, 1, 9, 7, 1],
         "rows": [0, 0, 1, 1, 1],
         "weights": [1.0, 0.5],
         "correct": [True, False],
-        "advantages": [0.5, -1.0, 0.5, -1.0, 2.0],
-        "log_probs": [-1.0, -2.0, -1.0, -2.0, -3.0],
+        "advantages": [0.5, -1.0, 2.0, 0.25, 0.0],
+        "log_probs": [-1.0, -2.0, -3.0, -4.0, -5.0],
     }
 
 
-def test_collate_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
-    right = TrainingExample(0, "cat", "right", (10, 1), correct=True, contrast=("wrong",))
-    wrong = TrainingExample(0, "cat", "wrong", (9, 1), correct=False, contrast=("right",))
-    batch = policy.collate([right, wrong, right])
-    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
-    assert batch["prompts"].tolist() == [[0, 1, 0], [1, 0, 1]]
-    suffixed = replace(right, contrast=(), prompt_suffix="two one")  # another prompt to the same query
-    batch = policy.collate([replace(right, contrast=()), suffixed])
-    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1, 0, 0], [5, 3, 7, 4, 10, 9, 1]]
-    assert batch["prompts"].tolist() == [[0, 1]]
+def test_a_batch_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
+    batch = policy.collate([ROWS[0], replace(ROWS[0], correct=False), ROWS[1]])
+    assert batch["input_ids"].shape == (4, 6)  # of six that rows read
+    assert batch["prompts"].tolist() == [[0, 0, 1], [2, 2, 3]]
 
 
 def test_outputs_go_through_the_rows_in_order_without_gradients(

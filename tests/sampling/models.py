@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     MT5Config,
     MT5ForConditionalGeneration,
@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from hir.config.schema import LoraConfig
+from hir.policies.base import padded
 from hir.policies.load import add_lora
 from hir.policies.scoring import evaluating
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -115,23 +116,17 @@ def generated(policy: Seq2SeqPolicy, prompt: str, max_new_tokens: int) -> tuple[
     return tuple(tokens[: tokens.index(1) + 1] if 1 in tokens else tokens)
 
 
-def logits_of(policy: Seq2SeqPolicy, prompt: str, answers: Sequence[Sequence[int]]) -> Tensor:
-    """Logits (answers, T, V) of a teacher-forced forward; a prompt's answers are padded behind their end."""
-    longest = max(map(len, answers))
-    inputs = [[policy.start_id, *answer, *[0] * (longest - len(answer))][:longest] for answer in answers]
-    input_ids = torch.tensor(policy.encode([prompt])).expand(len(answers), -1)
-    with evaluating(policy):
-        output = policy.model(input_ids=input_ids, decoder_input_ids=torch.tensor(inputs))
-    logits: Tensor = output.logits.float()
-    return logits
-
-
 def check_log_probs(
     policy: Seq2SeqPolicy, prompts: Sequence[str], answers: Sequence[Sequence[Answer]], atol: float = 1e-4
 ) -> None:
-    """Every answer's log-probabilities are those of a teacher-forced forward."""
-    for prompt, of_prompt in zip(prompts, answers, strict=True):
-        log_probs = logits_of(policy, prompt, [answer.tokens for answer in of_prompt]).log_softmax(-1)
+    """Every answer's log-probabilities are those of a teacher-forced forward, padded behind their ends."""
+    for input_ids, of_prompt in zip(policy.encode(prompts), answers, strict=True):
+        inputs = padded([[policy.start_id, *answer.tokens[:-1]] for answer in of_prompt], policy.pad_id)
+        with evaluating(policy):
+            output = policy.model(
+                input_ids=torch.tensor([input_ids] * len(of_prompt)), decoder_input_ids=inputs
+            )
+        log_probs = output.logits.float().log_softmax(-1)
         for answer, own in zip(of_prompt, log_probs, strict=True):
             expected = own[range(len(answer.tokens)), list(answer.tokens)].tolist()
             assert answer.log_probs == pytest.approx(expected, abs=atol)

@@ -4,48 +4,34 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForSeq2SeqLM, BartConfig, T5Config
+from transformers import BartConfig, BartForConditionalGeneration
+from transformers.models.mt5.modeling_mt5 import MT5LayerNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from hir.config.schema import InstructionConfig, LoraConfig, ModelConfig
+from hir.config.schema import InstructionConfig
 from hir.methods.hir import HIR
-from hir.policies.load import add_lora, load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
 from hir.relabel.correctness import Correctness
 from hir.t5 import attention
-from hir.t5.policies import RMSNorm
+from hir.t5.policies import PackedT5Policy, RMSNorm
 from tests.conftest import WORDS
+from tests.sampling.models import FAMILIES, make_policy
 
 # peft asks transformers for an attribute under its former name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
-SIZES = {"vocab_size": len(WORDS), "d_model": 16, "pad_token_id": 0, "eos_token_id": 1,
-         "decoder_start_token_id": 0}  # fmt: skip
-T5 = {**SIZES, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2, "dropout_rate": 0.0,
-      "initializer_factor": 0.5, "relative_attention_num_buckets": 8,
-      "relative_attention_max_distance": 12}  # fmt: skip
-# FLAN-T5's kind: a gated feed-forward layer and a head of its own.
-GATED = T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
-MODELS = {
-    "gated": GATED,
-    "lora": GATED,
-    # The first T5's kind: the head is the embedding, and its input is scaled.
-    "ungated": T5Config(**T5, feed_forward_proj="relu", tie_word_embeddings=True, scale_decoder_outputs=True),
-    # With the plain policy.
-    "bart": BartConfig(
-        **SIZES, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
-        encoder_ffn_dim=24, decoder_ffn_dim=24, dropout=0.0, init_std=0.3, max_position_embeddings=32,
-        bos_token_id=0, forced_eos_token_id=None,
-    ),
-}  # fmt: skip
+BART = BartConfig(
+    vocab_size=len(WORDS), d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+    decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24, dropout=0.0, init_std=0.3,
+    max_position_embeddings=32, pad_token_id=0, bos_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+)  # fmt: skip
 
 
 def row(query: str, correct: bool, *output_ids: int, **more: Any) -> TrainingExample:
@@ -60,47 +46,40 @@ ROWS = [
     row("dog dog cat one", True, 10, 9, 10, 1),
     row("two", False, 8, 1, prefix_ids=(10, 9)),
     row("two", False, 8, 7, 1),
+    row("two", False, 7, 1, prompt_suffix="one two"),
     row("one two one two one two one", True, 7, 1),
 ]
-"""Groups of 3, 1, 2 and 1 rows, of both classes, with prompts and answers of many lengths."""
+"""Groups of 3, 1, 2, 1 and 1 rows, of both classes, with prompts and answers of many lengths."""
 
 
-def norm_in_full_precision(self: Any, hidden: Tensor) -> Tensor:
-    """T5's norm; its own squares in float32 whatever the weights are, and that rounding would hide 1e-9."""
-    return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+@pytest.fixture(autouse=True)
+def norm_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T5's own squares in float32 whatever the weights are, and that rounding would hide 1e-9."""
+
+    def norm(self: Any, hidden: Tensor) -> Tensor:
+        return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+
+    for kind in (T5LayerNorm, MT5LayerNorm):
+        monkeypatch.setattr(kind, "forward", norm)
 
 
-Load = Callable[[str], tuple[Seq2SeqPolicy, Any]]
-
-
-@pytest.fixture
-def load(tmp_path: Path, word_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """A policy as a run loads it, and transformers' own model with the same random weights, both float64."""
-    monkeypatch.setattr(T5LayerNorm, "forward", norm_in_full_precision)
-
-    def make(kind: str) -> tuple[Seq2SeqPolicy, Any]:
+def pair(family: str, word_tokenizer: Any, **sizes: int) -> tuple[Seq2SeqPolicy, Any]:
+    """A random policy as a run has it, and transformers' own model with the same weights, both float64."""
+    if family == "bart":
         torch.manual_seed(1)
-        AutoModelForSeq2SeqLM.from_config(MODELS[kind]).save_pretrained(tmp_path)
-        word_tokenizer.save_pretrained(tmp_path)
-        lora = LoraConfig(r=2 if kind == "lora" else 0)
-        policy = load_policy(ModelConfig(name="test", path=str(tmp_path), lora=lora)).double()
-        plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path, attn_implementation="eager").double()
-        if lora.r:
-            plain = add_lora(plain, lora)
-            for name, weight in policy.model.named_parameters():
-                if "lora_" in name:
-                    torch.nn.init.normal_(weight, std=0.2)  # fresh adapters change nothing
-            plain.load_state_dict(policy.model.state_dict())
-        return policy.train(), plain.train()
-
-    return make
+        policy = Seq2SeqPolicy(BartForConditionalGeneration(BART).double(), word_tokenizer)
+        return policy, copy.deepcopy(policy.model)
+    model = make_policy(family, dropout_rate=0.0, **sizes).model.double()
+    plain = copy.deepcopy(model)
+    model.set_attn_implementation(attention.NAME)
+    return PackedT5Policy(model, word_tokenizer, 512), plain
 
 
 def log_probs_alone(model: Any, policy: Seq2SeqPolicy, instruction: str, row: TrainingExample) -> Tensor:
     """Log-probabilities (tokens, V) of a row's output under an instruction: one forward, nothing padded."""
     decoder_input_ids = [policy.start_id, *row.prefix_ids, *row.output_ids[:-1]]
     logits = model(
-        input_ids=torch.tensor(policy.encode([render_prompt(instruction, row.query)])),
+        input_ids=torch.tensor(policy.encode([render_prompt(instruction, row.query, row.prompt_suffix)])),
         decoder_input_ids=torch.tensor([decoder_input_ids]),
     ).logits[0]
     return logits[len(row.prefix_ids) :].log_softmax(-1)
@@ -133,9 +112,11 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_loss_and_gradients_equal_those_of_each_row_alone(load: Load, kind: str) -> None:
-    policy, plain = load(kind)
+@pytest.mark.filterwarnings("ignore:Model (has|with) `tie_word_embeddings=True`:UserWarning")
+@pytest.mark.parametrize("family", [*FAMILIES, "bart"])
+def test_loss_and_gradients_equal_those_of_each_row_alone(family: str, word_tokenizer: Any) -> None:
+    """Packed, and BART by the plain policy."""
+    policy, plain = pair(family, word_tokenizer)
     settings = HIR.Settings(alpha=0.7, beta=0.3, epsilon=0.2)
     method = HIR(settings, Correctness(InstructionConfig("right", "wrong")), policy)
     loss, _ = method.loss(policy, policy.collate(ROWS))
@@ -151,8 +132,8 @@ def test_loss_and_gradients_equal_those_of_each_row_alone(load: Load, kind: str)
 
 
 @pytest.fixture
-def policy(load: Load) -> Seq2SeqPolicy:
-    return load("gated")[0]
+def policy(word_tokenizer: Any) -> Seq2SeqPolicy:
+    return pair("flan", word_tokenizer, num_layers=2, num_decoder_layers=2)[0]
 
 
 def gradients_on(policy: Seq2SeqPolicy, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -165,7 +146,7 @@ def test_a_prompt_is_encoded_and_its_keys_and_values_projected_once(policy: Seq2
     keys = policy.model.decoder.block[1].layer[1].EncDecAttention.k
     keys.register_forward_hook(lambda *call: read.append(len(call[-1])))
     policy(policy.collate(ROWS))
-    assert sum(encoded) == sum(read) == 4 * 2  # queries under instructions, for 14 outputs
+    assert sum(encoded) == sum(read) == 5 * 2  # prompts under instructions, for 16 outputs
     assert len(encoded) > 1  # in more than one bucket
 
 
@@ -175,8 +156,8 @@ def test_layers_are_those_with_fewer_passes_through_memory(policy: Seq2SeqPolicy
     assert {type(module.act) for module in policy.modules() if hasattr(module, "act")} == {torch.nn.GELU}
 
 
-def test_generate_is_what_transformers_own_attention_gives(load: Load) -> None:
-    policy, plain = load("gated")
+def test_generate_is_what_transformers_own_attention_gives(word_tokenizer: Any) -> None:
+    policy, plain = pair("flan", word_tokenizer, num_decoder_layers=2)
     input_ids, attention_mask = policy.pad(policy.encode(["right cat", "wrong Q: dog dog two one A:"]))
     own, expected = (
         model.eval().generate(
@@ -234,10 +215,10 @@ def test_compiled_training_takes_the_same_steps(
     compiled = copy.deepcopy(policy)
     compiled.compile_forward()
     batches = [policy.collate(rows) for rows in (ROWS, ROWS[:3])]
-    assert {len(batch["input_ids"]) for batch in batches} >= {1, 2}
+    assert len({len(batch["input_ids"]) for batch in batches}) == 2
     for batch in batches:
         expected = gradients_on(policy, batch)
         torch.testing.assert_close(gradients_on(compiled, batch), expected, rtol=1e-9, atol=1e-9)
     assert compiled.state_dict().keys() == policy.state_dict().keys()
-    # Not one for each of the 8 calls to the encoder or the decoder.
+    # Not one for each call to the encoder or the decoder.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 5
