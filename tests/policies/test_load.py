@@ -157,9 +157,9 @@ def test_lora_trains_adapters_of_the_named_layers_alone(folder: Path) -> None:
 @pytest.mark.parametrize("rank", [0, 2])
 @peft_warning
 def test_the_frozen_policy_stays_where_it_was(folder: Path, rank: int) -> None:
-    policy = load(folder, lora=LoraConfig(r=rank))
+    policy = load(folder, dropout=0.5, lora=LoraConfig(r=rank)).train()
     frozen, batch = policy.frozen(), policy.collate(ROWS)
-    before = policy(batch).logits
+    before = policy.eval()(batch).logits
     with torch.no_grad():
         for weight in policy.parameters():
             if weight.requires_grad:

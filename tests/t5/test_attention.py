@@ -68,6 +68,7 @@ def pair(family: str, word_tokenizer: Any, **sizes: int) -> tuple[Seq2SeqPolicy,
     if family == "bart":
         torch.manual_seed(1)
         policy = Seq2SeqPolicy(BartForConditionalGeneration(BART).double(), word_tokenizer)
+        policy.model.final_logits_bias.normal_()  # zeros, in a fresh model
         return policy, copy.deepcopy(policy.model)
     model = make_policy(family, dropout_rate=0.0, **sizes).model.double()
     plain = copy.deepcopy(model)

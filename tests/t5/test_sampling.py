@@ -17,14 +17,7 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.t5 import sampling as t5
 from hir.t5.sampling import FixedBatch, T5Sampler
 from hir.t5.weights import Queries, T5Weights
-from tests.sampling.models import (
-    FAMILIES,
-    check_log_probs,
-    generated,
-    make_policy,
-    make_prompts,
-    tokens_of,
-)
+from tests.sampling.models import FAMILIES, check_log_probs, generated, make_policy, make_prompts, tokens_of
 
 pytestmark = [
     # peft asks transformers for an attribute under its former name, and takes the head for the embedding.
