@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,20 +75,12 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
         (["out=o", "seeds=1", "trainer.devices=2", "jobs=2"], "is more than the 3 GPUs"),
     ],
 )
-def test_mistakes_exit_2_with_one_line_and_leave_nothing(
-    arguments: list[str],
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_mistakes_end_with_2(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., None]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert main(["compare", *arguments, "trainer.accelerator=auto"]) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("error: ") and message.count("\n") == 1 and words in message
-    assert not any(tmp_path.iterdir())
+    refused(words, "compare", *arguments, "trainer.accelerator=auto")
 
 
 # Results of made-up runs
@@ -106,7 +99,10 @@ def make_up(cell: Cell, test: float, *accuracies: float) -> None:
 
 
 def test_results_are_those_worked_out_by_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refused: Callable[..., None],
 ) -> None:
     arguments = [f"out={tmp_path / 'out'}", "seeds=4", "reach=0.8", "method.alpha=0,1", "jobs=1"]
     monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)  # without a train.py: what is run fails
@@ -144,8 +140,8 @@ def test_results_are_those_worked_out_by_hand(
     assert results["cells"][0]["reached"] == {"samples": 10, "updates": 2, "seconds": 3}
     assert results["aggregates"][1]["difference"] == pytest.approx(-0.4)
     assert (tmp_path / "out/accuracy_object_counting.png").read_bytes().startswith(b"\x89PNG")
-    assert main(["compare", *arguments, "training.lr=0.5"]) == 2
-    assert "alpha=0/seed1 holds a run with other settings: choose another out" in capsys.readouterr().err
+    words = "alpha=0/seed1 holds a run with other settings: choose another out"
+    refused(words, "compare", *arguments, "training.lr=0.5")
 
 
 # A real run

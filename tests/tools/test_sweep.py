@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,6 @@ def write(folder: Path, text: str) -> str:
     metric = "" if "metric:" in text else "metric: {name: val/accuracy, goal: maximize}\n"
     path.write_text(f"program: train.py\n{metric}{text}")
     return str(path)
-
-
-def with_parameter(text: str) -> str:
-    return f"method: random\nrun_cap: 1\nparameters: {{{text}}}\n"
 
 
 # The files, and the arguments that W&B's agent makes of them
@@ -130,15 +127,12 @@ def test_a_random_draw_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
     assert len({params["method.alpha"] for params in drawn}) == 4
 
 
-def journal(path: Path) -> Any:
-    return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
-
-
-def search(file: str, path: Path, target: float, *parts: int) -> list[float]:
+def search(file: str, target: float, *parts: int) -> list[float]:
     """Alphas that bayes chooses, by how near they come to a target, in commands of so many runs."""
+    storage = storages.InMemoryStorage()
     for count in parts:
         sweep = sweep_of(file, f"count={count}")
-        sweep.open(journal(path))
+        sweep.open(storage)
         while sweep.num_asked() < count:
             trial = sweep.ask()
             sweep.study.tell(trial, -abs(trial.params["method.alpha"] - target))
@@ -147,9 +141,8 @@ def search(file: str, path: Path, target: float, *parts: int) -> list[float]:
 
 def test_bayes_goes_where_the_values_are_good_and_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
     file = write(tmp_path, RANGES.replace("random", "bayes"))
-    low = search(file, tmp_path / "low", 0.1, 14)
-    assert search(file, tmp_path / "parts", 0.1, 3, 12) == low[:12]
-    high = search(file, tmp_path / "high", 0.9, 14)
+    low, high = search(file, 0.1, 14), search(file, 0.9, 14)
+    assert search(file, 0.1, 3, 12) == low[:12]
     assert high[:10] == low[:10]  # at random until ten have ended
     assert sum(low[10:]) / 4 < 0.5 < sum(high[10:]) / 4
 
@@ -161,41 +154,29 @@ MISTAKES = [
     (RANGES, ["training.lr=-1"], "training.lr must be"),
     (f"{RANGES}metric: {{name: test/accuracy}}\n", [], "test rows have no part in a choice"),
     (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric.goal: Invalid value 'up'"),
-    (f"{RANGES}early_terminate: {{type: hyperband}}\n", [], "mandatory value: min_iter"),
     (f"{RANGES}methd: grid\n", [], "Did you mean: 'method'?"),
     (f"{RANGES}command: ['${{program}}', seed=1]\n", [], "command sets seed=1: make it a parameter"),
     ("method: random\n", [], "mandatory value: parameters"),
-    ("{", [], "cannot be read"),
     (RANGES.replace("random", "grid"), [], "method.alpha: a grid takes"),
-    (with_parameter("seed: {values: [1], probabilities: [1]}"), [], "docs/sweeps.md says what there is"),
-    (with_parameter("seed: {min: 3, max: 1}"), [], "low=3, high=1"),
-    (with_parameter("seed: 3"), [], "seed cannot be drawn from 3: docs/sweeps.md"),
-]  # fmt: skip
+    (f"{RANGES}  seed: {{values: [1], probabilities: [1]}}\n", [], "docs/sweeps.md says what there is"),
+    (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "low=3, high=1"),
+    (f"{RANGES}  seed: 3\n", [], "seed cannot be drawn from 3: docs/sweeps.md"),
+]
 
 
 @pytest.mark.parametrize(("text", "arguments", "words"), MISTAKES)
-def test_mistakes_exit_2_with_one_line_and_leave_nothing(
-    text: str,
-    arguments: list[str],
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_mistakes_end_with_2(
+    text: str, arguments: list[str], words: str, tmp_path: Path, refused: Callable[..., None]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["sweep", write(tmp_path, text), *arguments]) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("error: ") and message.count("\n") == 1 and words in message
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+    refused(words, "sweep", write(tmp_path, text), *arguments)
 
 
 def test_without_optuna_a_line_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, refused: Callable[..., None]
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.delitem(sys.modules, "hir.tools.sweep")
-    assert main(["sweep", str(QUICKSTART), "count=1"]) == 2
-    assert capsys.readouterr().err == "error: a sweep needs optuna: pip install optuna\n"
+    refused("a sweep needs optuna: pip install optuna", "sweep", str(QUICKSTART), "count=1")
 
 
 # Runs, by a train.py that trains nothing: its validation accuracy becomes alpha, and of 0.9 there is none
@@ -233,14 +214,13 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_is_named_and_alone_tried_again(
+    stub: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., None]
+) -> None:
     command = ["sweep", write(stub, CHOICES), f"out={stub / 'out'}", "jobs=1"]
     assert main(command) == 1
     printed = capsys.readouterr()
-    failed = f"run 2 failed: error: out of luck ({stub / 'out' / 'run002.log'})"
-    assert printed.out.splitlines()[:4] == [
-        "run 1: val/accuracy 0.2", failed, "run 3: val/accuracy 0.8", "run 4: val/accuracy nan"
-    ]  # fmt: skip
+    assert f"\nrun 2 failed: error: out of luck ({stub / 'out' / 'run002.log'})\n" in printed.out
     assert printed.err == "error: runs failed: 1; the same command tries them again\n"
     results = json.loads((stub / "out/results.json").read_text())
     assert [run["run"] for run in results["runs"]] == [3, 1, 4] and results["best"] == 3
@@ -263,9 +243,7 @@ def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.
         assert (stub / "out" / name).read_bytes().startswith(b"\x89PNG")
     write(stub, f"{CHOICES}name: mine\nrun_cap: 4\n")
     assert main(command) == 0  # the same sweep
-    capsys.readouterr()
-    assert main([*command, "training.lr=1"]) == 2
-    assert "holds the runs of another sweep" in capsys.readouterr().err
+    refused("holds the runs of another sweep", *command, "training.lr=1")
     assert (stub / "runs").read_text().splitlines() == started
 
 
@@ -291,7 +269,7 @@ def test_hyperband_gives_up_a_run_that_falls_behind(tmp_path: Path) -> None:
     rule = "early_terminate: {type: hyperband, min_iter: 3, eta: 2}\n"
     text = CHOICES.replace("-0.5, 0.8, 0.9", "0.1, 0.3").replace("value: 1", "value: 3") + rule
     sweep = sweep_of(write(tmp_path, text), f"out={tmp_path}")
-    sweep.open(journal(tmp_path / "journal"))
+    sweep.open(storages.InMemoryStorage())
 
     def reach(cell: Any, *accuracies: float) -> None:
         cell.folder.mkdir(exist_ok=True)
