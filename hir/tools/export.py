@@ -63,13 +63,9 @@ class Export:
 
 
 def run(options: Options, settings: list[str]) -> int:
-    """Write the folder and say so.
-
-    Raises:
-        UserError: there is no such run, the folder is taken, or what is asked does not fit the run.
-    """
+    """Write the folder and say so; UserError where there is no such run, or the folder is taken."""
     to = Path(options.to).resolve()
-    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"to={options.to} is no empty folder: choose a new one")
     folder, checkpoint = find_checkpoint(options.run)
     saved = read_run(folder)
@@ -146,18 +142,18 @@ def chat_template(instruction: str, written: dict[str, str]) -> str:
     def literal(text: str) -> str:  # as Jinja writes one
         return json.dumps(text, ensure_ascii=False)
 
+    def last(role: str, default: str) -> str:
+        said = f"messages | selectattr('role', 'equalto', '{role}') | map(attribute='content') | list"
+        return f"([{literal(default)}] + {said}) | last"
+
     head, tail = render_prompt("", "\0").split("\0")  # what stands around the query, after the instruction
-    prompt = f"(asked.instruction ~ {literal(head)} ~ asked.query ~ {literal(tail)})"
+    prompt = f"(instruction ~ {literal(head)} ~ query ~ {literal(tail)})"
     swaps = [(entity, "&amp;" + entity[1:]) for entity in written.values()]  # text with an entity of its own
     for text, instead in [*swaps, *written.items()]:
         prompt += f"\n    | replace({literal(text)}, {literal(instead)})"
     return (
-        f"{{%- set asked = namespace(instruction={literal(instruction)}, query='') -%}}\n"
-        "{%- for message in messages -%}\n"
-        "{%- if message['role'] == 'system' -%}{%- set asked.instruction = message['content'] -%}\n"
-        "{%- elif message['role'] == 'user' -%}{%- set asked.query = message['content'] -%}\n"
-        "{%- endif -%}\n"
-        "{%- endfor -%}\n"
+        f"{{%- set instruction = {last('system', instruction)} -%}}\n"
+        f"{{%- set query = {last('user', '')} -%}}\n"
         f"{{{{- ({prompt}) ~ eos_token -}}}}\n"
     )
 

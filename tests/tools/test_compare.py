@@ -14,7 +14,7 @@ from hir.__main__ import interrupt_on_signals, main
 from hir.config.load import save_config
 from hir.tools.arguments import read_options
 from hir.tools.compare import Options, build_cells
-from hir.tools.runs import Cell, log_file
+from hir.tools.runs import Cell
 from hir.training.settings import load_run_config
 from tests.command_line import ROOT, SMALL
 
@@ -192,5 +192,5 @@ def test_broken_off_the_same_command_goes_on(
     assert main(["compare", *arguments]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("object_counting: hir, seed 3: base 0.") and printed.err == ""
-    assert "resume  after iteration 1" in log_file(cell).read_text()
+    assert "resume  after iteration 1" in cell.log.read_text()
     assert json.loads(summary.read_text())["samples"] == 2 * 32 * 4
