@@ -60,7 +60,7 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["seeds=1"], "out= is missing"),
-        *((["out=o", f"seeds={text}"], "seeds must be") for text in ("", "0", "a", "1..5", "-1", "1,,2")),
+        *((["out=o", f"seeds={text}"], "seeds must be") for text in ("0", "1..5", "1,,2")),
         (["out=o", "method.alhpa=1"], "did you mean method.alpha?"),
         (["out=o", "taks=a"], "did you mean task?"),
         (["out=o", "method=hir"], "use methods="),

@@ -16,7 +16,7 @@ import pytest
 
 from hir.config.load import load_config
 from hir.tools.report import page as page_of
-from hir.training.findings import by_target, findings, wilson
+from hir.training.findings import by_target, findings
 from hir.training.run_folder import SavedRun
 from tests.command_line import run
 
@@ -83,15 +83,6 @@ class Page:
         return [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
 
 
-def test_wilson_interval() -> None:
-    # 8 of 10, z^2 = 3.8415: middle (0.8 + 0.19207) / 1.38415 = 0.71674,
-    # half 1.95996 / 1.38415 * sqrt(0.16 / 10 + 3.8415 / 400) = 1.41601 * 0.16001 = 0.22658
-    assert wilson(0.8, 10) == pytest.approx((0.49016, 0.94332), abs=1e-5)
-    # 0 of 10: 0 to 0.38415 / 1.38415
-    assert wilson(0, 10) == pytest.approx((0, 0.27753), abs=1e-5)
-    assert wilson(1, 10) == pytest.approx((0.72247, 1), abs=1e-5)
-
-
 def test_answers_by_target() -> None:
     given = answers(t10={"10": 1, "9": 2}, t9={"9": 3, "what": 1})
     given.append({"target": "9.", "output": "nine", "correct": True})  # judged right all the same
@@ -135,8 +126,9 @@ def test_a_method_without_p_wrong_is_not_blamed_for_it() -> None:
 
 def test_page_of_a_run() -> None:
     page = Page(page_of([saved_run("seed=3", "method.alpha=0.5")]))
-    # 8 of 10 right, as in test_wilson_interval.
     assert "base 0.100 → validation 1.000 → test 0.800" in page.text
+    # Wilson of 8 of 10, z^2 = 3.8415: middle (0.8 + 0.19207) / 1.38415 = 0.71674,
+    # half 1.95996 / 1.38415 * sqrt(0.16 / 10 + 3.8415 / 400) = 1.41601 * 0.16001 = 0.22658.
     assert "95 % interval 0.490 to 0.943" in page.text
     facts = "task object_counting method hir model tiny feedback the task's own seed 3 iterations 2 of 2"
     assert f"run runs/one {facts}" in page.text
