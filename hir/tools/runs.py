@@ -75,8 +75,7 @@ def check_number(runs: int) -> None:
 def is_finished(cell: Cell) -> bool:
     """Whether the cell's run is over; one with a checkpoint alone is gone on with.
 
-    Raises:
-        UserError: its folder holds a run, finished or not, with another configuration.
+    Raises UserError where its folder holds a run, finished or not, with another configuration.
     """
     finished = (cell.folder / "summary.json").is_file()
     begun = finished or checkpoints(cell.folder)

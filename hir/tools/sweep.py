@@ -67,9 +67,6 @@ class Options:
     """Seed of the draws; that of the runs is a parameter of the file."""
 
 
-# The file
-
-
 @dataclass
 class Metric:
     """The column of metrics.csv whose last value is wanted high or low."""
@@ -176,8 +173,7 @@ class Sweep:
     def __init__(self, options: Options, settings: Sequence[str]) -> None:
         """Read the file, and try the configurations of its runs, as far as they are known.
 
-        Raises:
-            UserError: the file, an argument or a configuration is wrong, or this machine cannot run it.
+        Raises UserError where one is wrong, or this machine cannot run it.
         """
         self.options, self.settings, self.file = options, settings, read_file(Path(options.file))
         given = {setting.removeprefix("--").partition("=")[0] for setting in settings} | {"logger"}
