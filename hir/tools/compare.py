@@ -45,9 +45,6 @@ COUNTS = ("samples", "updates", "seconds")
 MEANS = ("base", "test", "area", "p_wrong", *COUNTS)
 """What a row of results.json has the mean over seeds of."""
 
-NUM_SHOWN = 6
-"""Columns of the table that a terminal shows."""
-
 Row = Mapping[str, Any]
 
 
@@ -275,6 +272,6 @@ def results(rows: Sequence[Row], reach: float) -> tuple[Row, list[str], dict[str
         charts[chart] = draw(task, arms)
         table = [columns(of_arm, reach) for of_arm in found]
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
-        print(f"{task}\n{runs.markdown([dict(islice(row.items(), NUM_SHOWN)) for row in table])}")
+        print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
     blocks.append("docs/compare.md says how to read this.")
     return content, blocks, charts

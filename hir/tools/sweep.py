@@ -327,10 +327,9 @@ def draw(sweep: Sweep) -> dict[str, Figure]:
 
     matplotlib.use("agg")  # no window
     shown: Any = {"params": sweep.varied, "target_name": sweep.file.metric.name}
-    with matplotlib.rc_context(), warnings.catch_warnings():  # the last one sets a style
+    size: Any = {"figure.figsize": (4 + 2 * len(sweep.varied), 4.5), "figure.constrained_layout.use": True}
+    with matplotlib.rc_context(size), warnings.catch_warnings():  # the plots set a style
         warnings.simplefilter("ignore")  # they are experimental, and of few runs all matter alike
-        matplotlib.rc("figure", figsize=(4 + 2 * len(sweep.varied), 4.5))
-        matplotlib.rc("figure.constrained_layout", use=True)
         plots: dict[str, Any] = {
             "parallel.png": plot_parallel_coordinate(sweep.study, **shown),
             "importances.png": plot_param_importances(sweep.study, **shown),
