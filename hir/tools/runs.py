@@ -202,18 +202,17 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 def claimed(out: Path) -> Iterator[None]:
     """Keep a second process, while the first still runs unseen, from running the runs of a folder as well.
 
-    The folder is made if there is none. Raises UserError where another process is running them, or a file
-    cannot be read or written.
+    The folder is made if there is none. Raises UserError where another process is running them.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / ".lock").open("a") as file:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("a") as file:
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when this process ends, however
-            yield
-    except BlockingIOError as error:
-        raise UserError(f"another process is running the runs in {out}") from error
-    except OSError as error:
-        raise UserError(f"{error.filename or out}: {error.strerror or error}") from error
+        except BlockingIOError as error:
+            raise UserError(f"another process is running the runs in {out}") from error
+        except OSError as error:  # some network's folders
+            raise UserError(f"{out} cannot be locked: {error.strerror}") from error
+        yield
 
 
 def as_argument(key: str, value: Any) -> str:

@@ -68,6 +68,7 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
         (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
         (["out=o", "method.alpha=0,x"], "method.alpha must be a number in [0, inf), not 'x'"),
+        (["out=file/o", "seeds=1"], "file/o: Not a directory"),
         (["out=o", "jobs=0"], "jobs must be an integer in [1, 1000]"),
         (["out=o", "reach=90"], "reach must be a number in (0, 1]"),
         (["out=o", "variants=nowhere.yaml"], "nowhere.yaml cannot be read"),
@@ -80,6 +81,7 @@ def test_mistakes_end_with_2(
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    Path("file").touch()
     refused(words, "compare", *arguments, "trainer.accelerator=auto")
 
 
@@ -172,8 +174,7 @@ def test_broken_off_the_same_command_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("HIR_CACHE", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, environment[name])
+    monkeypatch.setenv("HIR_CACHE", environment["HIR_CACHE"])
     (tmp_path / "train.py").write_text(STOPPED.format(root=str(ROOT)))
     monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
     monkeypatch.setattr("hir.tools.runs.PATIENCE", 3.0)
