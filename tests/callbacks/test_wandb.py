@@ -152,7 +152,7 @@ LOST = {"MODE": "online", "API_KEY": KEY, "BASE_URL": "http://me:secret@127.0.0.
     [
         ({"MODE": "online"}, "offline: no API key is configured (`wandb login` stores one)", UPLOAD),
         (LOST, "offline: ", UPLOAD),
-        ({"BASE_URL": f"wandb.example/{KEY}"}, "off from here on: ValidationError: ", "RUN/wandb"),
+        ({"BASE_URL": "wandb.example/secret"}, "off from here on: ValidationError: ", "RUN/wandb"),
         ({"MODE": "disabled"}, "disabled by WANDB_MODE", ""),
     ],
 )
@@ -176,13 +176,16 @@ def test_other_ranks_have_none(log, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("fails", "calls"), [("log", 1), ("finish", 3)])
-def test_a_run_goes_on_without_w_and_b_after_its_first_error(log, tmp_path, capsys, fails, calls):
+def test_a_run_goes_on_without_w_and_b_after_its_first_error(
+    log, tmp_path, monkeypatch, capsys, fails, calls
+):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
     run = Mock()
-    getattr(run, fails).side_effect = ConnectionResetError("gone")
+    getattr(run, fails).side_effect = ConnectionResetError(f"{KEY} is gone")
     log(Config(logger="wandb"), before=1, run=run)
     assert run.log.call_count == calls and run.finish.called == (fails == "finish")
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("wandb   off from here on: ConnectionResetError: gone; ")
+    assert line.startswith("wandb   off from here on: ConnectionResetError: *** is gone; ")
     assert line.endswith(f"what it has so far is in {tmp_path}/run/wandb")
 
 
