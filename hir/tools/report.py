@@ -56,11 +56,7 @@ class Options:
 
 
 def run(options: Options, settings: list[str]) -> int:
-    """Write the page of one or several runs.
-
-    Raises:
-        UserError: a folder holds no run, or the page cannot be written.
-    """
+    """Write the page of one or several runs; UserError where a folder holds none."""
     if not options.run:
         raise UserError("run= names no folder")
     runs = {folder: read_run(folder) for folder in options.run}
@@ -159,10 +155,11 @@ def samples_of(run: SavedRun) -> Iterator[Table]:
     head = ["query", "target", "answer", "verdict", "times", "trained under"]
     keys = ("query", "target", "output", "correct", "relabeled_instruction")
     for iteration, samples in iterations[:: -(len(iterations) // MAX_ITERATIONS + 1)]:
-        rows: list[list[Any]] = []
-        for sample, times in Counter(map(itemgetter(*keys), samples)).items():
-            *texts, right, under = sample
-            rows.append([*texts, "✓ right" if right else "✗ wrong", times, under or "not trained on"])
+        counted = Counter(map(itemgetter(*keys), samples)).items()
+        rows = [
+            [*texts, "✓ right" if right else "✗ wrong", times, under or "not trained on"]
+            for (*texts, right, under), times in counted
+        ]
         yield f"Iteration {iteration}", head, rows
 
 
