@@ -30,6 +30,21 @@ SMALL = [
 FAULTY = "tests/robustness/faulty.py"
 
 
+def assert_same_run(folder: Path, other: Path, tolerance: float = 0.0) -> None:
+    """Same files, weights, optimizer, samples and answers; answers may differ where weights do."""
+    import torch
+
+    paths = [path / "checkpoints" / "last.ckpt" for path in (folder, other)]
+    one, two = (torch.load(path, weights_only=True) for path in paths)
+    for part in ("state_dict", "optimizer_states"):
+        torch.testing.assert_close(one[part], two[part], atol=tolerance, rtol=0)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in other.iterdir()}
+    for name in ("samples.jsonl",) if tolerance else ("samples.jsonl", "answers.jsonl"):
+        assert (folder / name).read_text() == (other / name).read_text()
+    first, second = (json.loads((path / "summary.json").read_text()) for path in (folder, other))
+    assert first["updates"] == second["updates"] and (tolerance or first["test"] == second["test"])
+
+
 @functools.cache
 def forks() -> subprocess.Popen[str]:
     """This test process's tests/forks.py; it ends with its standard input."""
