@@ -34,17 +34,16 @@ class Lenient:
         longest: int = 3
 
     def __init__(self, settings, own):
-        self.settings, self.own = settings, own
+        self.longest = settings.longest
 
     def about(self, rows):
-        return f"at most {self.settings.longest} characters"
+        return f"at most {self.longest} characters"
 
     def __call__(self, rows, outputs):
-        short = [len(output) <= self.settings.longest for output in outputs]
-        return [Verdict(right, float(right)) for right in short]
+        return [Verdict(len(output) <= self.longest, 0.0) for output in outputs]
 """,
     "polite": """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hir.relabel.base import register
 from hir.relabel.correctness import Correctness
 
@@ -55,9 +54,7 @@ class Polite(Correctness):
         word: str = "Please."
 
     def __init__(self, instructions, config):
-        super().__init__(instructions)
-        self.correct = f"{config.word} {self.correct}"
-        self.texts = (self.correct, self.wrong)
+        super().__init__(replace(instructions, correct=f"{config.word} {instructions.correct}"))
 """,
     "shouting": """
 from hir.policies.base import register
@@ -93,11 +90,8 @@ class Every(Method):
     def __init__(self, config, relabel, policy):
         self.config, self.phi = config, relabel
 
-    def instruction(self, rollout):
-        return self.phi.instruction(rollout)
-
     def relabel(self, rollouts, rng):
-        return [TrainingExample.of(r, self.instruction(r)) for r in rollouts]
+        return [TrainingExample.of(r, self.phi.instruction(r)) for r in rollouts]
 
     def loss(self, policy, batch):
         return supervised_loss(policy, batch, self.config.epsilon)
@@ -109,12 +103,11 @@ def test_a_run_takes_one_of_each_from_the_users_folder(environment: dict[str, st
     (tmp_path / "mine").mkdir()
     for name, text in FILES.items():
         (tmp_path / "mine" / f"{name}.py").write_text(text)
-    chosen = """
+    chosen = f"""
         task=mine.halving task.settings.largest=90000 feedback.name=mine.lenient feedback.longest=4
         relabel.name=mine.polite model.policy=mine.shouting sampling=mine.same method=mine.every
-        method.epsilon=0.125 trainer.max_epochs=1 model.base.max_updates=1
+        method.epsilon=0.125 trainer.max_epochs=1 model.base.max_updates=1 run_dir={tmp_path / "run"}
     """.split()
-    chosen.append(f"run_dir={tmp_path / 'run'}")
     where = {**environment, "PYTHONPATH": str(tmp_path)}
     done = run(where, *SMALL, *chosen)
     assert done.returncode == 0, done.stderr
