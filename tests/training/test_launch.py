@@ -69,7 +69,7 @@ def test_processes_that_nobody_starts_are_not_waited_for(num_nodes: int, told: s
 def test_several_machines_are_refused_before_anything_is_built(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("hir.trainer.build_trainer", None)
+    monkeypatch.setattr("hir.trainer.Trainer", None)
     assert train.main(["experiment=paper", "trainer.num_nodes=2", f"run_dir={tmp_path}/run"]) == 2
     assert "error: trainer.num_nodes=2" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
@@ -77,6 +77,17 @@ def test_several_machines_are_refused_before_anything_is_built(
 def test_runs_started_in_one_second_have_folders_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_RUN_ID", raising=False)
     assert len({run_folder(Config()) for _ in range(3)}) == 3
+
+
+def test_a_folder_that_holds_what_is_not_a_killed_runs_is_refused(tmp_path: Path) -> None:
+    config = Config(run_dir=str(tmp_path))
+    (tmp_path / "wandb").touch()
+    assert run_folder(config) == tmp_path
+    for name in ("config.yaml", "summary.json", "notes.txt"):
+        (tmp_path / name).touch()
+        with pytest.raises(UserError, match="is a file or holds another run"):
+            run_folder(config)
+        (tmp_path / name).unlink()
 
 
 def test_rows_of_before_go_on_and_others_are_refused_by_the_name_of_their_task(tmp_path: Path) -> None:
@@ -108,18 +119,15 @@ def test_a_truncated_checkpoint_and_pickled_code_are_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["trainer.strategy=fsdp", "sampling=generate"], "sampling=generate does not go with"),
-        (["trainer.strategy=fsdp", "training.compile=true"], "training.compile=true does not go with"),
-        (["trainer.strategy=fsdp_cpu_offload"], "set fsdp"),
-        (
-            ["model=flan_t5_xl", "trainer.devices=2", "method=ppo"],
-            "method=ppo does .* or set trainer.strategy=ddp",
-        ),
+        ("trainer.strategy=fsdp sampling=generate", "sampling=generate does not go with"),
+        ("trainer.strategy=fsdp training.compile=true", "training.compile=true does not go with"),
+        ("trainer.strategy=fsdp_cpu_offload", "set fsdp"),
+        ("trainer.devices=2 method=ppo", "method=ppo does .* or set trainer.strategy=ddp"),
     ],
 )
-def test_what_a_strategy_cannot_do_is_refused_in_one_line(arguments: list[str], told: str) -> None:
+def test_what_a_strategy_cannot_do_is_refused_in_one_line(arguments: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        choose_strategy(load_config(arguments))
+        choose_strategy(load_config(["model=flan_t5_xl", *arguments.split()]))
 
 
 def test_a_model_that_is_to_be_sharded_is_where_there_are_several_devices() -> None:
