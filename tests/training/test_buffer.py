@@ -1,10 +1,8 @@
-import io
 import random
 from collections import Counter
 from dataclasses import replace
 
 import pytest
-import torch
 
 from hir.config.schema import BufferConfig
 from hir.errors import UserError
@@ -103,16 +101,3 @@ def test_passes_are_shuffled_by_the_generator_alone() -> None:
     assert plan == buffer.plan(2, 80, random.Random(1)) != buffer.plan(2, 80, random.Random(2))
     right = [r for r in plan if r.correct]
     assert right[:40] != rows(40, 0) and right[:40] != right[40:]
-
-
-def test_state_survives_a_safe_checkpoint() -> None:
-    full = replace(row(2, iteration=1), query="Äpfel 😀", contrast=("wrong", "other"), prefix_ids=(3, 4))
-    buffer, restored = ReplayBuffer(BufferConfig(window=3)), ReplayBuffer(BufferConfig(window=3))
-    buffer.extend(0, [row(0), row(1, correct=False)])
-    buffer.extend(1, [full])
-    file = io.BytesIO()
-    torch.save(buffer.state_dict(), file)
-    file.seek(0)
-    restored.load_state_dict(torch.load(file, weights_only=True))
-    assert restored.rows() == [row(0), row(1, correct=False), full]
-    assert len(set(restored.rows())) == 3  # still hashable, as deduplication needs

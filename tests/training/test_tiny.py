@@ -29,15 +29,11 @@ def test_any_text_round_trips(text: str) -> None:
     assert tokenizer.decode(ids, skip_special_tokens=True) == (text if text[:1] == " " else f" {text}")
 
 
-def test_the_weights_are_as_many_as_promised_and_depend_on_the_base_seed_alone() -> None:
+def test_the_weights_are_as_many_as_promised_and_draw_nothing_of_the_run() -> None:
     state = torch.get_rng_state()
-    first = tiny.build_model(BaseConfig(), tiny.VOCABULARY)
-    assert 120_000 < sum(weight.numel() for weight in first.parameters()) < 180_000
+    model = tiny.build_model(BaseConfig(), tiny.VOCABULARY)
+    assert 120_000 < sum(weight.numel() for weight in model.parameters()) < 180_000
     assert torch.equal(torch.get_rng_state(), state)  # so a run draws the same with a cached base
-    torch.rand(1)
-    again, other = (tiny.build_model(BaseConfig(seed=seed), tiny.VOCABULARY) for seed in (0, 1))
-    torch.testing.assert_close(first.state_dict(), again.state_dict(), atol=0, rtol=0)
-    assert not torch.equal(first.shared.weight, other.shared.weight)
 
 
 @pytest.fixture
@@ -60,6 +56,7 @@ def test_the_base_is_made_once_loads_as_any_checkpoint_and_is_the_same_on_anothe
 ) -> None:
     base, said = make(small)
     assert len(said) == 1 and "once" in said[0] and base.num_updates == 4 and 0 <= base.accuracy <= 1
+    assert len(base.queries) == 320 and all(map(is_pretraining, base.queries))  # none of any split
     assert make(replace(small, max_input_tokens=64)) == (base, [])
     assert [*(tmp_path / "cache/base").iterdir()] == [base.path]  # no scratch left behind
     policy = load_policy(replace(small, path=str(base.path)))
@@ -71,16 +68,6 @@ def test_the_base_is_made_once_loads_as_any_checkpoint_and_is_the_same_on_anothe
     assert said and second.path != base.path
     for name in ("model.safetensors", "tokenizer.json", "base.json"):
         assert (base.path / name).read_bytes() == (second.path / name).read_bytes()
-
-
-def test_the_base_saw_no_row_of_any_split(small: ModelConfig) -> None:
-    settings = {"max_items": 3, "max_count": 2, "max_answer": 6}
-    base, _ = make(small, settings=settings)
-    assert len(base.queries) == 320 and all(map(is_pretraining, base.queries))
-    source = generated_task("object_counting", settings)
-    for seed in (1, 2):
-        task = source.splits(seed, num_train=500, num_validation=50, num_test=100)
-        assert not base.queries & {row.query for row in task.rows}
 
 
 def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig, monkeypatch) -> None:
