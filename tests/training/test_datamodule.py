@@ -27,13 +27,20 @@ def test_a_rank_gets_a_block_of_each_batch() -> None:
     assert blocks(16, size=2, rank=1, world_size=2) == [2, 3, 6, 7, 10, 11, 14, 15]
 
 
-def datamodule(policy: Seq2SeqPolicy, queries: Sequence[str], sampling: SamplingConfig) -> HIRDataModule:
+def datamodule(
+    policy: Seq2SeqPolicy, queries: Sequence[str], sampling: SamplingConfig, method: str = "hir"
+) -> HIRDataModule:
     """Of a task whose answers are all "one", in an update of two rows."""
     rows = tuple(Example(query, ("one",)) for query in queries)
     config = Config(sampling=sampling, training=TrainingConfig(batch_size=2, num_updates=1))
     phi = Correctness(InstructionConfig("right", "wrong"))
     task = Task("t", rows, rows, rows, Match(exact_match))
-    return HIRDataModule(config, task, policy, build_method({"name": "hir"}, phi, policy), phi)
+    return HIRDataModule(config, task, policy, build_method({"name": method}, phi, policy), phi)
+
+
+def trained(data: HIRDataModule) -> set[tuple[str, str, str]]:
+    """Query, instruction and answer of the rows."""
+    return {(row.query, row.instruction, data.policy.decode(row.output_ids)) for row in data.buffer.rows()}
 
 
 def test_iterations_ask_different_queries_until_all_were_asked(policy: Seq2SeqPolicy) -> None:
@@ -61,10 +68,15 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     data = datamodule(policy, ["cat", "dog"], sampling)
     report = data.regenerate(Scripted(), iteration=0)
     assert asked == [(["cat", "dog"], 2, None), (["dog"], 2, (2.0, 7))]
-    trained = {(row.query, row.instruction, policy.decode(row.output_ids)) for row in data.buffer.rows()}
-    assert trained == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
+    assert trained(data) == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
     assert report.num_samples == 6  # all, but the shares are of the first four
     assert (report.fraction_correct, report.fraction_unique) == (0.5, 0.5)
+
+
+def test_a_method_that_does_not_sample_is_given_targets_in_place_of_answers(policy: Seq2SeqPolicy) -> None:
+    data = datamodule(policy, ["cat", "dog"], SamplingConfig(num_samples=4), "sft")
+    assert data.regenerate(None, iteration=0).num_samples == 2
+    assert trained(data) == {("cat", "right", "one"), ("dog", "right", "one")}
 
 
 @pytest.mark.slow
