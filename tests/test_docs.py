@@ -114,25 +114,12 @@ def test_a_page_works_to_the_letter(
     assert load_commands(page, folder, monkeypatch) == num_long
 
 
-@pytest.mark.parametrize(
-    ("page", "least"),
-    [("README.md", 6), ("docs/hardware.md", 3), ("docs/wandb.md", 1), ("docs/results.md", 2)],
-)
-def test_commands_that_are_too_long_to_run_can_be_loaded(
-    page: str, least: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert load_commands((ROOT / page).read_text(), ROOT, monkeypatch) >= least
+def test_commands_that_are_too_long_to_run_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for page, least in {"README": 6, "docs/hardware": 3, "docs/wandb": 1, "docs/results": 2}.items():
+        assert load_commands((ROOT / f"{page}.md").read_text(), ROOT, monkeypatch) >= least, page
 
 
 def test_links_of_the_pages_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
-        text = page.read_text()
-        titles = {
-            re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-            for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        }
-        for link in re.findall(r"\]\(([^)]+)\)", text):
-            if link.startswith("#"):
-                assert link[1:] in titles, f"{page.name}: {link}"
-            elif "://" not in link:
-                assert (page.parent / link).exists(), f"{page.name}: {link}"
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert "://" in link or (page.parent / link).exists(), f"{page.name}: {link}"

@@ -16,13 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-ROOT = Path(__file__).resolve().parents[1]
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+from tests.command_line import ROOT
+from tests.versions import requirements
 
 
 def applies(requirement: Requirement, python: str) -> bool:
@@ -43,12 +38,10 @@ def pins(python: str) -> dict[str, Version]:
     return chosen
 
 
-@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
 def test_requirements_pin_a_version_in_range(python: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pinned = pins(python)
-    for line in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
-        wanted = Requirement(line)
+    for wanted in map(Requirement, requirements("newest")):
         if applies(wanted, python):
             name = canonicalize_name(wanted.name)
             assert name in pinned, f"{name} of pyproject.toml has no pin in requirements.txt"
