@@ -108,10 +108,9 @@ SWEEPS = [
 ]  # fmt: skip
 
 VARIANTS = [
-    *(f"x: {value}" for value in VALUES[::2]), *(f"x: {{trainer.x: {value}}}" for value in VALUES[1::2]),
-    "1: {2: 3}", "/etc: {method.alpha: 1}", DEEP, "".join(f"v{n}: {{seed: {n}}}\n" for n in range(20_000)),
+    *(f"x: {{trainer.x: {value}}}" for value in VALUES[::2]), "1: {2: 3}", "/etc: {method.alpha: 1}", DEEP,
+    "".join(f"v{n}: {{seed: {n}}}\n" for n in range(20_000)),
 ]  # fmt: skip
-
 COMPARISONS = [
     *"seeds=999999999 jobs=999999999 jobs=.inf reach=.nan out= variants=/dev/zero trainer.x=[[[[".split(),
     f"seeds=1,{HUGE}", f"methods={'hir,' * 50_000}", f"seed={'x' * 300},y", f"trainer.{'a.' * 5000}=1,2",

@@ -33,18 +33,14 @@ def load(folder: Path, name: str, **keys: Any) -> Task:
     return load_task(TaskConfig(name=name, data_dir=str(folder), **keys), seed=0)
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "tracking_shuffled_objects_three_objects.json",
-        "tracking_shuffled_objects/three_objects/task.json",
-        "bigbench/benchmark_tasks/tracking_shuffled_objects/three_objects/task.json",
-        "bbh/tracking_shuffled_objects_three_objects.json",
-    ],
-)
-def test_files_are_found_in_every_layout(tmp_path: Path, place: str) -> None:
-    path = write(tmp_path / place, tracking_rows(1))
-    assert find_file(str(tmp_path), "tracking_shuffled_objects_three_objects") == path
+NAME = "tracking_shuffled_objects_three_objects"
+
+
+@pytest.mark.parametrize("root", ["", "bbh/", "bigbench/benchmark_tasks/"])
+@pytest.mark.parametrize("place", [f"{NAME}.json", "tracking_shuffled_objects/three_objects/task.json"])
+def test_files_are_found_in_every_layout(tmp_path: Path, root: str, place: str) -> None:
+    path = write(tmp_path / root / place, tracking_rows(1))
+    assert find_file(str(tmp_path), NAME) == path
 
 
 @pytest.mark.parametrize(
