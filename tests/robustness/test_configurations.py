@@ -161,11 +161,11 @@ JSON = st.recursive(
     max_leaves=10,
 )
 NAMES = st.sampled_from([*KEYS, "files", "training", "training.lr", "feedback.name", "task.settings"])
-TREES = st.dictionaries(NAMES | st.text(), JSON, max_size=4).map(yaml.safe_dump)
+TEXTS = st.text() | JSON.map(str) | st.dictionaries(NAMES | st.text(), JSON, max_size=4).map(yaml.safe_dump)
 
 
 @settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
-@given(key=NAMES | st.text() | st.none(), text=st.text() | TREES | JSON.map(str))
+@given(key=NAMES | st.text() | st.none(), text=TEXTS)
 def test_anything_is_refused_or_can_be_written_down_and_read_again(
     key: str | None, text: str, tmp_path: Path
 ) -> None:

@@ -15,25 +15,18 @@ def parse(*rows: Any, **keys: Any) -> tuple[Example, ...]:
 LISTED = "Which?\nOptions:\n(A) one\n(B) two"
 LONG = "Which?\nOptions:\n(A) one\nlong line\n(B) two"
 LETTERS = "Which?\nOptions:\n(A) B\n(B) A"
+RIGHT_IS_B = [
+    *({"input": LISTED, "target": target} for target in ("(B)", "B", "b)", "two")),  # BIG-Bench Hard
+    *({"input": LISTED, "target_scores": {"one": 0, key: 1}} for key in ("two", "(B)", "B")),  # BIG-bench
+    {"input": "Which?", "target_scores": {"one": 0, "two": 1}},  # the scores' options follow the input
+]
 
 
 @pytest.mark.parametrize(
     ("row", "query", "options", "targets"),
     [
-        # BIG-Bench Hard: free answers, options without letters, and with: the right one becomes a letter.
-        ({"input": "Sort: List: b a", "target": "a b"}, "Sort: List: b a", (), ("a b",)),
-        ({"input": "OK?\nOptions:\n- yes\n- no", "target": "no"}, "OK?\nOptions:\n- yes\n- no", (), ("no",)),
-        *(
-            ({"input": LISTED, "target": target}, LISTED, ("one", "two"), ("(B)",))
-            for target in ("(B)", "B", "b)", "two")
-        ),
+        *((row, LISTED, ("one", "two"), ("(B)",)) for row in RIGHT_IS_B),
         ({"input": LONG, "target": "(A)"}, LONG, ("one long line", "two"), ("(A)",)),
-        # BIG-bench: the scores' options follow the input, unless it lists them; every top one is right.
-        ({"input": "Which?", "target_scores": {"one": 0, "two": 1}}, LISTED, ("one", "two"), ("(B)",)),
-        *(
-            ({"input": LISTED, "target_scores": {"one": 0, key: 1}}, LISTED, ("one", "two"), ("(B)",))
-            for key in ("two", "(B)", "B")
-        ),
         ({"input": "Which?", "target_scores": {"one": 1, "two": 1}}, LISTED, ("one", "two"), ("(A)", "(B)")),
         ({"input": "Which?", "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
         ({"input": LETTERS, "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
@@ -123,12 +116,12 @@ def test_a_cue_ends_the_list_of_options(header: str, form: str, tail: str) -> No
     ("text", "target"),
     [
         ("Who asks?\nA: How are you?\nB: Fine.", "A"),
-        ("Who wrote it?\nA. Smith\nB. Jones", "Smith and Jones"),
         ("A. Smith saw\nI. Jones.", "Smith"),
         ("(A) is here.\n(B) is there.\nQ: Where is A?", "here"),
-        ("A) one\nB) two\n\nName both.", "one two"),
         ("A) one\nB) two\n\nWhich is 1?", "A"),
         ("Add:\nA. 1", "1"),
+        ("Sort: List: b a", "a b"),
+        ("OK?\nOptions:\n- yes\n- no", "no"),
         ("Options:\n1. one\n2. two", "2"),
     ],
 )
