@@ -112,7 +112,7 @@ VARIANTS = [
     "".join(f"v{n}: {{seed: {n}}}\n" for n in range(20_000)),
 ]  # fmt: skip
 COMPARISONS = [
-    *"seeds=999999999 jobs=999999999 jobs=.inf reach=.nan out= variants=/dev/zero trainer.x=[[[[".split(),
+    *"seeds=999999999 jobs=999999999 jobs=.inf out= variants=/dev/zero trainer.x=[[[[".split(),
     f"seeds=1,{HUGE}", f"methods={'hir,' * 50_000}", f"seed={'x' * 300},y", f"trainer.{'a.' * 5000}=1,2",
 ]  # fmt: skip
 

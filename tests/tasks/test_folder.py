@@ -6,7 +6,6 @@ reader refuses is skipped with the reason: pytest -rs.
 
 import json
 import os
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,9 @@ from hir.records import Example
 from hir.tasks.bigbench import parse_rows, read_rows
 
 Row = dict[str, Any]
-SCORES = {"Yes": 0, "No": 1, "1.5": 0, "15": 0}
 OWN: dict[str, dict[str, Any]] = {
     "cue": {"examples": [{"input": "Which?\nOptions:\n(A) 4\n(B) 8\nAnswer:", "target": "(B)"}]},
-    "scores": {"examples": [{"input": f"{i}?", "target_scores": SCORES} for i in range(12)]},
-    "explained": {
-        "append_choices_to_input": False,
-        "preferred_score": "multiple_choice_grade",
-        "examples": [{"input": "Is it?", "target": "No. It is odd.", "target_scores": SCORES}],
-    },
+    "scores": {"examples": [{"input": f"{i}?", "target_scores": {"1.5": 0, "No": 1}} for i in range(12)]},
     "free": {"examples": [{"input": "q", "target": t} for t in ("0.5", 5, ["five", 5.5], "a b", ".", "2²")]},
 }
 
@@ -63,13 +56,6 @@ def usual_forms(row: Example, index: int) -> list[str]:
     return labels + both + ([] if text.isalpha() and len(text) < 3 else [text])  # "B" is option (B)
 
 
-def same_number(a: str, b: str) -> bool:
-    try:
-        return Decimal(a) == Decimal(b)
-    except InvalidOperation:
-        return False
-
-
 @pytest.mark.parametrize(("name", "path"), files().items(), ids=str)
 def test_every_row_is_judged_as_its_file_says(name: str, path: Path | None) -> None:
     try:
@@ -95,10 +81,9 @@ def test_every_row_is_judged_as_its_file_says(name: str, path: Path | None) -> N
                 right += [] if any(c.isdigit() for c in target) else [target.upper()]  # 5 mW, 5 MW
                 wrong += [f"{target} {target}", f"{target} or {target}", f"{target}7", f"not {target}"]
             others = {text for other in raws[:50] for text in texts(other)}
-            wrong += [o for o in others if not any(o == t or same_number(o, t) for t in texts(raw))]
+            wrong += [text for text in others if not any(c.isdigit() for c in text)]  # 2.0 may be another's 2
+        wrong = [answer for answer in wrong if answer not in texts(raw)]
         assert [answer for answer in right if not multiple_choice(row, answer)] == [], row
-        assert [
-            answer for answer in wrong if multiple_choice(row, answer) and answer not in texts(raw)
-        ] == [], row
+        assert [answer for answer in wrong if multiple_choice(row, answer)] == [], row
         judged += len(right) + len(wrong)
     print(f"{name}: {len(rows)} rows, {judged} answers judged")  # shown by pytest -rP
