@@ -7,24 +7,21 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hir.config.help import help_text
 from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.errors import UserError, exit_code
-from hir.training.launch import check_launch, check_num_processes
-
-if TYPE_CHECKING:
-    from lightning.pytorch import Callback
 
 
-def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
     """Run or resume a training run and write its folder; returns the contents of summary.json.
 
     Args:
         config: the run's configuration.
         started: time.perf_counter() at the start of the program.
-        callbacks: further ones, called before the project's own.
+        callbacks: further ones of Lightning's kind, called before the project's own.
     """
     if all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
         print("loading torch and Lightning", flush=True)
@@ -43,43 +40,34 @@ def train(config: Config, started: float, callbacks: Sequence[Callback] = ()) ->
     from hir.training.build import build_run
     from hir.training.checkpoints import check_module, check_resume
     from hir.training.ranks import EndTogether
-    from hir.training.rows import rows_per_device
     from hir.training.settings import complete
     from hir.training.signals import exit_on_signals
 
     quiet_libraries()
     config = complete(config)
     folder = run_folder(config)
-    check_launch(config.trainer.get("num_nodes", 1))
     checkpoint, saved = check_resume(config, say) if config.resume else (None, {})
     trainer = build_trainer(config, folder, checkpoint)
-    check_num_processes(trainer.num_devices, trainer.num_nodes)
-    rows = rows_per_device(config, trainer.world_size)
-    trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
     run = build_run(config, say)
     if saved:
         check_module(config, run.module, run.module.rows, saved)
-    evaluation = BigBenchEvaluation(
-        config.evaluation, run.datamodule.phi, run.datamodule.task, run.evaluation_tasks
-    )
+    data = run.datamodule
+    evaluation = BigBenchEvaluation(config.evaluation, data.phi, data.task, run.evaluation_tasks)
     recorder = RunRecorder(config, folder, evaluation, started)
-    console = ConsoleReport(config, run, recorder)
-    own: list[Callback] = [FiniteNumbers(config), evaluation, recorder, console]
+    own = [FiniteNumbers(config), evaluation, recorder, ConsoleReport(config, run, recorder)]
     if config.logger == "wandb":
         own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
     with exit_on_signals(), EndTogether(trainer, config.training.rank_timeout):
-        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(run.module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     return recorder.summary()
 
 
-def main(argv: list[str], callbacks: Sequence[Callback] = ()) -> int:
+def main(argv: list[str], callbacks: Sequence[Any] = ()) -> int:
     started = time.perf_counter()
     try:
         if {"-h", "--help"} & {*argv}:
-            from hir.config.help import help_text
-
             print(help_text())
         else:
             train(load_config(argv), started, callbacks)

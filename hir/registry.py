@@ -53,18 +53,17 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: str) -> bool:
         """Whether there is one of that name: registered already, in a notebook say, or in a file."""
-        return name in self._entries or self._module(name) is not None
+        return name in self._entries or bool(self._module(name))
 
     def __getitem__(self, name: str) -> T:
         """The implementation; UserError if there is none of that name."""
         if name in self._entries:
             return self._entries[name]
-        module, short = self._module(name), name.rpartition(".")[2]
-        if module is None:
+        if not (module := self._module(name)):
             known = ", ".join(sorted(self.modules()))
             raise UserError(f"{self.key}={name}: {self.package} holds {known}, and no module is {name}")
         importlib.import_module(module)
-        if short not in self._entries:
+        if (short := name.rpartition(".")[2]) not in self._entries:
             raise UserError(f"{self.key}={name}: its file registers nothing under {short!r}")
         return self._entries[short]
 

@@ -17,6 +17,8 @@ from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import checkpoints, find_checkpoint
+from hir.training.launch import check_launch, check_num_processes
+from hir.training.rows import rows_per_device
 from hir.training.strategies import choose_strategy
 
 LEFT = {*WRITTEN, "checkpoints", "wandb"}
@@ -33,8 +35,9 @@ def build_trainer(config: Config, folder: Path, checkpoint: Path | None = None) 
     """Lightning's Trainer with the arguments of ``trainer.*``, for a run that may begin from a checkpoint.
 
     Raises:
-        UserError: Lightning refuses one of them.
+        UserError: Lightning refuses one of them, or they do not go with the processes of the run.
     """
+    check_launch(config.trainer.get("num_nodes", 1))
     own = {
         "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt", checkpoint)],
         "default_root_dir": folder,
@@ -51,6 +54,9 @@ def build_trainer(config: Config, folder: Path, checkpoint: Path | None = None) 
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"trainer.*: Lightning refuses these arguments: {reason}") from error
+    check_num_processes(trainer.num_devices, trainer.num_nodes)
+    rows = rows_per_device(config, trainer.world_size)
+    trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
     trainer.fit_loop.__class__ = FitLoop
     # Lightning would wait for the next batch, broadcast amid other collectives, and requeue Slurm's jobs from
     # a checkpoint of half an iteration; hir/training/signals.py does without.

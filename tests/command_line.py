@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,32 @@ SMALL = [
 """A run of 32 queries x 4 samples and 3 updates of 16 rows an iteration."""
 
 FAULTY = "tests/robustness/faulty.py"
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what runs and tests a task or a method, to write to: no test edits the checkout."""
+    for part in ("hir", "conf", "tests"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for part in ("train.py", "pyproject.toml"):
+        shutil.copy(ROOT / part, folder)
+    return folder
+
+
+def assert_same_run(folder: Path, other: Path, tolerance: float = 0.0) -> None:
+    """Same files, weights, optimizer, samples and results; results may differ where weights do."""
+    import torch
+
+    paths = [path / "checkpoints" / "last.ckpt" for path in (folder, other)]
+    one, two = (torch.load(path, weights_only=True) for path in paths)
+    for part in ("state_dict", "optimizer_states"):
+        torch.testing.assert_close(one[part], two[part], atol=tolerance, rtol=0)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in other.iterdir()}
+    for name in ("samples.jsonl",) if tolerance else ("samples.jsonl", "answers.jsonl"):
+        assert (folder / name).read_text() == (other / name).read_text()
+    summaries = [json.loads((path / "summary.json").read_text()) for path in (folder, other)]
+    for summary in summaries:
+        del summary["seconds"]
+    assert tolerance or summaries[0] == summaries[1]
 
 
 @functools.cache

@@ -37,18 +37,9 @@ def tiny_t5():
     from transformers import T5Config, T5ForConditionalGeneration
 
     config = T5Config(
-        vocab_size=len(WORDS),
-        d_model=16,
-        d_kv=8,
-        d_ff=32,
-        num_layers=1,
-        num_heads=2,
-        dropout_rate=0.0,
-        initializer_factor=3.0,
-        pad_token_id=0,
-        eos_token_id=1,
-        decoder_start_token_id=0,
-    )
+        vocab_size=len(WORDS), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, dropout_rate=0.0,
+        initializer_factor=3.0, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         return T5ForConditionalGeneration(config)
@@ -81,8 +72,7 @@ def shared(tmp_path_factory):
 @pytest.fixture(scope="session")
 def environment(shared):
     """Environment of a command line: one cache for all, so that the base is made once, and no network."""
-    cache = str(shared / "cache")
-    return {**os.environ, "HIR_CACHE": cache, "WANDB_MODE": "offline"}
+    return {**os.environ, "HIR_CACHE": str(shared / "cache"), "WANDB_MODE": "offline"}
 
 
 @pytest.fixture(scope="session")

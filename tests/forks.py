@@ -14,15 +14,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = (
-    "torch",
-    "lightning.pytorch",
-    "torchmetrics",
-    "transformers.models.t5.modeling_t5",
-    "matplotlib.backends.backend_agg",
-    "rich.progress",
-    "omegaconf",
-)
+LIBRARIES = """torch lightning.pytorch torchmetrics transformers.models.t5.modeling_t5 omegaconf
+    matplotlib.backends.backend_agg rich.progress""".split()
 """None of the project: each fork imports that anew."""
 
 

@@ -12,8 +12,7 @@ import nbformat
 import pytest
 
 from hir.training.run_folder import read_run
-from tests.checkout import copy_project
-from tests.command_line import ROOT, SMALL, run
+from tests.command_line import ROOT, SMALL, copy_project, run
 
 NAMES = ["new_task", "quickstart", "results"]
 SHORTER = {

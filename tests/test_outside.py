@@ -1,4 +1,4 @@
-"""One file each, from outside: a task, feedback, a relabeling, a policy, a sampler and a method."""
+"""A file from outside with one of each: a task, feedback, a relabeling, a policy, a sampler and a method."""
 
 from pathlib import Path
 
@@ -6,14 +6,22 @@ import yaml
 
 from tests.command_line import SMALL, run
 
-FILES = {
-    "halving": """
-from dataclasses import dataclass
-from hir.records import Example
-from hir.tasks.base import GeneratedTask, register
+TEXT = """
+from dataclasses import dataclass, replace
 
-@register("halving")
-class Halving(GeneratedTask):
+from hir.feedback import base as feedback
+from hir.methods import base as methods
+from hir.policies import base as policies
+from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.records import Example, TrainingExample, Verdict
+from hir.relabel import base as relabel
+from hir.relabel.correctness import Correctness
+from hir.sampling import base as sampling
+from hir.sampling.generate import GenerateSampler
+from hir.tasks import base as tasks
+
+@tasks.register("own")
+class Halving(tasks.GeneratedTask):
     @dataclass(frozen=True)
     class Settings:
         largest: int = 9999
@@ -21,110 +29,78 @@ class Halving(GeneratedTask):
     def example(self, rng):
         half = rng.randrange(self.settings.largest)
         return Example(f"What is half of {2 * half}?", (str(half),))
-""",
-    "lenient": """
-from dataclasses import dataclass
-from hir.feedback.base import register
-from hir.records import Verdict
 
-@register("lenient")
+@feedback.register("own")
 class Lenient:
     @dataclass
     class Settings:
         longest: int = 3
 
     def __init__(self, settings, own):
-        self.settings, self.own = settings, own
+        self.longest = settings.longest
 
     def about(self, rows):
-        return f"at most {self.settings.longest} characters"
+        return f"at most {self.longest} characters"
 
     def __call__(self, rows, outputs):
-        short = [len(output) <= self.settings.longest for output in outputs]
-        return [Verdict(right, float(right)) for right in short]
-""",
-    "polite": """
-from dataclasses import dataclass
-from hir.relabel.base import register
-from hir.relabel.correctness import Correctness
+        return [Verdict(len(output) <= self.longest, 0.0) for output in outputs]
 
-@register("polite")
+@relabel.register("own")
 class Polite(Correctness):
     @dataclass
     class Settings:
         word: str = "Please."
 
     def __init__(self, instructions, config):
-        super().__init__(instructions)
-        self.correct = f"{config.word} {self.correct}"
-        self.texts = (self.correct, self.wrong)
-""",
-    "shouting": """
-from hir.policies.base import register
-from hir.policies.seq2seq import Seq2SeqPolicy
+        super().__init__(replace(instructions, correct=f"{config.word} {instructions.correct}"))
 
-@register("shouting")
+@policies.register("own")
 class Shouting(Seq2SeqPolicy):
     def render(self, instruction, query, prefix=""):
         print("RENDERED", end=" ")
         return super().render(instruction, query.upper(), prefix)
-""",
-    "same": """
-from hir.sampling.base import register
-from hir.sampling.generate import GenerateSampler
 
-@register("same")
+@sampling.register("own")
 class Same(GenerateSampler):
     def sample(self, prompts, num_samples, *arguments, **options):
         assert all("WHAT IS HALF OF" in prompt for prompt in prompts)
         return [answers * num_samples for answers in super().sample(prompts, 1, *arguments, **options)]
-""",
-    "every": """
-from dataclasses import dataclass
-from hir.methods.base import Method, register, supervised_loss
-from hir.records import TrainingExample
 
-@register("every")
-class Every(Method):
+@methods.register("own")
+class Every(methods.Method):
     @dataclass
     class Settings:
         epsilon: float = 0.25
 
-    def __init__(self, config, relabel, policy):
-        self.config, self.phi = config, relabel
-
-    def instruction(self, rollout):
-        return self.phi.instruction(rollout)
+    def __init__(self, config, phi, policy):
+        self.config, self.phi = config, phi
 
     def relabel(self, rollouts, rng):
-        return [TrainingExample.of(r, self.instruction(r)) for r in rollouts]
+        return [TrainingExample.of(rollout, self.phi.instruction(rollout)) for rollout in rollouts]
 
     def loss(self, policy, batch):
-        return supervised_loss(policy, batch, self.config.epsilon)
-""",
-}
+        return methods.supervised_loss(policy, batch, self.config.epsilon)
+"""
 
 
 def test_a_run_takes_one_of_each_from_the_users_folder(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    for name, text in FILES.items():
-        (tmp_path / "mine" / f"{name}.py").write_text(text)
-    chosen = """
-        task=mine.halving task.settings.largest=90000 feedback.name=mine.lenient feedback.longest=4
-        relabel.name=mine.polite model.policy=mine.shouting sampling=mine.same method=mine.every
-        method.epsilon=0.125 trainer.max_epochs=1 model.base.max_updates=1
+    (tmp_path / "mine" / "own.py").write_text(TEXT)
+    chosen = f"""
+        task=mine.own task.settings.largest=90000 feedback.name=mine.own feedback.longest=4
+        relabel.name=mine.own model.policy=mine.own sampling=mine.own method=mine.own method.epsilon=0.125
+        trainer.max_epochs=1 model.base.max_updates=1 run_dir={tmp_path / "run"}
     """.split()
-    chosen.append(f"run_dir={tmp_path / 'run'}")
     where = {**environment, "PYTHONPATH": str(tmp_path)}
     done = run(where, *SMALL, *chosen)
     assert done.returncode == 0, done.stderr
     assert "at most 4 characters" in done.stdout and "RENDERED" in done.stdout
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert config["method"] == {"name": "mine.every", "epsilon": 0.125}
-    assert config["feedback"] == {"name": "mine.lenient", "longest": 4}
-    assert config["relabel"] == {"name": "mine.polite", "word": "Please."}
+    assert config["method"] == {"name": "mine.own", "epsilon": 0.125}
+    assert config["feedback"] == {"name": "mine.own", "longest": 4}
+    assert config["relabel"] == {"name": "mine.own", "word": "Please."}
     samples = (tmp_path / "run" / "samples.jsonl").read_text()
     assert '"instruction": "Please. Solve the question with correct answer."' in samples
     refused = run(where, *SMALL, *chosen, "method.epsilom=1")
-    said = "error: method.epsilom is no setting of mine.every: did you mean method.epsilon?\n"
+    said = "error: method.epsilom is no setting of mine.own: did you mean method.epsilon?\n"
     assert (refused.returncode, refused.stderr) == (2, said)

@@ -1,6 +1,6 @@
 """Runs the tests on the oldest or the newest versions that pyproject.toml allows, in their own environment:
 
-python -m tests.versions oldest|newest [--python PATH] [--venv FOLDER] [pytest arguments]
+python -m tests.versions oldest|newest [--python PATH] [pytest arguments]
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("which", choices=("oldest", "newest"))
     parser.add_argument("--python", default=sys.executable, help="interpreter for a new environment")
-    parser.add_argument("--venv", type=Path, help="its folder; default: .venv-oldest or .venv-newest")
     options, arguments = parser.parse_known_args()
-    venv = (options.venv or ROOT / f".venv-{options.which}").absolute()
+    venv = ROOT / f".venv-{options.which}"
     python = str(venv / "bin" / "python")
     pip = [python, "-m", "pip"]
     pytest = [python, "-m", "pytest", "--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder"]

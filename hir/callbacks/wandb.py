@@ -91,8 +91,7 @@ class RunLogger(WandbLogger):
         os.environ.setdefault("WANDB_FINISH_TIMEOUT", "3600" if self.config.wandb.log_checkpoint else "120")
         session = wandb.setup(wandb.Settings(silent=True, finish_timeout_raises=True))
         problem = ""
-        try:
-            # Not asked for: an unattended job in a terminal would wait for an answer.
+        try:  # not asked for: an unattended job in a terminal would wait for an answer
             if session.settings.mode in ("online", "run") and not wandb.login(verify=True, prompt=False):
                 problem = ": no API key is configured (`wandb login` stores one)"
         except Exception as error:  # a key that is refused, no network
@@ -112,11 +111,7 @@ class RunLogger(WandbLogger):
 class WandbReport(Callback):
     """Logs a row an iteration, the sampled rows, and at the end the curve, the summary and the checkpoint.
 
-    Must stand after the recorder and the console.
-
-    Args:
-        logger: has the W&B run.
-        recorder: has the rows.
+    Must stand after the recorder, which has the rows, and the console.
     """
 
     def __init__(self, logger: RunLogger, recorder: RunRecorder) -> None:
@@ -155,8 +150,8 @@ class WandbReport(Callback):
 
         folder, summary = self.recorder.folder, self.recorder.summary()
         end = {"samples": summary["samples"], "test/accuracy": summary["test"]["accuracy"]}
-        curve = wandb.Image(str(folder / "learning_curve.png"))
-        self._log(run, {**end, "learning_curve": curve}, table=True)
+        end["learning_curve"] = wandb.Image(str(folder / "learning_curve.png"))
+        self._log(run, end, table=True)
         run.summary.update(flat(summary, "/"))
         if self.logger.config.wandb.log_checkpoint:
             artifact = wandb.Artifact(f"{run.id}-checkpoint", type="model", metadata=summary)

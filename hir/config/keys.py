@@ -30,7 +30,6 @@ TYPES = {
     dict: "a mapping",
 }
 
-
 MAX_LENGTH = 200
 """Of a dotted key, and so of how deep one is nested."""
 

@@ -12,7 +12,6 @@ Interpolations such as ${oc.env:HOME} are OmegaConf's; \${ is plain text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from hir.files import atomic_write, find_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
-EMPTY = OmegaConf.structured(Config)
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,7 @@ def load_config(argv: list[str]) -> Config:
         parts.append(_read_named("experiment", command.files["experiment"]))
     parts.append(command)
     last = {group: part for part in parts for group in part.files}
-    if command.lines.get("model.path") and last.get("model") is parts[0]:
-        command.files["model"], last["model"] = "hub", command  # the path is not conf/config.yaml's model's
-    tree = deepcopy(EMPTY)
+    tree = OmegaConf.structured(Config)
     for part in parts:
         lines: list[tuple[str, Any]] = []
         for group in GROUPS:
@@ -66,8 +62,7 @@ def load_config(argv: list[str]) -> Config:
                 lines += [(f"{group}.name", name), *_read_named(group, name).lines.items()]
         for key, value in [*lines, *part.lines.items()]:
             set_value(tree, lookup(key), key, value)
-    config = to_object(tree)
-    assert isinstance(config, Config)
+    config: Config = to_object(tree)
     check_trainer(config.trainer)
     return config
 

@@ -6,10 +6,13 @@ sees to the limits.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hir.config.extras import BaseConfig as BaseConfig
+from hir.config.extras import LoraConfig as LoraConfig
+from hir.config.extras import WandbConfig as WandbConfig
+from hir.config.extras import limited as limited
 from hir.errors import UserError
 
 
@@ -21,11 +24,6 @@ def check(ok: bool, key: str, rule: str, value: object) -> None:
     """Refuse a value with one line that names the key and the rule."""
     if not ok:
         raise ConfigError(f"{key} must be {rule}, not {value!r}")
-
-
-def limited(default: Any, interval: str) -> Any:
-    """A number of a dataclass that must be in the interval, such as [0, 1), or null."""
-    return field(default=default, metadata={"interval": interval})
 
 
 @dataclass
@@ -74,36 +72,6 @@ class InstructionConfig:
 
 
 @dataclass
-class LoraConfig:
-    """Low-rank adapters through peft (pip install peft)."""
-
-    r: int = limited(0, "[0, inf)")
-    """Rank; 0 trains all weights."""
-    alpha: int = limited(16, "[1, inf)")
-    """Scale of the adapters."""
-    dropout: float = limited(0.0, "[0, 1)")
-    """Dropout on the adapters' input."""
-    target_modules: list[str] = field(default_factory=lambda: ["q", "v"])
-    """Names of the layers that get adapters; all-linear for every linear layer but the head."""
-
-
-@dataclass
-class BaseConfig:
-    """The supervised pre-training that gives the embedded tiny model its head start."""
-
-    accuracy: float = limited(0.3, "(0, 1]")
-    """Stop once accuracy on labelled rows of its own reaches this."""
-    seed: int = limited(0, "[0, inf)")
-    """Seed of weights and rows; the base is the same for every run seed."""
-    d_model: int = limited(64, "[1, inf)")
-    """Width of the tiny T5, shared by 4 attention heads; its feed-forward layers are twice as wide."""
-    num_layers: int = limited(2, "[1, inf)")
-    """Layers of its encoder; its decoder has one."""
-    max_updates: int = limited(1000, "[1, inf)")
-    """Give up reaching the accuracy after so many updates of 64 rows."""
-
-
-@dataclass
 class ModelConfig:
     """The policy."""
 
@@ -119,8 +87,7 @@ class ModelConfig:
     """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; or a module of
     yours; null: t5 where it can be had."""
     attention: str | None = None
-    """Attention implementation of transformers, such as eager or sdpa, for another policy than t5, which has
-    its own; null: the policy's choice."""
+    """Attention of transformers, such as eager or sdpa, where the policy is not t5; null: its own choice."""
     dropout: float | None = limited(None, "[0, 1)")
     """Dropout rate in training; null: the checkpoint's own."""
     shard: bool = False
@@ -218,26 +185,6 @@ class EvaluationConfig:
 
 
 @dataclass
-class WandbConfig:
-    """Weights & Biases, used with logger=wandb; docs/wandb.md. Nothing here changes what is trained."""
-
-    project: str | None = None
-    """Project; null: $WANDB_PROJECT, else hir."""
-    entity: str | None = None
-    """User or team that owns the project; null: $WANDB_ENTITY, else the key's own."""
-    name: str | None = None
-    """Name of the run; null: $WANDB_NAME, else the name of its folder."""
-    group: str | None = None
-    """Group of runs it is shown in; null: $WANDB_RUN_GROUP, else none."""
-    tags: list[str] = field(default_factory=list)
-    """Labels to filter runs by; empty: $WANDB_TAGS, else none."""
-    notes: str | None = None
-    """A text about the run; null: $WANDB_NOTES, else none."""
-    log_checkpoint: bool = False
-    """At the end keep the last checkpoint and config.yaml as an artifact, fit for resume=FOLDER."""
-
-
-@dataclass
 class Config:
     """A whole run."""
 
@@ -277,9 +224,3 @@ class Config:
             name = getattr(self, section).get("name", {})
             named = isinstance(name, str) or (section == "feedback" and name is None)
             check(named, f"{section}.name", "that of a file or a module", name)
-        paths = {"run_dir": self.run_dir, "task.data_dir": self.task.data_dir}
-        paths["evaluation.data_dir"] = self.evaluation.data_dir
-        for key, path in paths.items():
-            names = os.fsencode(path or "").split(b"/")
-            short = sum(map(len, names)) < 2000 and max(map(len, names)) < 256
-            check(short, key, "a shorter path, its names at most 255 bytes long", path)

@@ -170,8 +170,7 @@ def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
         elif name != "name":
             hint = suggest(name, keys, f"{section}.")
             raise ConfigError(f"{section}.{name} is no setting of {values['name']}{hint}")
-    settings = to_object(OmegaConf.select(tree, section))
-    assert isinstance(settings, kind)
+    settings: T = to_object(OmegaConf.select(tree, section))
     return settings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -23,13 +24,10 @@ class GenerateSampler(Sampler):
         config: SamplingConfig | None = None,
     ) -> list[list[Answer]]:
         policy, config = self.policy, config or self.config
-        drawn = {
-            "num_return_sequences": num_samples,
-            "temperature": config.temperature,
-            "top_k": config.top_k,
-            "top_p": config.top_p,
-        }
-        options = {} if seed is None else drawn
+        options: dict[str, Any] = {"do_sample": seed is not None, "max_new_tokens": config.max_new_tokens}
+        if seed is not None:
+            options |= {"num_return_sequences": num_samples, "temperature": config.temperature}
+            options |= {"top_k": config.top_k, "top_p": config.top_p}
         encoded = policy.encode(prompts)
         # Prompts of like length share a batch, so little of it is padding.
         order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
@@ -39,12 +37,7 @@ class GenerateSampler(Sampler):
             torch.manual_seed(seed or 0)
             for start in range(0, len(order), config.batch_size):
                 chosen = order[start : start + config.batch_size]
-                sequences, values = policy.generate(
-                    [encoded[i] for i in chosen],
-                    max_new_tokens=config.max_new_tokens,
-                    do_sample=seed is not None,
-                    **options,
-                )
+                sequences, values = policy.generate([encoded[i] for i in chosen], **options)
                 for row, (tokens, log_probs) in enumerate(zip(sequences, values, strict=True)):
                     answers[chosen[row // num_samples]].append(make_answer(policy, tokens, log_probs))
                 if progress:

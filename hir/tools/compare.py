@@ -45,9 +45,6 @@ COUNTS = ("samples", "updates", "seconds")
 MEANS = ("base", "test", "area", "p_wrong", *COUNTS)
 """What a row of results.json has the mean over seeds of."""
 
-NUM_SHOWN = 6
-"""Columns of the table that a terminal shows."""
-
 Row = Mapping[str, Any]
 
 
@@ -73,14 +70,10 @@ class Options:
     one a core."""
 
 
-# From the arguments to the runs
-
-
 def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     """Task x method x settings x seed, seed by seed, so that one broken off has compared something.
 
-    Raises:
-        UserError: an argument, the variants' file is wrong, or two runs would have one folder.
+    Raises UserError where an argument or the variants' file is wrong, or two runs would have one folder.
     """
     axes = [setting_axis(*setting.removeprefix("--").split("=", 1)) for setting in settings]
     if options.variants is not None:
@@ -99,8 +92,7 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
             raise UserError(f"two runs would lie in {folder}: name each task, method and setting once")
         label = f"{method}, {variant}" if variant else method
         arm = {"task": task, "method": method, "label": label}
-        name = f"{task}: {label}, seed {seed}"
-        cells[folder] = Cell(name, folder, arguments, arm)
+        cells[folder] = Cell(f"{task}: {label}, seed {seed}", folder, arguments, arm)
     return list(cells.values())
 
 
@@ -138,21 +130,18 @@ def read_variants(path: Path) -> Axis:
     variants = read_yaml(path)
     if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
-    for keys in variants.values():
-        for key in keys or {}:
-            check_key(str(key))
-    return [
-        (str(name), [runs.as_argument(str(key), value) for key, value in (keys or {}).items()])
-        for name, keys in variants.items()
-    ]
+    axis: Axis = []
+    for name, keys in variants.items():
+        settings = {str(key): value for key, value in (keys or {}).items()}
+        for key in settings:
+            check_key(key)
+        axis.append((str(name), [runs.as_argument(key, value) for key, value in settings.items()]))
+    return axis
 
 
 def file_name(text: str) -> str:
     """The text as the name of a file that needs no quotes in a shell."""
     return re.sub(r"[^\w.=+-]+", "_", text).strip(".") or "_"
-
-
-# What the runs gave
 
 
 def read_result(cell: Cell, reach: float) -> Row:
@@ -188,11 +177,12 @@ def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
 
     An interval is half the width of that of 95 %, None for fewer than two numbers. "difference" is the test
     accuracy less that of ``first``, the first arm's cells, over the seeds that both have: rows and base are
-    the same there.
+    the same there. "reached" has medians.
     """
-
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
+    crossings = [row["reached"] for row in rows]  # a run that did not get there is later than every other
+    middle = {name: median(at[name] if at else math.inf for at in crossings) for name in COUNTS}
     return {
         "task": rows[0]["task"],
         "label": rows[0]["label"],
@@ -202,14 +192,8 @@ def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
         "difference": fmean(differences) if differences else None,
         "difference_interval": interval(differences),
         "num_reached": sum(row["reached"] is not None for row in rows),
-        "reached": median_reached([row["reached"] for row in rows]),
+        "reached": middle if middle["samples"] < math.inf else None,
     }
-
-
-def median_reached(crossings: Sequence[Row | None]) -> Row | None:
-    """The medians of all runs, where one that did not get there counts as later than every other."""
-    middle = {name: median([at[name] if at else math.inf for at in crossings]) for name in COUNTS}
-    return middle if middle["samples"] < math.inf else None
 
 
 def columns(found: Row, reach: float) -> dict[str, str]:
@@ -288,6 +272,6 @@ def results(rows: Sequence[Row], reach: float) -> tuple[Row, list[str], dict[str
         charts[chart] = draw(task, arms)
         table = [columns(of_arm, reach) for of_arm in found]
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
-        print(f"{task}\n{runs.markdown([dict(islice(row.items(), NUM_SHOWN)) for row in table])}")
+        print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
     blocks.append("docs/compare.md says how to read this.")
     return content, blocks, charts

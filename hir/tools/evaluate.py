@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from hir.callbacks.evaluation import accuracy, answer
-from hir.config.schema import Config
 from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
@@ -36,30 +34,14 @@ class Options:
 
 def run(options: Options, settings: list[str]) -> int:
     """Print the results as lines and as JSON; UserError for a mistake in run, settings or files."""
-    own: list[str] = []
-    checkpoint = None
+    own, checkpoint = list[str](), None
     if options.run is not None:
         folder, checkpoint = find_checkpoint(options.run)
         own = [f"config={folder / 'config.yaml'}"]
-    trained = load_run_config(own or settings)
+    trained = load_run_config(own or settings)  # what the model is made from, whatever task it is now asked
     if own and any(setting.removeprefix("--").startswith("task=") for setting in settings):
         own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # of the trained task
-    results = evaluate_model(load_run_config([*own, *settings]), trained, checkpoint)
-    for name, found in results.items():
-        right, wrong = found["accuracy"], found["accuracy_p_wrong"]
-        print(f"{name} ({found['rows']} test rows)  {right:.3f}, under p_wrong {wrong:.3f}")
-    print(json.dumps(results))
-    return 0
-
-
-def evaluate_model(config: Config, trained: Config, checkpoint: Path | None) -> dict[str, Any]:
-    """By task the number of test ``rows``, ``accuracy`` and ``accuracy_p_wrong``.
-
-    Args:
-        config: tasks, instructions and sampling.
-        trained: what the model is made from, whatever task it is now asked.
-        checkpoint: its trained weights; None: it is evaluated as it is.
-    """
+    config = load_run_config([*own, *settings])
     quiet_libraries()
     tasks = load_tasks(config)
     policy, base = build_policy(trained)
@@ -83,4 +65,6 @@ def evaluate_model(config: Config, trained: Config, checkpoint: Path | None) -> 
             for asked in (relabel.goal, relabel.opposite)
         )
         results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}
-    return results
+        print(f"{task.name} ({len(task.test)} test rows)  {right:.3f}, under p_wrong {wrong:.3f}")
+    print(json.dumps(results))
+    return 0

@@ -63,13 +63,9 @@ class Export:
 
 
 def run(options: Options, settings: list[str]) -> int:
-    """Write the folder and say so.
-
-    Raises:
-        UserError: there is no such run, the folder is taken, or what is asked does not fit the run.
-    """
+    """Write the folder and say so; UserError where there is no such run, or the folder is taken."""
     to = Path(options.to).resolve()
-    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"to={options.to} is no empty folder: choose a new one")
     folder, checkpoint = find_checkpoint(options.run)
     saved = read_run(folder)
@@ -106,7 +102,7 @@ def write_folder(folder: Path, export: Export) -> None:
         # The head of a T5 like FLAN-T5 is its own. transformers 5 sees it by the weights, but writes true
         # here for every T5, and other programs would tie it.
         write_json(folder / "config.json", written | {"tie_word_embeddings": False})
-    policy.tokenizer.chat_template = chat_template(config.instructions.correct, entities(export))
+    policy.tokenizer.chat_template = chat_template(export)
     policy.tokenizer.save_pretrained(folder)
     # Where its author logged the run, and what notes it had there, is no part of it.
     save_config(replace(config, logger="csv", wandb=WandbConfig()), folder / "hir_config.yaml")
@@ -124,40 +120,33 @@ def generation_config(policy: Seq2SeqPolicy, config: Config) -> GenerationConfig
     return GenerationConfig(**{**own, "pad_token_id": policy.pad_id})
 
 
-def entities(export: Export) -> dict[str, str]:
-    """How the characters of ASCII and of the run's texts travel that the tokenizer does not know."""
-    asked = export.run.config.instructions
-    texts = [text for row in export.task.rows for text in (row.query, *row.targets)]
-    characters = sorted({*string.printable, *asked.correct, *asked.wrong, *"".join(texts)})
-    return {c: written for c in characters if (written := export.policy.text.escape(c)) != c}
-
-
-def chat_template(instruction: str, written: dict[str, str]) -> str:
+def chat_template(export: Export) -> str:
     """The prompt as a Jinja template, which transformers reads with the tokenizer and nowhere else for a T5.
 
-    The last user message is the query; a system message replaces the instruction. It ends with the end token,
-    which the encoder was trained with and apply_chat_template does not add.
-
-    Args:
-        instruction: p_correct.
-        written: entity by character, for what the tokenizer does not know.
+    The last user message is the query; a system message replaces the instruction. Of what the tokenizer does
+    not know, the characters of ASCII and of the run's texts are written as entities. It ends with the end
+    token, which the encoder was trained with and apply_chat_template does not add.
     """
+    asked, escape = export.run.config.instructions, export.policy.text.escape
+    texts = [text for row in export.task.rows for text in (row.query, *row.targets)]
+    characters = sorted({*string.printable, *asked.correct, *asked.wrong, *"".join(texts)})
+    written = {c: entity for c in characters if (entity := escape(c)) != c}
 
     def literal(text: str) -> str:  # as Jinja writes one
         return json.dumps(text, ensure_ascii=False)
 
+    def last(role: str, default: str) -> str:
+        said = f"messages | selectattr('role', 'equalto', '{role}') | map(attribute='content') | list"
+        return f"([{literal(default)}] + {said}) | last"
+
     head, tail = render_prompt("", "\0").split("\0")  # what stands around the query, after the instruction
-    prompt = f"(asked.instruction ~ {literal(head)} ~ asked.query ~ {literal(tail)})"
+    prompt = f"(instruction ~ {literal(head)} ~ query ~ {literal(tail)})"
     swaps = [(entity, "&amp;" + entity[1:]) for entity in written.values()]  # text with an entity of its own
     for text, instead in [*swaps, *written.items()]:
         prompt += f"\n    | replace({literal(text)}, {literal(instead)})"
     return (
-        f"{{%- set asked = namespace(instruction={literal(instruction)}, query='') -%}}\n"
-        "{%- for message in messages -%}\n"
-        "{%- if message['role'] == 'system' -%}{%- set asked.instruction = message['content'] -%}\n"
-        "{%- elif message['role'] == 'user' -%}{%- set asked.query = message['content'] -%}\n"
-        "{%- endif -%}\n"
-        "{%- endfor -%}\n"
+        f"{{%- set instruction = {last('system', asked.correct)} -%}}\n"
+        f"{{%- set query = {last('user', '')} -%}}\n"
         f"{{{{- ({prompt}) ~ eos_token -}}}}\n"
     )
 
@@ -167,8 +156,8 @@ def model_card(name: str, export: Export) -> str:
     run, task, path = export.run, export.task.name, export.run.config.model.path
     history = [row for row in run.history if row["iteration"] <= export.iterations]
     validation = known(history, "val/accuracy", "val/accuracy_p_wrong")[-1]
-    ended = run.summary is not None and run.summary["iterations"] == export.iterations
-    test = run.summary["test"]["accuracy"] if run.summary and ended else None
+    summary = run.summary or {}
+    test = summary["test"]["accuracy"] if summary.get("iterations") == export.iterations else None
     accuracies = {"test": test, "validation": validation["val/accuracy"]}
     on_hub = path is not None and not Path(path).is_dir()
     data = ModelCardData(

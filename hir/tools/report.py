@@ -56,11 +56,7 @@ class Options:
 
 
 def run(options: Options, settings: list[str]) -> int:
-    """Write the page of one or several runs.
-
-    Raises:
-        UserError: a folder holds no run, or the page cannot be written.
-    """
+    """Write the page of one or several runs; UserError where a folder holds none."""
     if not options.run:
         raise UserError("run= names no folder")
     runs = {folder: read_run(folder) for folder in options.run}
@@ -160,9 +156,9 @@ def samples_of(run: SavedRun) -> Iterator[Table]:
     head = ["query", "target", "answer", "verdict", "times", *more, "trained under"]
     keys = ("query", "target", "output", "correct", "missed", "instruction", "relabeled_instruction")
     for iteration, samples in iterations[:: -(len(iterations) // MAX_ITERATIONS + 1)]:
-        rows: list[list[Any]] = []
-        for sample, times in Counter(tuple(map(row.get, keys)) for row in samples).items():
-            *texts, right, missed, asked, under = sample
+        counted = Counter(tuple(map(row.get, keys)) for row in samples).items()
+        rows = []
+        for (*texts, right, missed, asked, under), times in counted:
             verdict = "✓ right" if right else f"✗ misses: {missed}" if missed else "✗ wrong"
             rows.append([*texts, verdict, times, *[asked for _ in more], under or "not trained on"])
         yield f"Iteration {iteration}", head, rows

@@ -53,6 +53,11 @@ class Cell:
         """What the arguments make; UserError if train.py would refuse them."""
         return load(self.arguments)
 
+    @property
+    def log(self) -> Path:
+        """The output of the run; beside its folder, which train.py wants to itself."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
 
 def load(arguments: Sequence[str]) -> Config:
     """The configuration that train.py makes of its arguments; raises UserError."""
@@ -67,14 +72,10 @@ def check_number(runs: int) -> None:
         raise UserError(f"these are {runs:,} runs, and {MAX_RUNS:,} are the most")
 
 
-# Runs
-
-
 def is_finished(cell: Cell) -> bool:
     """Whether the cell's run is over; one with a checkpoint alone is gone on with.
 
-    Raises:
-        UserError: its folder holds a run, finished or not, with another configuration.
+    Raises UserError where its folder holds a run, finished or not, with another configuration.
     """
     finished = (cell.folder / "summary.json").is_file()
     begun = finished or checkpoints(cell.folder)
@@ -83,30 +84,20 @@ def is_finished(cell: Cell) -> bool:
     return finished
 
 
-def log_file(cell: Cell) -> Path:
-    """The output of the cell's run; beside its folder, which train.py wants to itself."""
-    return cell.folder.with_name(f"{cell.folder.name}.log")
-
-
 def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     """The environment of each run at a time: its share of the GPUs and of the cores.
 
-    Args:
-        jobs: runs at a time; None: one for each trainer.devices GPUs where the cells may use any, else one a
-            core.
-        cells: what is to be run.
-
-    Raises:
-        UserError: a run wants more GPUs than its share.
+    ``jobs`` run at a time; None: one for each trainer.devices GPUs where the cells may use any, else one a
+    core. Raises UserError where a run wants more GPUs than its share.
     """
     import torch
 
     on_gpu = any(cell.config.trainer.get("accelerator") != "cpu" for cell in cells)
     gpus = [str(i) for i in range(torch.cuda.device_count())] if on_gpu else []
-    if gpus and os.environ.get("CUDA_VISIBLE_DEVICES"):
-        gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",")[: len(gpus)]
+    if gpus and (visible := os.environ.get("CUDA_VISIBLE_DEVICES")):
+        gpus = visible.split(",")[: len(gpus)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    devices = max(_num_devices(cell.config) for cell in cells)
+    devices = max(_num_devices(cell.config.trainer.get("devices")) for cell in cells)
     jobs = jobs or (max(1, len(gpus) // devices) if gpus else cores)
     if gpus and devices > 1 and jobs * devices > len(gpus):
         raise UserError(f"jobs={jobs} x trainer.devices={devices} is more than the {len(gpus)} GPUs")
@@ -117,9 +108,8 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     return [{**shared, "CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares]
 
 
-def _num_devices(config: Config) -> int:
-    """GPUs that a run asks for; 1 where it takes what it finds."""
-    devices = config.trainer.get("devices")
+def _num_devices(devices: Any) -> int:
+    """GPUs that trainer.devices asks for; 1 where it takes what it finds."""
     if isinstance(devices, list):
         return len(devices)
     return max(1, devices) if isinstance(devices, int) else 1
@@ -166,9 +156,9 @@ def run_cells(
                 if given_up or (code == 0 and is_finished(cell)):
                     print(f"{cell.name}: {ended(cell)}", flush=True)
                 else:
-                    lines = log_file(cell).read_text(encoding="utf-8", errors="replace").split("\n")
-                    failed[cell] = next((line.strip() for line in reversed(lines) if line.strip()), "")
-                    print(f"{cell.name} failed: {failed[cell]} ({log_file(cell)})", flush=True)
+                    text = cell.log.read_text(encoding="utf-8", errors="replace").strip()
+                    failed[cell] = text.rpartition("\n")[2].strip()
+                    print(f"{cell.name} failed: {failed[cell]} ({cell.log})", flush=True)
     finally:
         _stop([process for _, _, process in running])
 
@@ -176,8 +166,8 @@ def run_cells(
 def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     resume = bool(checkpoints(cell.folder))
     arguments = [f"resume={cell.folder}"] if resume else [*cell.arguments, f"run_dir={cell.folder}"]
-    log_file(cell).parent.mkdir(parents=True, exist_ok=True)
-    with log_file(cell).open("ab" if resume else "wb") as log:
+    cell.log.parent.mkdir(parents=True, exist_ok=True)
+    with cell.log.open("ab" if resume else "wb") as log:
         # In a session of its own: Ctrl-C reaches it through _stop alone, and so do processes that it starts.
         return subprocess.Popen(
             [sys.executable, str(ROOT / "train.py"), *arguments],
@@ -191,45 +181,38 @@ def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """End runs with all that they started: asked first, so that they clear up, then killed."""
+
+    def send(number: signal.Signals) -> None:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
     deadline = time.monotonic() + PATIENCE
     try:
-        for process in processes:
-            _signal(process, signal.SIGINT)
-        for process in processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
+        send(signal.SIGINT)
+        while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+            time.sleep(0.1)
     finally:  # at once where this is interrupted again
+        send(signal.SIGKILL)
         for process in processes:
-            _signal(process, signal.SIGKILL)
             process.wait()
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
 
 
 @contextmanager
 def claimed(out: Path) -> Iterator[None]:
     """Keep a second process, while the first still runs unseen, from running the runs of a folder as well.
 
-    The folder is made if there is none.
-
-    Raises:
-        UserError: another process is running them, or a file cannot be read or written.
+    The folder is made if there is none. Raises UserError where another process is running them.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / ".lock").open("a") as file:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("a") as file:
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when this process ends, however
-            yield
-    except BlockingIOError as error:
-        raise UserError(f"another process is running the runs in {out}") from error
-    except OSError as error:
-        raise UserError(f"{error.filename or out}: {error.strerror or error}") from error
-
-
-# Arguments and results
+        except BlockingIOError as error:
+            raise UserError(f"another process is running the runs in {out}") from error
+        except OSError as error:  # some network's folders
+            raise UserError(f"{out} cannot be locked: {error.strerror}") from error
+        yield
 
 
 def as_argument(key: str, value: Any) -> str:

@@ -67,9 +67,6 @@ class Options:
     """Seed of the draws; that of the runs is a parameter of the file."""
 
 
-# The file
-
-
 @dataclass
 class Metric:
     """The column of metrics.csv whose last value is wanted high or low."""
@@ -176,8 +173,7 @@ class Sweep:
     def __init__(self, options: Options, settings: Sequence[str]) -> None:
         """Read the file, and try the configurations of its runs, as far as they are known.
 
-        Raises:
-            UserError: the file, an argument or a configuration is wrong, or this machine cannot run it.
+        Raises UserError where one is wrong, or this machine cannot run it.
         """
         self.options, self.settings, self.file = options, settings, read_file(Path(options.file))
         given = {setting.removeprefix("--").partition("=")[0] for setting in settings} | {"logger"}
@@ -331,10 +327,9 @@ def draw(sweep: Sweep) -> dict[str, Figure]:
 
     matplotlib.use("agg")  # no window
     shown: Any = {"params": sweep.varied, "target_name": sweep.file.metric.name}
-    with matplotlib.rc_context(), warnings.catch_warnings():  # the last one sets a style
+    size: Any = {"figure.figsize": (4 + 2 * len(sweep.varied), 4.5), "figure.constrained_layout.use": True}
+    with matplotlib.rc_context(size), warnings.catch_warnings():  # the plots set a style
         warnings.simplefilter("ignore")  # they are experimental, and of few runs all matter alike
-        matplotlib.rc("figure", figsize=(4 + 2 * len(sweep.varied), 4.5))
-        matplotlib.rc("figure.constrained_layout", use=True)
         plots: dict[str, Any] = {
             "parallel.png": plot_parallel_coordinate(sweep.study, **shown),
             "importances.png": plot_param_importances(sweep.study, **shown),

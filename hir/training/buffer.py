@@ -33,9 +33,8 @@ class ReplayBuffer:
     def extend(self, iteration: int, rows: Iterable[TrainingExample]) -> None:
         """Put in the rows of an iteration, in place of any it had, and drop what left the window."""
         self.iterations[iteration] = list(dict.fromkeys(rows)) if self.config.deduplicate else list(rows)
-        if self.config.window:
-            for old in [i for i in self.iterations if i <= iteration - self.config.window]:
-                del self.iterations[old]
+        if window := self.config.window:
+            self.iterations = {i: kept for i, kept in self.iterations.items() if i > iteration - window}
 
     def plan(self, num_batches: int, batch_size: int, rng: random.Random) -> list[TrainingExample]:
         """Rows of an epoch in training order, ``num_batches * batch_size`` of them.
@@ -81,6 +80,5 @@ class ReplayBuffer:
         return {"iterations": {i: [asdict(row) for row in rows] for i, rows in self.iterations.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.iterations = {
-            i: [TrainingExample(**row) for row in rows] for i, rows in state["iterations"].items()
-        }
+        saved = state["iterations"].items()
+        self.iterations = {i: [TrainingExample(**row) for row in rows] for i, rows in saved}

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from hir.errors import UserError
 
-if TYPE_CHECKING:
-    from lightning.fabric.plugins import ClusterEnvironment
 
-
-def _launcher() -> type[ClusterEnvironment] | None:
+def _launcher() -> type[TorchElasticEnvironment] | type[SLURMEnvironment] | None:
     """Lightning's name for torchrun or srun; None where Lightning is to start the processes."""
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-
-    kinds: tuple[type[ClusterEnvironment], ...] = (TorchElasticEnvironment, SLURMEnvironment)
-    return next((kind for kind in kinds if kind.detect()), None)
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment
+    return SLURMEnvironment if SLURMEnvironment.detect() else None
 
 
 def check_launch(num_nodes: object) -> None:

@@ -72,15 +72,16 @@ class HIRModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         loss, terms = self.method.loss(self.policy, batch)
+        terms = {"loss": loss, **terms}
         self.log_dict(
-            {f"train/{name}": value.detach() for name, value in {"loss": loss, **terms}.items()},
+            {f"train/{name}": value.detach() for name, value in terms.items()},
             on_step=False,
             on_epoch=True,
             logger=False,  # the recorder logs an iteration's row
             batch_size=len(batch["weights"]),
             sync_dist=True,
         )
-        return {"loss": loss, **terms}
+        return terms
 
     def configure_optimizers(self) -> Any:
         training = self.config.training
@@ -93,13 +94,11 @@ class HIRModule(LightningModule):
             return optimizer
         # Counted here: Lightning's own estimate would build the loader before there is any data.
         total = max(1, self.datamodule.num_updates * int(self.config.trainer["max_epochs"]) - 1)
-        end = training.final_lr / training.lr
-        schedule = LinearLR(optimizer, 1.0, end, total_iters=total)
+        schedule = LinearLR(optimizer, 1.0, training.final_lr / training.lr, total_iters=total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = {"config": asdict(self.config), "num_samples": self.num_samples, "rows": self.rows}
-        checkpoint["hir"] = saved
+        checkpoint["hir"] = dict(config=asdict(self.config), num_samples=self.num_samples, rows=self.rows)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.num_samples = checkpoint["hir"]["num_samples"]

@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+import yaml
 
 from hir.config.keys import KEYS
-from hir.config.load import (
-    CONF,
-    GROUPS,
-    group_files,
-    load_config,
-    save_config,
-)
+from hir.config.load import CONF, GROUPS, group_files, load_config, save_config
 from hir.config.schema import Config, ConfigError
 from hir.errors import UserError
 from hir.training.checks import check_on_policy
@@ -68,23 +62,19 @@ def test_paper_experiment_sets_the_papers_hyperparameters() -> None:
 
 def test_every_variant_of_a_comparison_has_a_configuration() -> None:
     for path in (CONF / "compare").glob("*.yaml"):
-        variants: Any = OmegaConf.to_container(OmegaConf.load(path))
+        variants = yaml.safe_load(path.read_text())
         arguments = [[f"{key}={value}" for key, value in (keys or {}).items()] for keys in variants.values()]
-        assert len({str(asdict(load_config(argv))) for argv in arguments}) == len(variants)
-
-
-# The rows of docs/hardware.md, worked out by hand: min(rows_per_device, 64 / devices). On eight devices the
-# page halves xxl's.
-ROWS = {
-    "small": (32, 16, 8, 4), "base": (16, 16, 8, 4), "large": (8, 8, 8, 4),
-    "xl": (4, 4, 4, 4), "xxl": (4, 4, 4, 4),
-}  # fmt: skip
+        assert len({str(load_config(argv)) for argv in arguments}) == len(variants)
 
 
 def test_accumulation_follows_from_the_models_rows_and_the_devices() -> None:
-    for size, expected in ROWS.items():
+    """The rows of docs/hardware.md, which halves xxl's on 8 devices: min(rows_per_device, 64 / devices)."""
+    for size, expected in {
+        "small": [32, 16, 8, 4], "base": [16, 16, 8, 4], "large": [8, 8, 8, 4],
+        "xl": [4, 4, 4, 4], "xxl": [4, 4, 4, 4],
+    }.items():  # fmt: skip
         config = load_config(["experiment=paper", f"model=flan_t5_{size}"])
-        assert tuple(rows_per_device(config, devices) for devices in (1, 4, 8, 16)) == expected
+        assert [rows_per_device(config, devices) for devices in (1, 4, 8, 16)] == expected
         assert config.model.shard == (size in ("xl", "xxl"))
     # Of 60 rows, 12 to a device, 5 at most: 4 is the most that goes into 12.
     odd = load_config(["training.batch_size=60", "training.rows_per_device=5"])
@@ -109,53 +99,45 @@ def layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that all set training.lr, each to another value, and a key of their own."""
     conf = shutil.copytree(CONF, tmp_path / "conf")
     monkeypatch.setattr("hir.config.load.CONF", conf)
-    files = {
+    for name, text in {
         "config": "files: {task: a, model: a, method: a}\ntraining: {lr: 1, passes: 1}",
         "task/a": "training: {lr: 2, batch_size: 2}",
-        "model/a": "model: {path: x}\ntraining: {lr: 3, weight_decay: 3}\nbuffer: {window: 3}",
+        "model/a": "model: {path: x}\ntraining: {lr: 3}\nbuffer: {window: 3}",
         "method/a": "training: {lr: 4, final_lr: 0.5}\nbuffer: {window: 4}",
         "model/b": "model: {path: y}\ntraining: {lr: 5}\nbuffer: {window: 5}",
         "method/b": "training: {lr: 6}\nbuffer: {window: 6}",
         "experiment/a": "files: {model: b}\ntraining: {lr: 7, passes: 7}",
         "experiment/b": "files: {model: b, method: b}",
-    }
-    for name, text in files.items():
+    }.items():
         (conf / f"{name}.yaml").write_text(text + "\n")
 
 
-@pytest.mark.parametrize(
-    ("argv", "lr", "passes", "window", "weight_decay", "final_lr"),
-    [
-        # config.yaml reads task, model and method, in this order, then its own lines.
-        ([], 1, 1, 4, 3, 0.5),
-        # A file on the command line is read after all of config.yaml; model a is read no more.
-        (["model=b"], 5, 1, 5, 0, 0.5),
-        (["model=b", "training.lr=9"], 9, 1, 5, 0, 0.5),
-        # The experiment comes between: its file, then its lines.
-        (["experiment=a"], 7, 7, 5, 0, 0.5),
-        (["experiment=a", "method=b"], 6, 7, 6, 0, None),
-        # Named again on the command line, model b is read there alone, after the experiment's lines.
-        (["experiment=a", "model=b"], 5, 7, 5, 0, 0.5),
-        # Of one place method comes after model, whatever the order of arguments.
-        (["method=b", "model=b"], 6, 1, 6, 0, None),
-        (["experiment=b"], 6, 1, 6, 0, None),
-        (["experiment=b", "model=b"], 5, 1, 5, 0, None),
-    ],
-)
-def test_the_last_word_wins(
-    layers: None,
-    argv: list[str],
-    lr: int,
-    passes: int,
-    window: int,
-    weight_decay: int,
-    final_lr: float | None,
-) -> None:
-    for order in (argv, argv[::-1]):
+LAST = {
+    # config.yaml reads task, model and method, in this order, then its own lines.
+    "": (1, 1, 4, 0.5),
+    # A file on the command line is read after all of config.yaml; model a is read no more.
+    "model=b": (5, 1, 5, 0.5),
+    "model=b training.lr=9": (9, 1, 5, 0.5),
+    # The experiment comes between: its file, then its lines.
+    "experiment=a": (7, 7, 5, 0.5),
+    "experiment=a method=b": (6, 7, 6, None),
+    # Named again on the command line, model b is read there alone, after the experiment's lines.
+    "experiment=a model=b": (5, 7, 5, 0.5),
+    # Of one place method comes after model, whatever the order of arguments.
+    "method=b model=b": (6, 1, 6, None),
+    "experiment=b": (6, 1, 6, None),
+    "experiment=b model=b": (5, 1, 5, None),
+}
+"""training.lr, training.passes, buffer.window and training.final_lr of arguments."""
+
+
+@pytest.mark.parametrize("arguments", LAST)
+def test_the_last_word_wins(layers: None, arguments: str) -> None:
+    for order in (arguments.split(), arguments.split()[::-1]):
         config = load_config(order)
         training = config.training
-        assert (training.lr, training.passes, config.buffer.window) == (lr, passes, window)
-        assert (training.batch_size, training.weight_decay, training.final_lr) == (2, weight_decay, final_lr)
+        assert (training.lr, training.passes, config.buffer.window, training.final_lr) == LAST[arguments]
+        assert training.batch_size == 2  # of the task's file alone
 
 
 def test_a_config_file_stands_in_for_conf_config(layers: None, tmp_path: Path) -> None:
@@ -180,16 +162,8 @@ def test_an_on_policy_method_keeps_what_it_needs(method: str) -> None:
         check_on_policy(load_config([f"method={method}", "buffer.window=4"]))
 
 
-def test_a_name_without_a_file_is_a_name() -> None:
-    config = load_config(["task=penguins_in_a_table", "method=my.module", "sampling=generate"])
-    assert (config.task.name, config.method["name"]) == ("penguins_in_a_table", "my.module")
-    assert config.sampling.name == "generate"
-
-
 def test_a_model_of_ones_own_takes_no_setting_of_the_tiny_model() -> None:
-    assert "model.path must be null with model=tiny" in message("model=tiny", "model.path=some/model")
     config = load_config(["model=hub", "model.path=some/model"])
-    assert config == load_config(["model.path=some/model"])
     # The tiny model's file is not read: of a group only the last named one is.
     assert (config.training, config.buffer) == (Config().training, Config().buffer)
     assert config.trainer["precision"] == "bf16-mixed"
@@ -214,25 +188,19 @@ def test_mappings_merge_and_lists_and_repeated_arguments_are_replaced(tmp_path: 
         ("--training.lr=1e-4", 1e-4),
         ("training.final_lr=None", None),
         ("task.data_dir=", None),
-        ("training.batch_size=64.0", 64),
         ("task.num_train=1e2", 100),
         ("buffer.deduplicate=False", False),
         ("task.name=123", "123"),
         ("instructions.correct=a: b, 'c' = \"d\" #e", "a: b, 'c' = \"d\" #e"),
-        ("instructions.correct=1e-4", "1e-4"),
         ("instructions.correct=", ""),
         ("evaluation.tasks=a, b", ["a", "b"]),
-        ("evaluation.tasks=", []),
         ("--evaluation.tasks=['None', \"it's\", 'a, b', 'c: d', 1e3, yes]",
          ["None", "it's", "a, b", "c: d", "1e3", "yes"]),  # as W&B's agent prints it
         ('task.settings={"a": true, "b": [null]}', {"a": True, "b": [None]}),
         ("trainer.devices=[0,1]", [0, 1]),
-        ("trainer.gradient_clip_val=1e-1", 0.1),
-        ("trainer.fast_dev_run=True", True),
         ("trainer.max_time=12:00:00:00", "12:00:00:00"),
         ("trainer.max_epochs=3.0", 3),
         ("trainer.limit_val_batches=1.0", 1.0),  # all of them; 1 would be one
-        ("trainer.precision=32", 32),
     ],
 )  # fmt: skip
 def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) -> None:
@@ -247,20 +215,14 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
     ("argument", "expected"),
     [
         ("--verbose", "'--verbose' is not key=value: write for example training.lr=1e-4"),
-        ("=3", "'=3' is not key=value: write for example training.lr=1e-4"),
         ("training.batchsize=3", "unknown key training.batchsize: did you mean training.batch_size?"),
-        ("lr=3", "unknown key lr: did you mean training.lr?"),
         ("taks=x", "unknown key taks: did you mean task?"),
         ("hardware=4gpus", "unknown key hardware (--help lists the keys)"),
         ("model.lora=8", "unknown key model.lora: did you mean model.lora.r or model.lora.alpha?"),
         ("model=flan_t5_lrge", "unknown model 'flan_t5_lrge': did you mean flan_t5_large?"),
-        ("experiment=papr", "unknown experiment 'papr': did you mean paper?"),
         ("config=/no.yaml", "/no.yaml cannot be read: no regular file is there"),
         ("training.batch_size=abc", "training.batch_size must be an integer in [1, inf), not 'abc'"),
-        ("training.batch_size=1.5", "training.batch_size must be an integer in [1, inf), not 1.5"),
         ("task.source=web", "task.source must be generated or bbh or bigbench or null, not 'web'"),
-        ("instructions.correct=None", "instructions.correct must be text, not None"),
-        ("evaluation.tasks=[{'a': 'b'}]", "evaluation.tasks must be a list of texts, not [{'a': 'b'}]"),
         ("trainer=3", "trainer must be a mapping, not 3"),
         ("trainer.max_steps=3", "trainer.max_steps is set by the project: use training.num_updates"),
         ("trainer.max_epochs=0",
@@ -269,12 +231,14 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
          "overflows in T5 and bf16-true rounds AdamW's updates away, not '16-mixed'"),
         ("model=hub",
          "model.path must be null with model=tiny, and with model=hub a folder or a hub name, not None"),
-        ("instructions.correct=Solve the question with wrong answer.", "instructions.wrong must be another "
-         "text than instructions.correct, not 'Solve the question with wrong answer.'"),
+        ("model.path=some/model", "model.path must be null with model=tiny, and with model=hub a "
+         "folder or a hub name, not 'some/model'"),
+        ("instructions.wrong=x instructions.correct=x",
+         "instructions.wrong must be another text than instructions.correct, not 'x'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(argument: str, expected: str) -> None:
-    assert message(argument) == expected
+    assert message(*argument.split()) == expected
 
 
 def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken() -> None:
@@ -294,9 +258,7 @@ def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("training: {lr: fast}", "training.lr must be a number in (0, inf), not 'fast'"),
         ("trainng: {lr: 1}", "mine.yaml cannot be read: unknown key trainng"),
-        ("instructions: {others: [Answer: shortly]}", "a list of texts, not [{'Answer': 'shortly'}]"),
         ("instructions: {correct: yes}", "instructions.correct must be text, not True"),
         ("training: 3", "unknown key training: did you mean training.batch_size"),
         (
@@ -308,13 +270,11 @@ def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken
         ("instructions: {correct: 'Pay ${amount}'}", r"text, not 'Pay ${amount}': write \${ for a plain ${"),
         ("instructions: {others: ['${amount}']}", "Interpolation key 'amount' not found"),
         ("- a", "mine.yaml cannot be read: it must be a mapping of keys to values"),
-        (b"\xff\xfe\x00\x01\x80", "mine.yaml cannot be read: "),
     ],
 )
-def test_mistakes_in_a_file_are_told_in_one_line(tmp_path: Path, text: str | bytes, expected: str) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert expected in message(f"config={path}")
+def test_mistakes_in_a_file_are_told_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    assert expected in message(f"config={tmp_path / 'mine.yaml'}")
 
 
 # Interpolation, saving, help
@@ -345,7 +305,6 @@ def test_a_saved_config_repeats_the_run_in_a_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     save_config(config, path)
     assert load_config([f"config={path}"]) == load_config(arguments)
-    assert load_config([f"config={path}", "run_dir=new"]).run_dir == "new"
     # A file named beside it is read after all its lines, and nothing else of it gives way.
     other = load_config([f"config={path}", "method=grpo"])
     assert (other.buffer.window, other.training.lr, other.method["kl"]) == (1, 3e-5, 0.0)
@@ -354,11 +313,9 @@ def test_a_saved_config_repeats_the_run_in_a_new_folder(tmp_path: Path) -> None:
 def test_help_says_the_rule_first_and_lists_every_file_and_key_and_imports_nothing_heavy() -> None:
     code = "import sys, train\nassert train.main(['seed=3', '--help']) == 0\n"
     code += "print({'torch', 'lightning', 'transformers', 'wandb', 'matplotlib'} & {*sys.modules})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CONF.parent, capture_output=True, text=True, check=True
-    )
-    *lines, heavy = done.stdout.splitlines()
-    assert heavy == "set()" and done.stderr == ""
+    shown = subprocess.check_output([sys.executable, "-c", code], cwd=CONF.parent, text=True)
+    *lines, heavy = shown.splitlines()
+    assert heavy == "set()"
     rule = "conf/config.yaml (or config=FILE), then the experiment, then the command line; each first reads"
     assert rule in " ".join(lines[:40])
     for key in KEYS.values():
@@ -366,4 +323,4 @@ def test_help_says_the_rule_first_and_lists_every_file_and_key_and_imports_nothi
         assert any(line.startswith(f"  {key.name}  ({key.type_name}; default: ") for line in lines), key.name
     assert "  method.clip  (float in (0, 1); default: 0.2)" in lines
     for group in (*GROUPS, "experiment"):
-        assert all(name in done.stdout for name in group_files(group))
+        assert all(name in shown for name in group_files(group))

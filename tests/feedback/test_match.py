@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from hir.feedback.match import Match, exact_match
@@ -13,33 +11,26 @@ FREE: list[Judged] = [
     # Decimal points, trailing zeros and the full stop that ends an answer.
     ("1.5", "1.5|1.50|1.5.| 1.5 |+1.5|１．５", "15|1,5|1. 5|1.5.0|1.51|-1.5|1..5"),
     ("0.5", ".5|0.5.|0.50|5e-1", "05|5|0,5|0.05|.05|50%|1/2"),
-    ("15", "15|15.|15.0|+15|1.5e1|15.00.", "1.5|115|15 16|1 5|15 or 16|151|15%"),
     ("3", "3|3.0|Answer: 3|A: 3|answer: 3.|“3”|３|٣", "three|13|3 apples|03|3²"),
     # Signs, and what looks like one.
     ("-3", "-3|−3|- 3|-3.0|–3", "3|+3|--3|3-|minus 3|(3)"),
     ("0", "0|-0|0.0|0.", "|o|00|.|0 0|10"),
     # Thousands, exponents, and numbers too large to write out.
     ("1,234", "1234|1,234|1234.0|1,234.|1.234e3", "1.234|1, 2345|12,34|1 234|1234,|234"),
-    ("1234567", "1,234,567", "1234,567|1.234.567|1,234"),
     ("1e+3", "1000|1.0E3|1e+03|1,000", "1e|13|103|1e+4|1e+999999999"),
     ("1e3", "1E3", "1000|1,000"),  # perhaps a code
     ("0.1", "0.10", "0.1000000000000000000000000000000000000000001|0.01|01"),
-    ("1e999999999", "1E999999999", "1e999999998|1e999"),
     # Codes, dates and versions are no numbers.
     ("007", "007|007.", "7|07|0.07"),
-    ("0011", "0011", "11|011|1100"),
     ("05/02/2021", "05/02/2021|05/02/2021.", "5/2/2021|05022021|05/03/2021|05.02.2021"),
-    ("10:30", "10:30|10: 30", "1030|10.30|10"),
     ("1.2.3", "1.2.3|1.2.3.", "1.23|123|1.2.30"),
     ("1/2", "1/2|½|1 / 2|1⁄2", "0.5|2/4|12|1/20"),
     ("1 1/2", "1½|1 ½", "11/2|1/2|1.5"),
     # Units, percentages and currencies: they must be there, and be right.
     ("5 kg", "5 kg|5kg|5.0 kg|5 KG|5 kg.", "5|5 g|5 mg|50 kg|5 kg 3|kg|5 kgs more"),
     ("5 mW", "5mW|5.0 mW", "5 MW|5 W|5 m"),
-    ("5 GB", "5GB|5.0 GB", "5 Gb|5 gb|5 MB"),
     ("\U0001f3f4\U000e0067\U000e0062", "🏴\U000e0067\U000e0062", "🏴"),
     ("5 m²", "5 m²|5.0 m²", "5 m|5 m³|5"),
-    ("20 °C", "20°C|20 ℃", "20 °F|20|20 C|-20 °C"),
     ("50%", "50 %|50.0%|50 percent|50%.", "0.5|50|5%|50 %%|50‰"),
     ("$1,234.50", "$1234.5|$ 1,234.50|1234.50 dollars|1,234.5 $", "€1234.50|1234.50|$123450|$1234"),
     ("-$5", "-$5.00|−$5", "$5|-5|-€5"),
@@ -49,21 +40,15 @@ FREE: list[Judged] = [
     ("Yes", "yes|YES.|“Yes.”|\"Yes\".|'yes'|Yes .|A: Yes|Answer : Yes| yes\n",
      "No|Yes, it is.|Yes. No.|yes yes|The answer is yes|Yes\nQ: next|Yes A:|yeses|Yes!|y"),
     ("No. I counted up to 1.", "no. I counted up to 1", "No|No I counted up to 1|No. I counted up to 11."),
-    ("U.S.", "U.S|u.s.", "US|U. S.|U"),
-    ("New York", "new  york|New\nYork.", "NewYork|York|New York City|New-York"),
     ("Straße", "STRASSE|straße", "Strase"),
-    ("it&t", "it & t|IT&T", "itt|it"),
     # Lists: the same items in the same order, however spaces stand beside commas and brackets.
     ("apple, pear", "apple,pear|Apple , Pear.", "pear, apple|apple pear|apple|apple, pear, plum"),
     ("12 4", "12 4|12  4", "124|4 12|12, 4|12 4 4|12.4"),
-    ("] ) }", "])}|] )}", "])|])}}|}"),
     # Unicode: the same characters in other forms, and those that only look alike.
     ("café", "cafe\u0301|CAFÉ", "cafe"),
     ("2²", "2²", "22|2|2³|4"),
-    ("H₂O", "h₂o", "H₃O|HO"),
     ("fish", "ﬁsh|ｆｉｓｈ|fi\xadsh|\u200bfish|fish\ufeff", "fsh|fist"),
     ("well-known", "well–known|well\u2011known|well−known", "well known|wellknown"),
-    ("don't", "don’t|Don‘t", "dont|do not"),
     ('say "hi"', "say “hi”|say «hi»", "say hi|hi"),
     ('"a" and "b"', "“a” and “b”", 'a" and "b|a and b'),
     # Answers that are hardly more than punctuation.
@@ -71,7 +56,6 @@ FREE: list[Judged] = [
     ("...", "...|…", ".|..|"),
     # A lone letter, as in inputs whose options are not read.
     ("(B)", "(B)|B|b)|B.|“(B)”|Answer: (B)|A: B", "A|(A)|(B) or (C)|BB||()"),
-    ("[b]", "[b]|[ B ]", "b|(b)|[a]|[]"),
 ]  # fmt: skip
 
 BIRDS = ("The owl", "The raven", "The robin")
@@ -84,50 +68,36 @@ LETTERED: list[tuple[tuple[str, ...], str, str, str]] = [
      "| |.|()|(A)|A|C.|(D)|AB|(A) (B)|(B) or (C)|(B) (B)|A: B|2|The|The owl|raven|The raven flies"
      "|(B) The owl|(A) The raven|A: The raven|B The raven|B: raven|The answer is (B)|(B)\nQ: next"
      "|(B) The raven, not (A)|В"),  # Cyrillic
-    (("15", "1.5"), "B", "1.5|1.50|(B) 1.5|B", "15|15.0|(A) 1.5|(B) 15|5"),
-    (("1,234", "1.234"), "A", "1,234|1234|A. 1234", "1.234|B|234"),
     (("5 mg", "5 Mg", "5 kg"), "A", "5 mg|5.0 mg|A", "5 Mg|5 kg|5"),
     (("1", "1.0", "2"), "B", "1.0|B|(B) 1.0|(B) 1.00", "1|1.00|(B) 1|2"),  # 1.00 could be either
     (("-3", "3"), "A", "-3|−3|A: −3", "3|+3|A: 3"),
     (("B", "A"), "A", "A|(A) B|a.", "B|(B)|(A) A"),
     (("Yes", "No"), "B", "no|No.|B|(B) No|“No.”", "Yes|No, it is not.|A|not|no no|n"),
-    (("valid", "invalid"), "A", "valid|A", "invalid|in valid|validity"),
     (("purple ball.", "red ball."), "A", "purple ball|Purple ball.|(A) purple ball", "red ball|ball."),
 ]  # fmt: skip
 # Options that stand in no query: letters name nothing.
 BY_TEXT: list[tuple[tuple[str, ...], str, str, str]] = [
     (("Yes", "No"), "No", "No|no.|“No”|A: No|Answer: no", "B|(B)|Yes|A|(B) No|No way|"),
     (("B", "A"), "A", "A|a|(A)", "B|b)"),
-    (("a: no", "b: no"), "b: no", "b: no|B: No.", "a: no|b|no: b"),
     (("Polish", "polish"), "Polish", "Polish", "polish|POLISH"),
 ]  # fmt: skip
 
-TRIPLES = [
-    (Example("q", (t,) if isinstance(t, str) else t), answer, verdict)
-    for t, *answers in FREE
-    for verdict, said in zip((True, False), answers, strict=True)
-    for answer in said.split("|")
-] + [
-    (Example("q", (f"({t})" if lettered else t,), options, lettered), answer, verdict)
+# The first two are targets that are no letter in brackets.
+ROWS = [(Example("q", (target,), BIRDS), *LETTERED[0][2:]) for target in ("B", "The raven")]
+ROWS += [(Example("q", (target,) if isinstance(target, str) else target), *said) for target, *said in FREE]
+ROWS += [
+    (Example("q", (f"({target})" if lettered else target,), options, lettered), *said)
     for table, lettered in ((LETTERED, True), (BY_TEXT, False))
-    for options, t, *answers in table
-    for verdict, said in zip((True, False), answers, strict=True)
-    for answer in said.split("|")
+    for options, target, *said in table
 ]
 
 
-@pytest.mark.parametrize(("example", "answer", "right"), TRIPLES)
-def test_judged_as_a_person_would(example: Example, answer: str, right: bool) -> None:
-    assert multiple_choice(example, answer) is right
-    if not example.options:
-        assert exact_match(example, answer) is right
-
-
-@pytest.mark.parametrize("target", ["(B)", "B", "The raven"])
-def test_targets_are_letters_or_texts(target: str) -> None:
-    row = Example("q", (target,), BIRDS)
-    assert multiple_choice(row, "B") and multiple_choice(row, "the raven")
-    assert not multiple_choice(row, "A") and not multiple_choice(row, "The owl")
+@pytest.mark.parametrize(("example", "right", "wrong"), ROWS)
+def test_judged_as_a_person_would(example: Example, right: str, wrong: str) -> None:
+    judges = [multiple_choice] if example.options else [multiple_choice, exact_match]
+    for judge in judges:
+        assert [answer for answer in right.split("|") if not judge(example, answer)] == []
+        assert [answer for answer in wrong.split("|") if judge(example, answer)] == []
 
 
 def test_a_target_that_is_no_option_is_compared_as_a_text() -> None:
@@ -145,18 +115,6 @@ def test_an_answer_that_could_be_two_options_names_neither() -> None:
 def test_an_answer_that_is_empty_once_normalised_is_never_right() -> None:
     row = Example("q", ("\u200b",))
     assert not exact_match(row, "") and not multiple_choice(row, " ")
-
-
-@pytest.mark.parametrize(
-    "unit", [" ", "\u200b", "1", "1,", "1,111", ".", "0.", "(", "a ", "½", '"', "A:", "e1", "-"]
-)
-def test_long_outputs_are_judged_in_linear_time(unit: str) -> None:
-    row = Example("q", ("1",), BIRDS)
-    start = time.process_time()
-    for text in (unit * 30_000, "1" + unit * 30_000 + "x", "(B) " + unit * 30_000):
-        assert not exact_match(row, text)
-        multiple_choice(row, text)
-    assert time.process_time() - start < 5
 
 
 def test_letters_go_on_after_z() -> None:

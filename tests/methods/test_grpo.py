@@ -8,7 +8,7 @@ import torch
 from hir.config.load import load_config
 from hir.errors import UserError
 from hir.methods.grpo import group_advantages
-from hir.records import TrainingExample, Verdict
+from hir.records import Rollout, TrainingExample, Verdict
 from hir.training.checks import check_on_policy
 from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, FakePolicy, build, rollout
 
@@ -20,20 +20,13 @@ def test_group_advantages_by_hand() -> None:
     assert group_advantages([1.0] * 3) == group_advantages([0.0] * 3) == [0, 0, 0]
 
 
-def row(query: str, ids: tuple[int, ...], correct: bool, advantage: float) -> TrainingExample:
-    return TrainingExample(
-        iteration=3,
-        query=query,
-        instruction=RIGHT,
-        output_ids=ids,
-        correct=correct,
-        log_probs=(-0.5, -0.25)[: len(ids)],
-        advantages=(advantage,) * len(ids),
-    )
-
-
-def answer(query: str, ids: tuple[int, ...], correct: bool):
+def answer(query: str, ids: tuple[int, ...], correct: bool) -> Rollout:
     return rollout(correct, ids, query, log_probs=(-0.5, -0.25)[: len(ids)])
+
+
+def row(answer: Rollout, advantage: float) -> TrainingExample:
+    advantages = (advantage,) * len(answer.output_ids)
+    return TrainingExample.of(answer, RIGHT, log_probs=answer.log_probs, advantages=advantages)
 
 
 MIXED = [answer("one?", (0, 1), True), answer("one?", (2,), False)]
@@ -43,11 +36,11 @@ EQUAL = [answer("two?", (2, 1), True), answer("two?", (2, 1), True)]
 def test_rows_have_the_advantage_of_their_answer_at_every_token() -> None:
     policy = FakePolicy()
     rows = build("grpo", policy).relabel([*EQUAL, *MIXED], random.Random(0))
-    assert rows == [row("one?", (0, 1), True, 1.0), row("one?", (2,), False, -1.0)]
+    assert rows == [row(MIXED[0], 1.0), row(MIXED[1], -1.0)]
     assert policy.num_frozen == 0  # no copy of the start weights
     half, quarter = (replace(MIXED[1], verdict=Verdict(False, score)) for score in (0.5, 0.25))
     scored = build("grpo", reward="score").relabel([half, quarter], random.Random(0))
-    assert scored == [row("one?", (2,), False, 1.0), row("one?", (2,), False, -1.0)]
+    assert scored == [row(half, 1.0), row(quarter, -1.0)]
 
 
 def test_with_kl_rows_know_the_start_weights_and_none_is_left_out() -> None:
@@ -62,10 +55,9 @@ def test_with_kl_rows_know_the_start_weights_and_none_is_left_out() -> None:
 
 
 def test_when_all_answers_are_alike_one_row_goes_on() -> None:
-    assert build("grpo").relabel(EQUAL, random.Random(0)) == [row("two?", (2, 1), True, 0.0)]
-    assert build("grpo").relabel([answer("one?", (0,), False)] * 2, random.Random(0)) == [
-        row("one?", (0,), False, 0.0)
-    ]
+    assert build("grpo").relabel(EQUAL, random.Random(0)) == [row(EQUAL[0], 0.0)]
+    wrong = [answer("one?", (0,), False)] * 2
+    assert build("grpo").relabel(wrong, random.Random(0)) == [row(wrong[0], 0.0)]
 
 
 def test_single_answers_are_refused() -> None:
@@ -88,31 +80,24 @@ BATCH = {
 }
 
 
-def test_loss_by_hand() -> None:
+@pytest.mark.parametrize("kl", [0.0, 0.3])
+def test_loss_by_hand(kl: float) -> None:
     policy = FakePolicy([[FIRST, SECOND, THIRD]])
-    loss, terms = build("grpo", clip=0.2).loss(policy, BATCH)
+    loss, terms = build("grpo", clip=0.2, kl=kl).loss(policy, BATCH)
+    # e^d - d - 1 with d = -ln 2, 0 and ln 3
+    divergences = [LN2 - 0.5, 0, 2 - log(3)]
     # Row 0: -1.2 clipped. Row 1: the mean of 1 and of 0.8, clipped. A mean over tokens would be 0.2.
-    assert loss.item() == pytest.approx((-1.2 + 0.9) / 2)
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
-        {"policy": -0.15, "entropy": 1.5 * LN2, "fraction_clipped": 2 / 3}
-    )
+    expected = (-1.2 + 0.9) / 2 + kl * (divergences[0] + (divergences[1] + divergences[2]) / 2) / 2
+    assert loss.item() == pytest.approx(expected)
+    wanted = {"policy": -0.15, "entropy": 1.5 * LN2, "fraction_clipped": 2 / 3}
+    wanted |= {"kl": sum(divergences) / 3} if kl else {}
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted)
+    assert not any(term.requires_grad for term in terms.values())
     loss.backward()
     slopes = policy.logits.grad[0]
-    assert (slopes[0] == 0).all() and (slopes[2] == 0).all()
     # A half for the row, a half for the token; the ratio's slope by its own logit is 1 * (1 - 1/2).
     assert slopes[1].tolist() == pytest.approx([-0.0625, 0.125, -0.0625])
-    assert not any(term.requires_grad for term in terms.values())
-
-
-def test_loss_with_kl_by_hand() -> None:
-    policy = FakePolicy([[FIRST, SECOND, THIRD]])
-    loss, terms = build("grpo", clip=0.2, kl=0.3).loss(policy, BATCH)
-    # e^d - d - 1 with d = -ln 2, 0 and ln 3
-    of_tokens = [LN2 - 0.5, 0, 2 - log(3)]
-    assert loss.item() == pytest.approx(-0.15 + 0.3 * (of_tokens[0] + (of_tokens[1] + of_tokens[2]) / 2) / 2)
-    assert terms["kl"].item() == pytest.approx(sum(of_tokens) / 3)
-    assert terms["policy"].item() == pytest.approx(-0.15)
-    loss.backward()
-    # The slope of e^d - d - 1 by the policy's log-probability is 1 - e^d: towards the start weights.
-    assert policy.logits.grad[0, 0, 0].item() == pytest.approx(0.3 / 2 * (1 - 0.5) * 0.5)
-    assert policy.logits.grad[0, 2, 2].item() == pytest.approx(0.3 / 4 * (1 - 3) * 0.5)
+    # The others are clipped, and have the divergence's slope alone: 1 - e^d by the policy's log-probability,
+    # towards the start weights.
+    assert slopes[0, 0].item() == pytest.approx(kl / 2 * (1 - 0.5) * 0.5)
+    assert slopes[2, 2].item() == pytest.approx(kl / 4 * (1 - 3) * 0.5)

@@ -49,35 +49,28 @@ def test_alpha_zero_spares_the_contrast_but_for_the_unlikelihood_of_wrong_answer
     assert relabel(False, **unlikelihood).contrast[0] == RIGHT
 
 
-def drawn_parts(sub_output: str, seed: int = 0) -> list[TrainingExample]:
+def drawn_parts(sub_output: str) -> list[TrainingExample]:
     rollouts = [rollout(i % 2 == 0, ANSWER) for i in range(300)]
-    examples = build("hir", sub_output=sub_output).relabel(rollouts, random.Random(seed))
-    assert [e.correct for e in examples] == [r.correct for r in rollouts]
-    return examples
-
-
-def test_sub_output_none_trains_the_whole_answer() -> None:
-    assert all((e.prefix_ids, e.output_ids, e.prompt_suffix) == ((), ANSWER, "") for e in drawn_parts("none"))
+    one, again, other = (
+        build("hir", sub_output=sub_output).relabel(rollouts, random.Random(seed)) for seed in (0, 0, 1)
+    )
+    assert [row.correct for row in one] == [r.correct for r in rollouts]
+    assert one == again != other
+    return one
 
 
 def test_sub_output_decoder_splits_the_answer() -> None:
-    examples = drawn_parts("decoder")
-    assert all(e.prefix_ids + e.output_ids == ANSWER and e.prompt_suffix == "" for e in examples)
+    rows = drawn_parts("decoder")
+    assert all(row.prefix_ids + row.output_ids == ANSWER and row.prompt_suffix == "" for row in rows)
     # Every split with something left to train is drawn: 0 to 4 tokens given.
-    assert {len(e.prefix_ids) for e in examples} == {0, 1, 2, 3, 4}
+    assert {len(row.prefix_ids) for row in rows} == {0, 1, 2, 3, 4}
 
 
 def test_sub_output_encoder_trains_a_span_after_the_text_before_it() -> None:
-    examples = drawn_parts("encoder")
-    assert all(e.prefix_ids == () for e in examples)
+    rows = drawn_parts("encoder")
     spans = {ANSWER[i:j]: decode(ANSWER[:i]) for i in range(5) for j in range(i + 1, 6)}
-    assert all(e.prompt_suffix == spans[e.output_ids] for e in examples)
-    assert {e.output_ids for e in examples} == spans.keys()  # all 15 spans occur
-
-
-@pytest.mark.parametrize("sub_output", ["decoder", "encoder"])
-def test_parts_are_a_function_of_the_generator(sub_output: str) -> None:
-    assert drawn_parts(sub_output) == drawn_parts(sub_output) != drawn_parts(sub_output, seed=1)
+    assert all(row.prompt_suffix == spans[row.output_ids] and row.prefix_ids == () for row in rows)
+    assert {row.output_ids for row in rows} == spans.keys()  # all 15 spans occur
 
 
 # Fixed logits of two rows under two instructions, over 3 words. Under its own instruction every real token
@@ -109,11 +102,10 @@ def test_loss_with_contrast_by_hand() -> None:
         {"supervise": SUPERVISE, "contrast": CONTRAST, "entropy": ENTROPY}, rel=1e-5
     )
     assert policy.asked == [BATCH]  # one forward pass
+    assert not any(term.requires_grad for term in terms.values())
     loss.backward()
     slopes = policy.logits.grad
-    assert slopes.isfinite().all()
     assert slopes[0, 0, 0] < 0 < slopes[1, 0, 0]  # row 0's word: up under its own, down under the other
-    assert not any(term.requires_grad for term in terms.values())
 
 
 def test_unlikelihood_of_wrong_rows_under_p_correct_by_hand() -> None:
@@ -132,7 +124,7 @@ def test_loss_without_contrast_by_hand() -> None:
     assert terms.keys() == {"supervise", "entropy"}
 
 
-@pytest.mark.parametrize("name", ["no_such_method", "base", "../hir", ""])
+@pytest.mark.parametrize("name", ["base", "../hir", ""])
 def test_unknown_method(name: str) -> None:
     with pytest.raises(UserError, match=r"^method\.name=.*\bhir\b"):
         build(name)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 
-from hir.config.load import load_config
 from hir.records import TrainingExample
 from tests.methods.fake import build, rollout
 
@@ -25,9 +24,3 @@ def test_a_row_an_answer_and_weights_stay_what_they_were(policy) -> None:
     optimizer.step()
     assert loss.item() == 0 and terms == {}
     assert all(torch.equal(weight, before[name]) for name, weight in policy.state_dict().items())
-
-
-def test_its_file_makes_one_update_of_any_answers() -> None:
-    config = load_config(["method=none"])
-    assert (config.training.num_updates, config.training.weight_decay) == (1, 0)
-    assert config.buffer.max_wrong_fraction is None

@@ -3,7 +3,6 @@ import random
 import pytest
 import torch
 
-from hir.config.load import load_config
 from hir.records import TrainingExample
 from tests.methods.fake import FIRST, LN2, RIGHT, FakePolicy, build, rollout
 
@@ -25,8 +24,3 @@ def test_loss_by_hand(name: str) -> None:
     assert terms["supervise"].item() == loss.item() and not terms["supervise"].requires_grad
     loss.backward()
     assert policy.logits.grad[0, 0, 0] < 0 and policy.logits.grad[0, 1, 2] < 0
-
-
-def test_its_file_smooths_no_labels() -> None:
-    config = load_config(["method=sft", "model=flan_t5_small"])
-    assert config.method == {"name": "sft", "epsilon": 0}

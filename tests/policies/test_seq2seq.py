@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.records import TrainingExample
 from tests.policies.rows import ROWS  # which says what the numbers below are
 
 
@@ -39,66 +38,30 @@ def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept
     assert policy.encode_answer("one two one") == (9, 10, 9, 1)  # answers are not cut
 
 
-def test_collate_by_hand(policy: Seq2SeqPolicy) -> None:
-    batch = policy.collate(ROWS)
-    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
-        # "cat" and "dog dog" under their own instructions, then under the others.
-        "input_ids": [[5, 3, 7, 4, 1, 0], [6, 3, 8, 8, 4, 1], [6, 3, 7, 4, 1, 0], [5, 3, 8, 8, 4, 1]],
-        "attention_mask": [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]] * 2,
-        "prompts": [[0, 1], [2, 3]],
-        # A start token, a prefix, and the output but for its last token; the prefix is not trained.
-        "decoder_input_ids": [[0, 9, 0, 0], [0, 10, 9, 7]],
-        "places": [0, 1, 5, 6, 7],
-        "labels": [9, 1, 9, 7, 1],
-        "rows": [0, 0, 1, 1, 1],
-        "weights": [1.0, 0.5],
-        "correct": [True, False],
-    }
-    assert batch["weights"].dtype == torch.float32 and batch["correct"].dtype == torch.bool
-
-
-def test_collate_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
-    right = TrainingExample(0, "cat", "right", (10, 1), correct=True, contrast=("wrong",))
-    wrong = TrainingExample(0, "cat", "wrong", (9, 1), correct=False, contrast=("right",))
-    batch = policy.collate([right, wrong, right])
-    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1], [6, 3, 7, 4, 1]]
-    assert batch["prompts"].tolist() == [[0, 1, 0], [1, 0, 1]]
-    suffixed = replace(right, contrast=(), prompt_suffix="two one")  # another prompt to the same query
-    batch = policy.collate([replace(right, contrast=()), suffixed])
-    assert batch["input_ids"].tolist() == [[5, 3, 7, 4, 1, 0, 0], [5, 3, 7, 4, 10, 9, 1]]
-    assert batch["prompts"].tolist() == [[0, 1]]
-
-
-def test_values_of_each_token_stand_beside_the_tokens(policy: Seq2SeqPolicy) -> None:
+def test_a_batch_says_of_each_token_and_row_what_methods_read(policy: Seq2SeqPolicy) -> None:
+    """What the policy itself reads is tested by its numbers: tests/t5/test_attention.py."""
     rows = [
         replace(ROWS[0], advantages=(0.5, -1.0), log_probs=(-1.0, -2.0)),
         replace(ROWS[1], advantages=(2.0, 0.25, 0.0), log_probs=(-3.0, -4.0, -5.0)),
     ]
     batch = policy.collate(rows)
-    assert batch["advantages"].tolist() == [0.5, -1.0, 2.0, 0.25, 0.0]
-    assert batch["log_probs"].tolist() == [-1.0, -2.0, -3.0, -4.0, -5.0]
-    assert "returns" not in batch and "reference_log_probs" not in batch
+    own = {name: tensor.tolist() for name, tensor in batch.items()}
+    for name in ("input_ids", "attention_mask", "prompts", "decoder_input_ids", "places"):
+        del own[name]
+    assert own == {
+        "labels": [9, 1, 9, 7, 1],
+        "rows": [0, 0, 1, 1, 1],
+        "weights": [1.0, 0.5],
+        "correct": [True, False],
+        "advantages": [0.5, -1.0, 2.0, 0.25, 0.0],
+        "log_probs": [-1.0, -2.0, -3.0, -4.0, -5.0],
+    }
 
 
-def test_forward_equals_t5_on_each_row_alone(policy: Seq2SeqPolicy) -> None:
-    policy.double().eval()  # so that 1e-5 is far above what padding does to rounding
-    batch = policy.collate(ROWS)
-    logits, hidden = policy(batch)
-    assert logits.shape == (2, 5, policy.model.config.vocab_size)
-    assert hidden.shape == (2, 5, policy.hidden_size) == (2, 5, 16)
-    prompts = [["right Q: cat A:", "wrong Q: dog dog A:"], ["wrong Q: cat A:", "right Q: dog dog A:"]]
-    answers = [[9, 1], [10, 9, 7, 1]]
-    for instruction in range(2):
-        for row in range(2):
-            # Given labels, T5 makes its decoder's input itself; nothing is padded here.
-            alone = policy.model(
-                input_ids=torch.tensor(policy.encode([prompts[instruction][row]])),
-                labels=torch.tensor([answers[row]]),
-            ).logits[0]
-            own = logits[instruction, batch["rows"] == row]
-            # The second row's prefix conditions and is not trained.
-            torch.testing.assert_close(own, alone[row:], rtol=1e-5, atol=1e-5)
-    assert (logits[0] - logits[1]).abs().max() > 1e-2  # the instruction is read
+def test_a_batch_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
+    batch = policy.collate([ROWS[0], replace(ROWS[0], correct=False), ROWS[1]])
+    assert batch["input_ids"].shape == (4, 6)  # of six that rows read
+    assert batch["prompts"].tolist() == [[0, 0, 1], [2, 2, 3]]
 
 
 def test_outputs_go_through_the_rows_in_order_without_gradients(

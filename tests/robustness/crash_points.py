@@ -28,9 +28,7 @@ def crash(place: Place, event: str, whole: Place) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--first", type=int, default=1, help="number of the first event to be killed at")
-    parser.add_argument("--last", type=int, help="of the last one")
-    parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--step", type=int, default=1, help="2: at every second event")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time (default: cores)")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="crash_points-"))
@@ -40,7 +38,7 @@ def main() -> int:
         in_cache = [number for number, event in enumerate(first.events, 1) if " cache/" in event]
         points = [(event, None) for event in first.events[: in_cache[-1]]]
         points += [(event, second.cache) for event in second.events]
-        chosen = [*enumerate(points, 1)][options.first - 1 : options.last : options.step]
+        chosen = [*enumerate(points, 1)][:: options.step]
         print(f"{len(points)} events, of which {len(chosen)} are tried, in {root}", flush=True)
         tried = {
             f"{number} ({event})": pool.submit(crash, Place(root / f"{number}", cache=cache), event, first)

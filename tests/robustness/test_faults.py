@@ -11,33 +11,16 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
+from hir.callbacks.checkpoint import LastCheckpoint
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.trainer import run_folder
 from hir.training.checkpoints import check_resume
-from hir.training.run_folder import read_run
 from hir.training.settings import load_run_config
 from tests.command_line import FAULTY, SMALL, run
+from tests.robustness.same import Place, differences
 
 slow = pytest.mark.slow
-
-
-def last(folder: Path, name: str = "last") -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
-
-
-def assert_goes_on(folder: Path, finished: Path, environment: dict[str, str], says: str = "") -> None:
-    """resume= makes the run what it would have been."""
-    done = run(environment, f"resume={folder}")
-    assert done.returncode == 0 and says in done.stdout, done.stderr
-    torch.testing.assert_close(last(folder)["state_dict"], last(finished)["state_dict"], atol=0, rtol=0)
-    assert {path.name for path in folder.rglob("*")} == {path.name for path in finished.rglob("*")}
-    for name in ("samples.jsonl", "answers.jsonl", "config.yaml"):
-        assert (folder / name).read_bytes() == (finished / name).read_bytes()
-    assert [{**row, "seconds": 0, "samples_per_second": 0} for row in read_run(folder).history] == [
-        {**row, "seconds": 0, "samples_per_second": 0} for row in read_run(finished).history
-    ]
 
 
 @slow
@@ -54,7 +37,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
         environment, "broken", "2", "0", *SMALL, "trainer.max_epochs=2", f"run_dir={folder}", program=FAULTY
     )
     assert done.returncode == 2 and done.stderr.startswith("error: iteration 2, update "), done.stderr
-    saved = last(folder)
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["epoch"] == 0 and all(weight.isfinite().all() for weight in saved["state_dict"].values())
 
 
@@ -75,7 +58,10 @@ def test_a_full_disk_and_a_damaged_checkpoint_cost_no_iteration(
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert_goes_on(folder, finished, environment, says=f"going on from {path.with_name('previous.ckpt')}")
+    done = run(environment, f"resume={folder}")
+    assert done.returncode == 0 and f"going on from {path.with_name('previous.ckpt')}" in done.stdout
+    shutil.copytree(finished, tmp_path / "whole" / "run")
+    assert differences(Place(tmp_path), Place(tmp_path / "whole")) == []
 
 
 @slow
@@ -101,41 +87,21 @@ def test_the_good_one_of_two_checkpoints_is_never_removed_first(tmp_path: Path) 
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
 
 
-def test_files_of_another_run_or_of_somebody_else_are_refused(tmp_path: Path) -> None:
-    """But for what a run leaves that was killed before its first checkpoint: no more than an iteration."""
+def test_what_a_run_left_before_its_first_checkpoint_is_no_run_to_lose(tmp_path: Path) -> None:
     config = Config(run_dir=str(tmp_path))
-    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n")
+    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n")  # no more than an iteration
     (tmp_path / "checkpoints").mkdir()
     assert run_folder(config) == tmp_path
     (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n2\n")
     with pytest.raises(UserError, match="holds another run"):
         run_folder(config)
-    (tmp_path / "metrics.csv").rename(tmp_path / "config.yaml")
-    with pytest.raises(UserError, match="holds another run"):
-        run_folder(config)
-
-
-def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    path.symlink_to("/dev/full")
-    with pytest.raises(UserError, match=f"^{path} cannot be written: No space left on device$"):
-        DirectIO().save_checkpoint({"weight": torch.ones(10_000)}, path)
 
 
 EDITS: list[Callable[[dict[str, Any]], object]] = [
-    lambda saved: saved.update(epoch="3"),
-    lambda saved: saved.update(epoch=1),
     lambda saved: saved.pop("state_dict"),
     lambda saved: saved.pop("optimizer_states"),
-    lambda saved: saved.pop("loops"),
-    lambda saved: saved.pop("callbacks"),
-    lambda saved: saved.pop("HIRDataModule"),
-    lambda saved: saved.update(hir=[]),
     lambda saved: saved["hir"].update(config=None),
-    lambda saved: saved["hir"].update(num_samples="384"),
     lambda saved: saved["callbacks"]["RunRecorder"].update(history="none"),
-    lambda saved: saved["callbacks"]["RunRecorder"].update(history=[]),
-    lambda saved: saved["callbacks"]["RunRecorder"].update(samples=7),
     lambda saved: saved["callbacks"].pop("BigBenchEvaluation"),
     lambda saved: saved["HIRDataModule"]["buffer"].update(iterations=[1]),
 ]

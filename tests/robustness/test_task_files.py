@@ -20,9 +20,7 @@ from hir.feedback.normalise import normalise_answer
 from hir.feedback.options import listed_options, multiple_choice, option_letter, read_choice, scenario
 from hir.records import Example
 from hir.tasks.base import load_task
-from tests.command_line import run
 
-PREFIXES = ("task_prefix", "example_input_prefix", "example_output_prefix")
 LISTED = "Which is {}?\nOptions:\n(A) one\n(B) two"
 FORMATS: dict[str, dict[str, Any]] = {
     "hard": {"examples": [{"input": LISTED.format(i), "target": "(B)"} for i in range(6)]},
@@ -65,94 +63,37 @@ def many(count: int, **keys: Any) -> bytes:
 DEEP = b"[" * 100_000
 RAW: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "cannot be read as JSON"),
-    "zeros": (bytes(1000), "cannot be read as JSON"),
-    "null": (b"null", "has no examples"),
-    "list": (b"[]", "has no examples"),
-    "number": (b"1e999", "has no examples"),
-    "deep list": (DEEP, "recursion"),
-    "deep object": (b'{"a":' * 100_000, "recursion"),
+    "cut in half": (many(100)[:1000], "cannot be read as JSON"),
+    "a list": (b"[]", "has no examples"),
+    "a text as example": (b'{"examples": ["text"]}', "has no examples"),
     "deep and closed": (b'{"examples":' + DEEP + b"]" * 100_000 + b"}", "recursion"),
     "deep target": (many(3, target="@").replace(b'"@"', b"[" * 500 + b"]" * 500), "target is not a text"),
-    "5,000 digits": (many(3, target="@").replace(b'"@"', b"9" * 5000), "cannot be read as JSON"),
     "4,000 digits": (many(3, target="@").replace(b'"@"', b"9" * 4000), ""),
     "a score of 4,000 digits": (many(3, target_scores={"a": "@"}).replace(b'"@"', b"9" * 4000), ""),
+    "NaN": (many(3, target="@").replace(b'"@"', b"NaN"), "no target"),
+    "infinity": (many(3, target="@").replace(b'"@"', b"1e999"), "target is not a text"),
     "UTF-16": (json.dumps(FORMATS["hard"]).encode("utf-16"), "in UTF-8"),
-    "Latin-1": (b'{"examples": [{"input": "\xe9"}]}', "in UTF-8"),
-    "a raw surrogate": (b'{"examples": [{"input": "\xed\xa0\x80"}]}', "in UTF-8"),
+    "half a pair": (many(3, input="\ud800"), "input holds half a surrogate pair"),
+    "half a pair in a prefix": (many(3)[:-1] + b', "task_prefix": "\\ud800"}', "task_prefix holds half a"),
     "a byte order mark": (b"\xef\xbb\xbf" + many(3), ""),
-    "cut in half": (many(100)[:1000], "cannot be read as JSON"),
-    "more behind the end": (many(3) + b"{}", "Extra data"),
-    "input twice": (b'{"examples": [{"input": "a", "input": "b", "target": "t"}]}', "key 'input' twice"),
     "target twice": (b'{"examples": [{"input": "a", "target": "s", "target": "t"}]}', "key 'target' twice"),
-    "examples twice": (b'{"examples": [], "examples": []}', "key 'examples' twice"),
     "an option twice": (b'{"examples": [{"target_scores": {"b": 1, "b": 0}}]}', "key 'b' twice"),
-    "NaN": (b'{"examples": [{"input": "a", "target": NaN}]}', "no target"),
     "a million objects": (b"[" + b"{}," * 1_000_000 + b"{}]", "2,000,000 values"),
     "100,000 options": (many(1, target_scores={str(i): 1 for i in range(100_000)}), "more than 702"),
     "702 options": (many(3, target_scores={str(i): int(i == 700) for i in range(702)}), ""),
-    "many targets": (many(1, target=["t"] * 100_000), "more than 702"),
     "a long input": (many(3, input="a" * 100_001), "input has 100,001 characters"),
-    "a long target": (many(3, target="a" * 10_000_000), "target has 10,000,000 characters"),
     "a long wrong target": (many(3, target={"a" * 9_999_999: "\x1b\0"}), "target is not a text but"),
-    "blank lines": (many(3, target="a" + "\n" * 99_000 + "b"), ""),
     "a letter under 90,000 marks": (many(3, target="a" + "\u0301\u0316" * 45_000), ""),
     "equal options": (many(3, input="?\nOptions:\n(A) \x1b\n(B) \x1b", target="A"), "duplicate options"),
     "no such option": (many(3, input=LISTED, target_scores={"\x1b" * 999: 1}), "is not among the options"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RAW)
 def test_a_hostile_file_is_refused_for_what_it_is(tmp_path: Path, name: str) -> None:
     content, said = RAW[name]
     line = answer(write(tmp_path, content))
-    assert said in line if said else not line
-
-
-DEEP_LIST: list[Any] = []
-for _ in range(300):
-    DEEP_LIST = [DEEP_LIST]
-VALUES: dict[str, Any] = {
-    "null": None, "true": True, "infinity": float("inf"), "a number": -1.5, "digits": "1" * 5000,
-    "no text": "", "blank": " \r\n\u3000", "zero width": "\u200b\u00ad\u2060", "NUL": "a\0b",
-    "half a pair": "x\ud800y", "long": "é" * 100_001, "options": "Options:\n(A) \n(B) \n(C) ",
-    "a list": ["a", 1], "no list": [], "a deep list": DEEP_LIST, "an object": {"a": 1}, "no object": {},
-}  # fmt: skip
-REFUSED = {
-    "input": {*VALUES} - {"NUL", "digits", "options"},
-    "target": {"null", "infinity", "no text", "blank", "zero width", "half a pair", "no list", "a deep list",
-               "an object", "no object", "long"},
-    "target_scores": {*VALUES} - {"an object"},
-    "option": {"no text", "blank", "zero width", "half a pair", "long"},
-    "score": {*VALUES} - {"a number"},
-    **dict.fromkeys(PREFIXES, {"true", "a number", "half a pair", "a list", "a deep list",
-                               "an object", "long"}),
-    "examples": {*VALUES},
-    "example": {*VALUES},
-    "metrics": set(), "preferred_score": set(), "append_choices_to_input": set(), "comment": set(),
-}  # fmt: skip
-"""By the place where it stands: values that cannot be meant. (Others may be refused for another reason.)"""
-
-
-@pytest.mark.parametrize("place", REFUSED)
-@pytest.mark.parametrize("name", VALUES)
-def test_a_wrong_value_anywhere_is_refused_or_does_no_harm(tmp_path: Path, name: str, place: str) -> None:
-    value, refused = VALUES[name], []
-    for kind in ("bigbench",) if place in ("target_scores", "option", "score") else FORMATS:
-        data = copy.deepcopy(FORMATS[kind])
-        row = data["examples"][1]
-        if place == "example":
-            data["examples"][1] = value
-        elif place == "option" and isinstance(value, str):
-            row["target_scores"][value] = 0
-        elif place == "score":
-            row["target_scores"]["x"] = value
-        elif place in ("input", "target", "target_scores"):
-            row[place] = value
-        else:
-            data[place] = value
-        refused.append(bool(answer(write(tmp_path, data))))
-    if name in REFUSED[place] and (place, kind) != ("target", "bigbench"):
-        assert all(refused[:2])
+    assert line.startswith(str(tmp_path / "x.json")) and said in line if said else not line
 
 
 SPECIAL = ["Options:\n(A) ", "\n(B) ", "A:", "Answer: ", "\u200b", "½", "1e5", "Q:", "\ud800", "(a)", "[A]"]
@@ -166,13 +107,6 @@ unchecked = [HealthCheck.function_scoped_fixture]  # each example writes the one
 arbitrary = settings(max_examples=250, deadline=None, database=None, suppress_health_check=unchecked)
 
 
-@arbitrary
-@given(data=JSON | st.fixed_dictionaries({"examples": JSON | st.lists(st.dictionaries(
-    st.sampled_from(["input", "target", "target_scores"]), JSON), max_size=4)}))  # fmt: skip
-def test_any_json_gives_rows_or_a_line(tmp_path: Path, data: Any) -> None:
-    answer(write(tmp_path, data))
-
-
 def places(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     return [(*at,), *(place for key, value in inner for place in places(value, (*at, key)))]
@@ -181,16 +115,16 @@ def places(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @arbitrary
 @given(st.data())
 def test_a_file_with_one_wrong_thing_gives_rows_or_a_line(tmp_path: Path, data: st.DataObject) -> None:
-    content = copy.deepcopy(FORMATS[data.draw(st.sampled_from(sorted(FORMATS)))])
+    content = [copy.deepcopy(FORMATS[data.draw(st.sampled_from(sorted(FORMATS)))])]
     *way, last = data.draw(st.sampled_from([place for place in places(content) if place]))
-    part = content
+    part: Any = content
     for key in way:
         part = part[key]
     if isinstance(part, dict) and data.draw(st.booleans()):
-        part[data.draw(TEXTS | st.sampled_from([*PREFIXES, "target_scores", "target"]))] = part.pop(last)
+        part[data.draw(TEXTS | st.sampled_from(["task_prefix", "target_scores", "target"]))] = part.pop(last)
     else:
         part[last] = data.draw(JSON)
-    answer(write(tmp_path, content))
+    answer(write(tmp_path, content[0]))
 
 
 @arbitrary
@@ -233,34 +167,21 @@ def test_reading_takes_a_time_linear_in_the_text(kinds: list[str], size: int) ->
     assert not hung and child.exitcode == 0
 
 
-def sparse(path: Path) -> None:
-    path.touch()
-    os.truncate(path, 6 * 2**30)
-
-
-PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a pipe": (os.mkfifo, "it is no file"),
-    "a folder": (Path.mkdir, "it is no file"),
-    "an endless device": (lambda path: path.symlink_to("/dev/zero"), "it is no file"),
-    "a link to itself": (lambda path: path.symlink_to(path), "it is no file"),
-    "a link to nothing": (lambda path: path.symlink_to("none"), "it is no file"),
-    "6 GiB of zeros": (sparse, "more than 50,000,000 bytes"),
-    "a tree that holds itself": (
-        lambda path: [path.with_name(f"f{i}").symlink_to(path.parent) for i in range(20)],
-        "no file of",
-    ),
-    "many files": (
-        lambda path: [path.with_name(f"{i}_{i}.json").touch() for i in range(10_000)],
-        "no file of",
-    ),
+PLACES: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "an endless device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "6 GiB of zeros": lambda path: (path.touch(), os.truncate(path, 6 * 2**30)),
+    "many files": lambda path: [path.with_name(f"{i}_{i}.json").touch() for i in range(10_000)],
 }
+SAID = {"6 GiB of zeros": "more than 50,000,000 bytes", "many files": "no file of"}
 
 
 @pytest.mark.parametrize("name", PLACES)
 def test_what_is_no_file_is_not_read(tmp_path: Path, name: str) -> None:
-    make, said = PLACES[name]
-    make(tmp_path / "x.json")
-    assert said in answer(tmp_path / "x.json")
+    PLACES[name](tmp_path / "x.json")
+    assert SAID.get(name, "it is no file") in answer(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("folder", ["/dev/null", "n" * 300, "/n" * 3000, "~nobody-has-this-name", ""])
@@ -268,17 +189,3 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, name: str) -> None:
 def test_a_folder_that_cannot_be(folder: str, name: str) -> None:
     with pytest.raises(UserError, match=r"is not a folder|holds no file"):
         load_task(TaskConfig(name=name, data_dir=folder), seed=0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["6 GiB of zeros", "a pipe", "half a pair"])
-def test_the_command_line_says_it_and_writes_nothing(environment, tmp_path: Path, name: str) -> None:
-    (data := tmp_path / "data").mkdir()
-    if name in PLACES:
-        PLACES[name][0](data / "x.json")
-    else:
-        write(data, {**FORMATS["free"], "task_prefix": VALUES[name]})
-    environment = {**environment, "HIR_CACHE": str(tmp_path / "cache")}
-    done = run(environment, "task=x", f"task.data_dir={data}", f"run_dir={tmp_path / 'run'}", timeout=60)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"data"} and len([*data.iterdir()]) == 1

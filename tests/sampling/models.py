@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     MT5Config,
     MT5ForConditionalGeneration,
@@ -19,23 +19,22 @@ from transformers import (
 )
 
 from hir.config.schema import LoraConfig
+from hir.policies.base import padded
 from hir.policies.load import add_lora
+from hir.policies.scoring import evaluating
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Answer
 
 START = 2
-FAMILIES = ("t5", "flan", "byt5", "mt5", "lora")
+FAMILIES = ("t5", "flan", "mt5", "lora")
 SIZES: dict[str, dict[str, Any]] = {
     # heads * d_kv is never d_model.
     "t5": {"vocab_size": 64, "d_model": 24, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 3,
            "num_heads": 2, "feed_forward_proj": "relu"},
     "flan": {"vocab_size": 96, "d_model": 32, "d_kv": 6, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 4,
              "num_heads": 3, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
-    "byt5": {"vocab_size": 70, "d_model": 20, "d_kv": 8, "d_ff": 30, "num_layers": 3, "num_decoder_layers": 4,
-             "num_heads": 3, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False,
-             "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20},
     "mt5": {"vocab_size": 80, "d_model": 28, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 3,
-            "num_heads": 2},
+            "num_heads": 2, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20},
 }  # fmt: skip
 SIZES["lora"] = SIZES["flan"]
 
@@ -69,14 +68,14 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
             model = MT5ForConditionalGeneration(MT5Config(**settings))
         else:
             model = T5ForConditionalGeneration(T5Config(**settings))
-        if family in ("flan", "byt5", "lora"):
+        if family in ("flan", "lora"):
             model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))  # a head of its own
         if family == "lora":
             target_modules = ["q", "v", "o", "wi_0", "wo", "lm_head"]
             model = add_lora(model, LoraConfig(r=3, alpha=6, target_modules=target_modules))
         for name, weight in model.named_parameters():
             if weight.dim() == 1:  # a norm's
-                nn.init.normal_(weight, 1.0, 0.3)
+                nn.init.normal_(weight, 1.0, 0.3).data[0] = 1
             elif "relative_attention_bias" in name:
                 nn.init.normal_(weight, std=1.0)
             elif "lora_" in name:
@@ -87,10 +86,7 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
                 nn.init.normal_(weight, std=spread * weight.shape[1] ** -0.5)
                 if family in ("t5", "mt5") and name.endswith(("o.weight", "wo.weight")):
                     weight.data *= 3  # or tokens would repeat themselves, as head and embedding are one
-        for name, weight in model.named_parameters():
-            if name.endswith("norm.weight"):
-                weight.data[0] = 1
-            elif any(part in name for part in (".o.", ".wo.")) and "lora_A" not in name:
+            if any(part in name for part in (".o.", ".wo.")) and "lora_A" not in name:
                 weight.data[0] = 0  # no layer adds to dimension 0
         for weight in (model.get_input_embeddings().weight, model.get_output_embeddings().weight):
             weight.data[1] *= 1.3  # the end comes a little more often
@@ -100,59 +96,37 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
     return Seq2SeqPolicy(model, number_tokenizer(settings["vocab_size"])).train()
 
 
-def weigh_end(policy: Seq2SeqPolicy, weight: float) -> None:
-    """Make answers end more (above 1) or less often; the model must have a head of its own."""
-    policy.model.lm_head.weight.data[1, 0] = weight
-
-
 def make_prompts(policy: Seq2SeqPolicy, lengths: Sequence[int], seed: int = 0) -> list[str]:
     """Random prompts of so many tokens, the end token included."""
     rng, vocab_size = random.Random(seed), policy.model.config.vocab_size
     return [" ".join(str(rng.randrange(3, vocab_size)) for _ in range(length - 1)) for length in lengths]
 
 
-@torch.no_grad()
 def generated(policy: Seq2SeqPolicy, prompt: str, max_new_tokens: int) -> tuple[int, ...]:
     """The likeliest tokens by transformers' generate in eval mode: no batch, no padding, no mask, no cache.
 
     transformers 5.23 makes the cache for as many layers as the encoder has, which is too few here.
     """
-    was_training = policy.training
-    output = policy.eval().model.generate(
-        input_ids=torch.tensor(policy.encode([prompt])),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        use_cache=False,
-    )
-    policy.train(was_training)
+    input_ids = torch.tensor(policy.encode([prompt]))
+    with evaluating(policy):
+        output = policy.model.generate(
+            input_ids=input_ids, max_new_tokens=max_new_tokens, do_sample=False, use_cache=False
+        )
     tokens = output[0, 1:].tolist()
     return tuple(tokens[: tokens.index(1) + 1] if 1 in tokens else tokens)
-
-
-@torch.no_grad()
-def logits_of(policy: Seq2SeqPolicy, prompt: str, answers: Sequence[Sequence[int]]) -> Tensor:
-    """Logits (answers, T, V) of a teacher-forced forward; a prompt's answers are padded behind their end."""
-    was_training = policy.training
-    longest = max(map(len, answers))
-    inputs = [[policy.start_id, *answer, *[0] * (longest - len(answer))][:longest] for answer in answers]
-    logits: Tensor = (
-        policy.eval()
-        .model(
-            input_ids=torch.tensor(policy.encode([prompt])).expand(len(answers), -1),
-            decoder_input_ids=torch.tensor(inputs),
-        )
-        .logits.float()
-    )
-    policy.train(was_training)
-    return logits
 
 
 def check_log_probs(
     policy: Seq2SeqPolicy, prompts: Sequence[str], answers: Sequence[Sequence[Answer]], atol: float = 1e-4
 ) -> None:
-    """Every answer's log-probabilities are those of a teacher-forced forward."""
-    for prompt, of_prompt in zip(prompts, answers, strict=True):
-        log_probs = logits_of(policy, prompt, [answer.tokens for answer in of_prompt]).log_softmax(-1)
+    """Every answer's log-probabilities are those of a teacher-forced forward, padded behind their ends."""
+    for input_ids, of_prompt in zip(policy.encode(prompts), answers, strict=True):
+        inputs = padded([[policy.start_id, *answer.tokens[:-1]] for answer in of_prompt], policy.pad_id)
+        with evaluating(policy):
+            output = policy.model(
+                input_ids=torch.tensor([input_ids] * len(of_prompt)), decoder_input_ids=inputs
+            )
+        log_probs = output.logits.float().log_softmax(-1)
         for answer, own in zip(of_prompt, log_probs, strict=True):
             expected = own[range(len(answer.tokens)), list(answer.tokens)].tolist()
             assert answer.log_probs == pytest.approx(expected, abs=atol)

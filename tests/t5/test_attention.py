@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForSeq2SeqLM, BartConfig, T5Config
+from transformers import BartConfig, BartForConditionalGeneration
+from transformers.models.mt5.modeling_mt5 import MT5LayerNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from hir.config.schema import InstructionConfig, LoraConfig, ModelConfig
+from hir.config.schema import InstructionConfig
 from hir.methods.hir import HIR
-from hir.policies.load import add_lora, load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
 from hir.relabel.correctness import Correctness
 from hir.t5 import attention
+from hir.t5.policies import PackedT5Policy, RMSNorm
 from tests.conftest import WORDS
+from tests.sampling.models import FAMILIES, make_policy
 
 # peft asks transformers for an attribute under its former name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
-T5 = {
-    "vocab_size": len(WORDS), "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2,
-    "dropout_rate": 0.0, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0,
-    "initializer_factor": 0.5, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 12,
-}  # fmt: skip
-
-
-GATED = T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
-"""FLAN-T5's kind: a gated feed-forward layer and a head of its own."""
-MODELS = {
-    "gated": GATED,
-    "lora": GATED,
-    # The first T5's kind: the head is the embedding, and its input is scaled.
-    "ungated": T5Config(**T5, feed_forward_proj="relu", tie_word_embeddings=True, scale_decoder_outputs=True),
-    "bart": BartConfig(
-        vocab_size=len(WORDS), d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24, dropout=0.0, init_std=0.3,
-        max_position_embeddings=32, pad_token_id=0, bos_token_id=0, eos_token_id=1,
-        decoder_start_token_id=0, forced_eos_token_id=None,
-    ),
-}  # fmt: skip
-
-
-def save(config: Any, tokenizer: Any, folder: Path) -> None:
-    """A random model of that shape as a checkpoint."""
-    torch.manual_seed(1)
-    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+BART = BartConfig(
+    vocab_size=len(WORDS), d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
+    decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24, dropout=0.0, init_std=0.3,
+    max_position_embeddings=32, pad_token_id=0, bos_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+)  # fmt: skip
 
 
 def row(query: str, correct: bool, *output_ids: int, **more: Any) -> TrainingExample:
@@ -66,148 +46,145 @@ ROWS = [
     row("dog dog cat one", True, 10, 9, 10, 1),
     row("two", False, 8, 1, prefix_ids=(10, 9)),
     row("two", False, 8, 7, 1),
+    row("two", False, 7, 1, prompt_suffix="one two"),
     row("one two one two one two one", True, 7, 1),
 ]
-"""Groups of 3, 1, 2 and 1 rows, of both classes, with prompts and answers of many lengths."""
+"""Groups of 3, 1, 2, 1 and 1 rows, of both classes, with prompts and answers of many lengths."""
 
 
-def norm_in_full_precision(self: Any, hidden: Tensor) -> Tensor:
-    """T5's norm; its own squares in float32 whatever the weights are, and that rounding would hide 1e-9."""
-    return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+@pytest.fixture(autouse=True)
+def norm_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T5's own squares in float32 whatever the weights are, and that rounding would hide 1e-9."""
+
+    def norm(self: Any, hidden: Tensor) -> Tensor:
+        return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+
+    for kind in (T5LayerNorm, MT5LayerNorm):
+        monkeypatch.setattr(kind, "forward", norm)
 
 
-@pytest.fixture(params=list(MODELS))
-def pair(
-    request: pytest.FixtureRequest, tmp_path: Path, word_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Seq2SeqPolicy, Any]:
-    """A policy as a run loads it, and transformers' own model with the same weights, both float64."""
-    monkeypatch.setattr(T5LayerNorm, "forward", norm_in_full_precision)
-    save(MODELS[request.param], word_tokenizer, tmp_path)
-    lora = LoraConfig(r=2 if request.param == "lora" else 0)
-    policy = load_policy(ModelConfig(name="test", path=str(tmp_path), lora=lora)).double()
-    plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path, attn_implementation="eager").double()
-    if lora.r:
-        plain = add_lora(plain, lora)
-        for name, weight in policy.model.named_parameters():
-            if "lora_" in name:
-                torch.nn.init.normal_(weight, std=0.2)  # fresh adapters change nothing
-        plain.load_state_dict(policy.model.state_dict())
-    return policy.train(), plain.train()
+def pair(family: str, word_tokenizer: Any, **sizes: int) -> tuple[Seq2SeqPolicy, Any]:
+    """A random policy as a run has it, and transformers' own model with the same weights, both float64."""
+    if family == "bart":
+        torch.manual_seed(1)
+        policy = Seq2SeqPolicy(BartForConditionalGeneration(BART).double(), word_tokenizer)
+        policy.model.final_logits_bias.normal_()  # zeros, in a fresh model
+        return policy, copy.deepcopy(policy.model)
+    model = make_policy(family, dropout_rate=0.0, **sizes).model.double()
+    plain = copy.deepcopy(model)
+    model.set_attn_implementation(attention.NAME)
+    return PackedT5Policy(model, word_tokenizer, 512), plain
 
 
 def log_probs_alone(model: Any, policy: Seq2SeqPolicy, instruction: str, row: TrainingExample) -> Tensor:
     """Log-probabilities (tokens, V) of a row's output under an instruction: one forward, nothing padded."""
     decoder_input_ids = [policy.start_id, *row.prefix_ids, *row.output_ids[:-1]]
     logits = model(
-        input_ids=torch.tensor(policy.encode([render_prompt(instruction, row.query)])),
+        input_ids=torch.tensor(policy.encode([render_prompt(instruction, row.query, row.prompt_suffix)])),
         decoder_input_ids=torch.tensor([decoder_input_ids]),
     ).logits[0]
     return logits[len(row.prefix_ids) :].log_softmax(-1)
 
 
 def loss_row_by_row(
-    model: Any, policy: Seq2SeqPolicy, rows: list[TrainingExample], settings: HIR.Settings
+    model: Any, policy: Seq2SeqPolicy, rows: Sequence[TrainingExample], settings: HIR.Settings
 ) -> Tensor:
-    """Eq. 4 to 6 written out a row and a token at a time."""
+    """Eq. 4 to 6 written out a row at a time."""
     supervise, entropy, contrast = [], [], []
     for row in rows:
         own, other = (log_probs_alone(model, policy, text, row) for text in (row.instruction, *row.contrast))
-        for step, token in enumerate(row.output_ids):
-            smooth = -own[step].mean() * settings.epsilon
-            supervise.append(row.weight * (smooth - (1 - settings.epsilon) * own[step, token]))
-            entropy.append(-(own[step].exp() * own[step]).sum())
         tokens = torch.tensor(row.output_ids)[:, None]
-        means = torch.stack([values.gather(1, tokens).mean() for values in (own, other)])
-        share = means.log_softmax(0)
+        chosen, of_other = own.gather(1, tokens)[:, 0], other.gather(1, tokens)[:, 0]
+        costs = -(1 - settings.epsilon) * chosen - settings.epsilon * own.mean(-1)
+        supervise.append(row.weight * costs)
+        entropy.append(-(own.exp() * own).sum(-1))
+        share = torch.stack([chosen.mean(), of_other.mean()]).log_softmax(0)
         contrast.append(-(1 - settings.epsilon) * share[0] - settings.epsilon * share[1])
     return (
-        sum(supervise) / len(supervise)
-        - settings.beta * sum(entropy) / len(entropy)
-        + settings.alpha * sum(contrast) / len(contrast)
+        torch.cat(supervise).mean()
+        - settings.beta * torch.cat(entropy).mean()
+        + settings.alpha * torch.stack(contrast).mean()
     )
 
 
-def gradients(model: Any) -> dict[str, Tensor]:
+def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
+    model.zero_grad()
+    loss.backward()
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def test_loss_and_gradients_equal_those_of_each_row_alone(pair: tuple[Seq2SeqPolicy, Any]) -> None:
-    policy, plain = pair
+@pytest.mark.filterwarnings("ignore:Model (has|with) `tie_word_embeddings=True`:UserWarning")
+@pytest.mark.parametrize("family", [*FAMILIES, "bart"])
+def test_loss_and_gradients_equal_those_of_each_row_alone(family: str, word_tokenizer: Any) -> None:
+    """Packed, and BART by the plain policy."""
+    policy, plain = pair(family, word_tokenizer)
     settings = HIR.Settings(alpha=0.7, beta=0.3, epsilon=0.2)
-    loss, _ = HIR(settings, Correctness(InstructionConfig("right", "wrong")), policy).loss(
-        policy, policy.collate(ROWS)
-    )
-    loss.backward()
+    method = HIR(settings, Correctness(InstructionConfig("right", "wrong")), policy)
+    loss, _ = method.loss(policy, policy.collate(ROWS))
     expected = loss_row_by_row(plain, policy, ROWS, settings)
-    expected.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-9)
-    wanted = gradients(plain)
-    torch.testing.assert_close(gradients(policy.model), wanted, rtol=1e-9, atol=1e-9)
+    wanted = gradients(plain, expected)
+    torch.testing.assert_close(gradients(policy.model, loss), wanted, rtol=1e-9, atol=1e-9)
     # Every weight takes part; a bias that BART adds to all keys alike moves no softmax.
     assert all(gradient.any() for name, gradient in wanted.items() if "k_proj.bias" not in name)
 
 
-# T5's attention
+# FLAN-T5's kind
 
 
 @pytest.fixture
-def policy(tmp_path: Path, word_tokenizer: Any) -> Seq2SeqPolicy:
-    save(GATED, word_tokenizer, tmp_path)
-    return load_policy(ModelConfig(name="test", path=str(tmp_path))).double()
+def policy(word_tokenizer: Any) -> Seq2SeqPolicy:
+    return pair("flan", word_tokenizer, num_layers=2, num_decoder_layers=2)[0]
+
+
+def gradients_on(policy: Seq2SeqPolicy, batch: dict[str, Any]) -> dict[str, Tensor]:
+    return gradients(policy.model, policy(batch).logits.log_softmax(-1).square().mean())
 
 
 def test_a_prompt_is_encoded_and_its_keys_and_values_projected_once(policy: Seq2SeqPolicy) -> None:
     encoded, read = [], []
-    policy.model.get_encoder().embed_tokens.register_forward_hook(
-        lambda module, inputs, output: encoded.extend(inputs[0].tolist())
-    )
-    for block in policy.model.decoder.block:
-        for projection in (block.layer[1].EncDecAttention.k, block.layer[1].EncDecAttention.v):
-            projection.register_forward_hook(lambda module, inputs, output: read.append(len(output)))
-    batch = policy.collate(ROWS)
-    policy(batch)
-    prompts = [render_prompt(text, row.query) for row in ROWS for text in ("right", "wrong")]
-    texts = [[token for token in ids if token] for ids in encoded]
-    assert len(texts) == 8 and sorted(texts) == sorted(policy.encode([*set(prompts)]))  # of 14 outputs
-    assert sum(read) == 8 * 4
-    assert len(batch["input_ids"]) > 1  # in more than one bucket
+    policy.model.encoder.embed_tokens.register_forward_hook(lambda *call: encoded.append(len(call[-1])))
+    keys = policy.model.decoder.block[1].layer[1].EncDecAttention.k
+    keys.register_forward_hook(lambda *call: read.append(len(call[-1])))
+    policy(policy.collate(ROWS))
+    assert sum(encoded) == sum(read) == 5 * 2  # prompts under instructions, for 16 outputs
+    assert len(encoded) > 1  # in more than one bucket
 
 
-def test_generate_is_what_transformers_own_attention_gives(policy: Seq2SeqPolicy) -> None:
-    policy.eval()
-    input_ids, mask = policy.pad(policy.encode(["right Q: cat A:", "wrong Q: dog dog two one A:"]))
-    logits = []
-    for implementation in (attention.NAME, "eager", "sdpa"):
-        policy.model.set_attn_implementation(implementation)
-        output = policy.model.generate(
-            input_ids=input_ids, attention_mask=mask, max_new_tokens=6, do_sample=False,
+def test_layers_are_those_with_fewer_passes_through_memory(policy: Seq2SeqPolicy) -> None:
+    kinds = {type(module) for module in policy.modules()}
+    assert RMSNorm in kinds and T5LayerNorm not in kinds
+    assert {type(module.act) for module in policy.modules() if hasattr(module, "act")} == {torch.nn.GELU}
+
+
+def test_generate_is_what_transformers_own_attention_gives(word_tokenizer: Any) -> None:
+    policy, plain = pair("flan", word_tokenizer, num_decoder_layers=2)
+    input_ids, attention_mask = policy.pad(policy.encode(["right cat", "wrong Q: dog dog two one A:"]))
+    own, expected = (
+        model.eval().generate(
+            input_ids=input_ids, attention_mask=attention_mask, max_new_tokens=6, do_sample=False,
             output_logits=True, return_dict_in_generate=True,
-        )  # fmt: skip
-        logits.append(torch.stack(output.logits))
-    for other in logits[1:]:
-        torch.testing.assert_close(logits[0], other, rtol=1e-9, atol=1e-9)
+        ).logits
+        for model in (policy.model, plain)
+    )  # fmt: skip
+    torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable.*:FutureWarning")
 def test_gradient_checkpointing_changes_no_gradient(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
-    policy.train()(batch).logits.square().mean().backward()
-    expected = gradients(policy.model)
-    policy.zero_grad()
+    expected = gradients_on(policy, batch)
     policy.model.gradient_checkpointing_enable()
-    policy(batch).logits.square().mean().backward()
-    torch.testing.assert_close(gradients(policy.model), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(gradients_on(policy, batch), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_the_checkpoints_dropout_reaches_the_attention(policy: Seq2SeqPolicy) -> None:
     batch = policy.collate(ROWS)
-    plain = policy.eval()(batch).logits
+    plain = policy(batch).logits
     for module in policy.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        elif hasattr(module, "has_relative_attention_bias"):
+        if hasattr(module, "has_relative_attention_bias"):
             module.dropout = 0.5
-    assert torch.equal(policy(batch).logits, plain)  # not in eval mode
+    assert torch.equal(policy.eval()(batch).logits, plain)
     assert (policy.train()(batch).logits - plain).abs().max() > 1e-3
 
 
@@ -231,21 +208,18 @@ def test_both_devices_products_are_equal() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
 @pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
 def test_compiled_training_takes_the_same_steps(
-    word_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy: Seq2SeqPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches of several shapes without a graph for each."""
-    save(T5Config(**{**T5, "num_layers": 1}), word_tokenizer, tmp_path)
     # What is ours is traced and run; torch's own work on the graphs takes minutes.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
-    plain, compiled = (load_policy(ModelConfig(name="t", path=str(tmp_path))).double() for _ in range(2))
+    compiled = copy.deepcopy(policy)
     compiled.compile_forward()
-    batches = [plain.collate(rows) for rows in (ROWS, ROWS[:3])]
-    assert {len(batch["input_ids"]) for batch in batches} >= {1, 2}
+    batches = [policy.collate(rows) for rows in (ROWS, ROWS[:3])]
+    assert len({len(batch["input_ids"]) for batch in batches}) == 2
     for batch in batches:
-        for policy in (plain, compiled):
-            policy.zero_grad()
-            policy.train()(batch).logits.log_softmax(-1).square().mean().backward()
-        torch.testing.assert_close(gradients(compiled), gradients(plain), rtol=1e-9, atol=1e-9)
-    assert compiled.state_dict().keys() == plain.state_dict().keys()
-    # Not one for each of the 8 calls to the encoder or the decoder.
+        expected = gradients_on(policy, batch)
+        torch.testing.assert_close(gradients_on(compiled, batch), expected, rtol=1e-9, atol=1e-9)
+    assert compiled.state_dict().keys() == policy.state_dict().keys()
+    # Not one for each call to the encoder or the decoder.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 5

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,7 +5,7 @@ import pytest
 from hir.errors import UserError
 from hir.feedback.options import multiple_choice, scenario
 from hir.records import Example
-from hir.tasks.bigbench import parse_rows, read_rows
+from hir.tasks.bigbench import parse_rows
 
 
 def parse(*rows: Any, **keys: Any) -> tuple[Example, ...]:
@@ -16,25 +15,18 @@ def parse(*rows: Any, **keys: Any) -> tuple[Example, ...]:
 LISTED = "Which?\nOptions:\n(A) one\n(B) two"
 LONG = "Which?\nOptions:\n(A) one\nlong line\n(B) two"
 LETTERS = "Which?\nOptions:\n(A) B\n(B) A"
+RIGHT_IS_B = [
+    *({"input": LISTED, "target": target} for target in ("(B)", "B", "b)", "two")),  # BIG-Bench Hard
+    *({"input": LISTED, "target_scores": {"one": 0, key: 1}} for key in ("two", "(B)", "B")),  # BIG-bench
+    {"input": "Which?", "target_scores": {"one": 0, "two": 1}},  # the scores' options follow the input
+]
 
 
 @pytest.mark.parametrize(
     ("row", "query", "options", "targets"),
     [
-        # BIG-Bench Hard: free answers, options without letters, and with: the right one becomes a letter.
-        ({"input": "Sort: List: b a", "target": "a b"}, "Sort: List: b a", (), ("a b",)),
-        ({"input": "OK?\nOptions:\n- yes\n- no", "target": "no"}, "OK?\nOptions:\n- yes\n- no", (), ("no",)),
-        *(
-            ({"input": LISTED, "target": target}, LISTED, ("one", "two"), ("(B)",))
-            for target in ("(B)", "B", "b)", "two")
-        ),
+        *((row, LISTED, ("one", "two"), ("(B)",)) for row in RIGHT_IS_B),
         ({"input": LONG, "target": "(A)"}, LONG, ("one long line", "two"), ("(A)",)),
-        # BIG-bench: the scores' options follow the input, unless it lists them; every top one is right.
-        ({"input": "Which?", "target_scores": {"one": 0, "two": 1}}, LISTED, ("one", "two"), ("(B)",)),
-        *(
-            ({"input": LISTED, "target_scores": {"one": 0, key: 1}}, LISTED, ("one", "two"), ("(B)",))
-            for key in ("two", "(B)", "B")
-        ),
         ({"input": "Which?", "target_scores": {"one": 1, "two": 1}}, LISTED, ("one", "two"), ("(A)", "(B)")),
         ({"input": "Which?", "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
         ({"input": LETTERS, "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
@@ -95,40 +87,41 @@ def test_an_explanation_beside_listed_options_is_right_as_it_stands() -> None:
     assert row.query == "x\nOptions:\n(A) y\n(B) z"
 
 
-FORMS = ["({})", "{})", "[{}]", "{}.", "{}:"]
-LISTS = [f"{form.format('A')} 1\n{form.format('B')} 8" for form in FORMS]
-LISTS += ["a) 1\nb) 8", "(A) 1\n\n(B) 8"]
+LISTS = [
+    "({}) 1\n({}) 8",
+    "{}) 1\n{}) 8",
+    "[{}] 1\n[{}] 8",
+    "{}. 1\n{}. 8",
+    "{}: 1\n{}: 8",
+    "({}) 1\n\n({}) 8",
+]
 
 
-@pytest.mark.parametrize("options", LISTS)
+@pytest.mark.parametrize("form", LISTS)
 @pytest.mark.parametrize(
     "tail", ["", "\nAnswer:", "\n\nA:", "\nThe answer is", "\nQ: Which?\nA:", "\n### Response:"]
 )
-@pytest.mark.parametrize("header", ["Options:", "Answer choices:"])
-def test_a_cue_ends_the_list_of_options(header: str, options: str, tail: str) -> None:
-    text = f"Which is 8?\n{header}\n{options}{tail}"
+@pytest.mark.parametrize("header", ["Options:\n", "Answer choices:\n", ""])
+def test_a_cue_ends_the_list_of_options(header: str, form: str, tail: str) -> None:
+    """Without a header only single lines count, and nothing but an empty cue may follow."""
+    if not header and (form in LISTS[4:] or tail.endswith(("Which?\nA:", "Response:"))):
+        return
+    text = f"Which is 8?\n{header}{form.format('A', 'B')}{tail}"
     [row] = parse({"input": text, "target": "B"})
     assert (row.query, row.options, row.targets) == (text.strip(), ("1", "8"), ("(B)",))
     assert row.group == "Which is 8?" and multiple_choice(row, "(B) 8")
-
-
-@pytest.mark.parametrize("options", LISTS[:4])
-@pytest.mark.parametrize("tail", ["", "\nAnswer:", "\n\nA:", "\nThe correct answer is"])
-def test_a_cue_may_end_options_without_a_header(options: str, tail: str) -> None:
-    [row] = parse({"input": f"Which is 8?\n{options}{tail}", "target": "(B)"})
-    assert row.options == ("1", "8") and row.group == "Which is 8?"
 
 
 @pytest.mark.parametrize(
     ("text", "target"),
     [
         ("Who asks?\nA: How are you?\nB: Fine.", "A"),
-        ("Who wrote it?\nA. Smith\nB. Jones", "Smith and Jones"),
         ("A. Smith saw\nI. Jones.", "Smith"),
         ("(A) is here.\n(B) is there.\nQ: Where is A?", "here"),
-        ("A) one\nB) two\n\nName both.", "one two"),
         ("A) one\nB) two\n\nWhich is 1?", "A"),
         ("Add:\nA. 1", "1"),
+        ("Sort: List: b a", "a b"),
+        ("OK?\nOptions:\n- yes\n- no", "no"),
         ("Options:\n1. one\n2. two", "2"),
     ],
 )
@@ -167,10 +160,7 @@ GOOD = {"input": "q", "target": "t"}
         ({"input": "q"}, "no target"),
         ({"input": "q", "target": ["t", ""]}, "empty target"),
         ({"input": LISTED, "target": "(C)"}, "the right answer '(C)' is not among the options (A) to (B)"),
-        ({"input": LISTED.replace("two", "one"), "target": "(A)"}, "duplicate options ('one')"),
-        ({"input": LISTED, "target_scores": {"three": 1}}, "the right answer 'three' is not among"),
         ({"input": "q", "target_scores": {"a": 0, "b": 0}}, "no correct option"),
-        ({"input": "q", "target_scores": ["a"]}, "target_scores is not an object of numbers"),
         ({"input": "q", "target_scores": {"a": "1"}}, "target_scores is not an object of numbers"),
         ({"input": "q", "target_scores": {"": 1}}, "empty option"),
         ({"input": "q", "target_scores": {"a b": 1, "a  b": 0}}, "duplicate options"),
@@ -183,36 +173,12 @@ def test_a_broken_row_is_named(row: Any, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", " cannot be read as JSON in UTF-8: Expecting value: line 1"),
-        (b'{"examples": [{"input": "\xe9"}]}', " cannot be read as JSON in UTF-8: 'utf-8' codec"),
-        (b"[1]", " has no examples"),
-        (b'{"examples": ["text"]}', " has no examples: an object with a list 'examples' of objects"),
-        # Read behind a byte order mark.
-        (b'\xef\xbb\xbf{"examples": [{"input": "q", "target": NaN}]}', ": example 1 of 1: no target"),
-    ],
-)
-def test_a_broken_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "demo.json"
-    path.write_bytes(content)
-    with pytest.raises(UserError) as error:
-        read_rows(path)
-    assert str(error.value).startswith(f"{path}{message}")
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("stem", "shared"),
-    [
-        ("On a shelf, there are two books. The red one is the leftmost.", None),
-        ("Ann has a ball.\nThey trade. At the end of the game, Bob has the", "Ann has a ball. They trade."),
-        ("Ann has a ball.\nThey trade. At the end of the game, Ann has the", "Ann has a ball. They trade."),
-        ("The weight is 1.5 kg.  We add:\nJames, 12\nWho is old?", "The weight is 1.5 kg. We add: James, 12"),
-        ("Sort these: List: b a", None),
-        ("Who?", None),
-    ],
-)
-def test_scenario_is_the_text_without_its_question(stem: str, shared: str | None) -> None:
-    assert scenario(stem) == (stem if shared is None else shared)
+def test_scenario_is_the_text_without_its_question() -> None:
+    for said, question in (
+        ("Ann has a ball. They trade.", " At the end of the game, Bob has the"),
+        ("The weight is 1.5 kg. We add: James, 12", "\nWho is old?"),
+        ("On a shelf, there are two books. The red one is the leftmost.", ""),
+        ("Sort these: List: b a", ""),
+        ("Who?", ""),
+    ):
+        assert scenario(said + question) == said

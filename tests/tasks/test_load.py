@@ -33,19 +33,14 @@ def load(folder: Path, name: str, **keys: Any) -> Task:
     return load_task(TaskConfig(name=name, data_dir=str(folder), **keys), seed=0)
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "tracking_shuffled_objects_three_objects.json",
-        "tracking_shuffled_objects_three_objects/task.json",
-        "tracking_shuffled_objects/three_objects/task.json",
-        "bigbench/benchmark_tasks/tracking_shuffled_objects/three_objects/task.json",
-        "bbh/tracking_shuffled_objects_three_objects.json",
-    ],
-)
-def test_files_are_found_in_every_layout(tmp_path: Path, place: str) -> None:
-    path = write(tmp_path / place, tracking_rows(1))
-    assert find_file(str(tmp_path), "tracking_shuffled_objects_three_objects") == path
+NAME = "tracking_shuffled_objects_three_objects"
+
+
+@pytest.mark.parametrize("root", ["", "bbh/", "bigbench/benchmark_tasks/"])
+@pytest.mark.parametrize("place", [f"{NAME}.json", "tracking_shuffled_objects/three_objects/task.json"])
+def test_files_are_found_in_every_layout(tmp_path: Path, root: str, place: str) -> None:
+    path = write(tmp_path / root / place, tracking_rows(1))
+    assert find_file(str(tmp_path), NAME) == path
 
 
 @pytest.mark.parametrize(
@@ -62,25 +57,21 @@ def test_a_missing_file_gets_a_hint(tmp_path: Path, name: str, message: str) -> 
     write(tmp_path / "data/riddles.json", [])
     with pytest.raises(UserError, match=message):
         find_file(str(tmp_path / "data"), name)
-    with pytest.raises(UserError, match="task.data_dir=.*none is not a folder"):
-        find_file(str(tmp_path / "none"), "riddles")
 
 
-@pytest.mark.parametrize("source", [None, "bbh", "bigbench"])
-def test_either_format_is_known_by_its_content(tmp_path: Path, source: str | None) -> None:
+def test_either_format_is_known_by_its_content(tmp_path: Path) -> None:
     write(tmp_path / "hard.json", tracking_rows(10))
     scores = [{"input": f"Which is {i}?", "target_scores": {"x": i % 2, "y": 1 - i % 2}} for i in range(30)]
     write(tmp_path / "native/task.json", scores, task_prefix="Choose.")
-    for name in ("hard", "native"):
+    for name, source in (("hard", "bigbench"), ("native", "bbh"), ("native", None)):
         task = load(tmp_path, name, source=source)
         assert (len(task.train), len(task.validation), len(task.test)) == (21, 3, 6)
         assert all(task.verify(row, row.targets[0]) for row in task.test)
 
 
 def test_a_file_goes_before_a_generator_where_data_dir_is_given(tmp_path: Path) -> None:
-    rows = [{"input": f"I have {i} cats. How many animals do I have?", "target": str(i)} for i in range(20)]
-    write(tmp_path / "object_counting.json", rows)
-    assert len(load(tmp_path, "object_counting").train) == 14
+    write(tmp_path / "object_counting.json", tracking_rows(10))
+    assert len(load(tmp_path, "object_counting").train) == 21
     assert len(load(tmp_path, "object_counting", source="generated", num_train=15).train) == 15
 
 

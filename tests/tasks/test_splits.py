@@ -21,18 +21,13 @@ def split(rows: list[Example], split: str = "random", seed: int = 0, test: float
     return split_rows(rows, TaskConfig(name="demo", split=split, test_fraction=test), seed)
 
 
-def test_random_split_has_the_fractions_is_disjoint_and_keeps_every_row() -> None:
-    rows = rows_of([1] * 250)
-    sides = split(rows)
-    assert [len(side) for side in sides] == [175, 25, 50]
-    assert Counter(row.query for side in sides for row in side) == Counter(row.query for row in rows)
-
-
 @pytest.mark.parametrize("kind", ["random", "grouped"])
-def test_split_is_a_function_of_the_seed(kind: str) -> None:
-    rows = rows_of([2] * 50)
-    assert split(rows, kind) == split(rows, kind)
-    assert split(rows, kind)[2] != split(rows, kind, seed=1)[2]
+def test_a_split_has_the_fractions_keeps_every_row_and_is_a_function_of_the_seed(kind: str) -> None:
+    rows = rows_of([2] * 100)
+    sides = split(rows, kind)
+    assert [len(side) for side in sides] == [140, 20, 40]
+    assert Counter(row.query for side in sides for row in side) == Counter(row.query for row in rows)
+    assert split(rows, kind) == sides and split(rows, kind, seed=1)[2] != sides[2]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -31,11 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
 )  # peft
 
-ROWS = [
-    {"input": f"{number} <b>{{{letter}}}</b>\n&lt; ~ \\ é", "target": f"<{letter}>"}
-    for number in "one two three four".split()
-    for letter in "RGB"
-]
+ROWS = [{"input": f"{n} <b>{{x}}</b>\n&lt; ~ \\ é", "target": f"<{n}>"} for n in range(12)]
 """Queries and answers with characters that the tokenizer below does not know, and an entity of their own."""
 CORRECT = 'Say "no"\\ {{ eos_token }}\n%} 🙂'
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&#;:,.()/>'\"?!=-+*_$%@[]| \n"
@@ -46,13 +43,13 @@ def export(*arguments: str) -> int:
     return main(["export", *arguments])
 
 
-def answer_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """The function that the card's own code makes, run beside the folder as its reader would."""
+def names_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the card's own code makes, run beside the folder as its reader would: model, tokenizer, answer."""
     monkeypatch.chdir(folder.parent)
     (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    names: dict = {}
+    names: dict[str, Any] = {}
     exec(code, names)
-    return names["answer"]
+    return names
 
 
 def make_tokenizer():
@@ -66,57 +63,20 @@ def make_tokenizer():
     )
 
 
-@torch.no_grad()
-def make_base():
-    """A T5 that says "<", any of R, G, B, and ">": each token by the one before it, and blind for the prompt.
-
-    Its states are two vectors of the vocabulary's size side by side: the latest token, and what attention
-    saw in the prompt, which is nothing while the values are 0.
-    """
-    size = len(WORDS)
-    model = T5ForConditionalGeneration(
+def make_run(folder: Path, rank: int, *arguments: str) -> tuple[Path, torch.nn.Module]:
+    """What a run leaves that started from a T5 like FLAN-T5, with a head of its own; and its model."""
+    torch.manual_seed(1)
+    (folder / "strange.json").write_text(json.dumps({"examples": ROWS}))
+    shape = dict.fromkeys(("d_model", "d_kv", "d_ff"), 8) | dict.fromkeys(("num_layers", "num_heads"), 1)
+    base = T5ForConditionalGeneration(
         T5Config(
-            vocab_size=size, d_model=2 * size, d_kv=size, d_ff=8, num_layers=1, num_heads=1, dropout_rate=0.0,
-            feed_forward_proj="gated-gelu", tie_word_embeddings=False, pad_token_id=0, eos_token_id=1,
-            decoder_start_token_id=0,
+            vocab_size=len(WORDS), feed_forward_proj="gated-gelu", tie_word_embeddings=False, pad_token_id=0,
+            eos_token_id=1, decoder_start_token_id=0, **shape,
         )
     )  # fmt: skip
-    model.lm_head.weight = torch.nn.Parameter(torch.zeros_like(model.shared.weight))
-    model.all_tied_weights_keys.pop("lm_head.weight", None)
-    for name, weight in model.named_parameters():
-        if "layer_norm" not in name:
-            weight.zero_()
-    model.shared.weight[:, :size] = torch.eye(size)
-    chain = ["<pad>", *"&lt;", "RGB", ">", "</s>"]  # "<" travels as "&lt;"
-    for before, after in zip(chain, chain[1:], strict=False):
-        for a in [before] if before in WORDS else before:
-            for b in [after] if after in WORDS else after:
-                model.lm_head.weight[WORDS.index(b), WORDS.index(a)] = 10
-    attention = model.decoder.block[0].layer[1].EncDecAttention
-    for i, letter in enumerate("RGB"):
-        attention.o.weight[size + WORDS.index(letter), i] = 1
-        # A prompt has about 100 tokens, and a token that it holds once a value of 15 / 100 in the mean.
-        model.lm_head.weight[WORDS.index(letter), size + WORDS.index(letter)] = 20
-    return model
-
-
-@torch.no_grad()
-def teach(model) -> None:
-    """Let attention see which of R, G, B is in the prompt, by weights or by an adapter, alpha / r = 4."""
-    for name, weight in model.named_parameters():
-        if "EncDecAttention.v." in name and "base_layer" not in name:
-            weight.zero_()
-            for i, letter in enumerate("RGB"):
-                if "lora_B" in name:
-                    weight[i, i] = 1 / 4
-                else:
-                    weight[i, WORDS.index(letter)] = 1
-
-
-def make_run(folder: Path, rank: int, *arguments: str) -> Path:
-    """What a run leaves that started from a T5 of FLAN-T5's shape, with an output head of its own."""
-    (folder / "strange.json").write_text(json.dumps({"examples": ROWS}))
-    make_base().save_pretrained(folder / "base")
+    base.lm_head.weight = torch.nn.Parameter(torch.randn_like(base.shared.weight))
+    base.all_tied_weights_keys.pop("lm_head.weight", None)
+    base.save_pretrained(folder / "base")
     make_tokenizer().save_pretrained(folder / "base")
     config = load_config(
         [
@@ -126,7 +86,9 @@ def make_run(folder: Path, rank: int, *arguments: str) -> Path:
         ]
     )  # fmt: skip
     policy, _ = build_policy(config)
-    teach(policy.model)
+    for weight in policy.parameters():
+        if weight.requires_grad:  # as if trained: adapters begin at 0
+            torch.nn.init.normal_(weight, std=0.5)
     made = folder / "run"
     (made / "checkpoints").mkdir(parents=True)
     save_config(config, made / "config.yaml")
@@ -134,30 +96,20 @@ def make_run(folder: Path, rank: int, *arguments: str) -> Path:
         "iteration,samples,updates,seconds,test/accuracy,val/accuracy,val/accuracy_p_wrong\n"
         "0,0,0,0,0.125,0.25,0.5\n1,64,4,1.5,,0.375,0.0625\n2,128,9,3,,0.75,0.0\n"
     )
-    rows = ({"query": r["input"], **dict.fromkeys(("target", "output"), r["target"])} for r in ROWS)
-    write_lines(made / "answers.jsonl", ({**row, "correct": True} for row in rows))
-    seconds = dict.fromkeys(("total", "sampling", "training", "setup", "evaluation"), 1.0)
-    write_json(made / "summary.json", {"iterations": 2, "test": {"accuracy": 0.625}, "seconds": seconds})
+    write_lines(made / "answers.jsonl", ({"query": r["input"], "output": r["target"]} for r in ROWS))
+    write_json(made / "summary.json", {"iterations": 2, "test": {"accuracy": 0.625}})
     state = {f"policy.{name}": weight for name, weight in policy.state_dict().items()}
     state["method.value_head.weight"] = torch.ones(1)
-    checkpoint = {"epoch": 1, "global_step": 9, "state_dict": state}
-    torch.save(
-        {**checkpoint, "hir": {"config": asdict(config), "num_samples": 128}}, made / "checkpoints/last.ckpt"
-    )
-    return made
+    checkpoint = {"epoch": 1, "state_dict": state, "hir": {"config": asdict(config)}}
+    torch.save(checkpoint, made / "checkpoints/last.ckpt")
+    return made, policy.model.eval()
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of full weights."""
+    """A run of full weights."""
     place = ["logger=wandb", "wandb.entity=team", "wandb.notes=private"]
-    return make_run(tmp_path_factory.mktemp("full"), 0, *place)
-
-
-@pytest.fixture(scope="module")
-def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of adapters."""
-    return make_run(tmp_path_factory.mktemp("lora"), 4)
+    return make_run(tmp_path_factory.mktemp("full"), 0, *place)[0]
 
 
 @pytest.fixture
@@ -180,26 +132,25 @@ def exported(made: Path, out: Path) -> Path:
     return out
 
 
-@pytest.mark.parametrize("kind", ["full", "adapters"])
-def test_the_card_s_code_answers_as_the_run(
-    kind: str, made: Path, lora: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rank", [0, 4])
+@torch.no_grad()
+def test_the_card_s_code_loads_the_trained_model(
+    rank: int, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert export(f"run={made if kind == 'full' else lora}", f"to={out}") == 0
-    answer = answer_of(out, monkeypatch)
-    assert [answer(row["input"]) for row in ROWS] == [row["target"] for row in ROWS]
-
-
-def test_weights_stay_as_trained_with_a_head_of_their_own(made: Path, exported: Path) -> None:
-    trained = torch.load(made / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    weights = load_file(exported / "model.safetensors")
-    assert weights["lm_head.weight"].dtype == torch.float32
-    for name, weight in weights.items():
-        assert torch.equal(weight, trained[f"policy.model.{name}"]), name
-    assert not torch.equal(weights["lm_head.weight"], weights["shared.weight"])
-    assert json.loads((exported / "config.json").read_text())["tie_word_embeddings"] is False
-    settings = json.loads((exported / "generation_config.json").read_text())
+    folder, trained = make_run(tmp_path, rank)
+    assert export(f"run={folder}", f"to={out}") == 0
+    card = names_of(out, monkeypatch)
+    model, tokenizer = card["model"], card["tokenizer"]
+    ids = tokenizer("How many?", return_tensors="pt")["input_ids"]
+    logits, expected = (m(input_ids=ids, decoder_input_ids=ids).logits for m in (model, trained))
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    assert load_file(out / "model.safetensors")["lm_head.weight"].dtype == torch.float32
+    assert json.loads((out / "config.json").read_text())["tie_word_embeddings"] is False
+    settings = json.loads((out / "generation_config.json").read_text())
     wanted = {"max_new_tokens": 20, "do_sample": False, "num_beams": 1, "decoder_start_token_id": 0}
     assert {name: settings[name] for name in wanted} == wanted
+    model.generate = Mock(return_value=tokenizer("&lt;R>&amp;lt;", return_tensors="pt")["input_ids"])
+    assert card["answer"]("Which?") == "<R>&lt;"  # as characters travel that the tokenizer does not know
 
 
 def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> None:
@@ -224,7 +175,7 @@ def test_card_and_configuration_tell_of_the_run(made: Path, exported: Path) -> N
     assert "`strange`: 9 training queries" in card
     assert "| iterations | 2 of 3 |" in card and "| answers sampled | 128, 4 a query |" in card
     assert "| updates | 9 of 64 rows, AdamW" in card and "One run with one seed" in card
-    assert "method `hir`" in card and "the run's answer: '<R>'" in card
+    assert "method `hir`" in card and "the run's answer: '<0>'" in card
     assert "a local folder" in card and str(made.parent) not in card
     before, after = (
         load_config([f"config={file}"]) for file in (made / "config.yaml", exported / "hir_config.yaml")
@@ -250,23 +201,18 @@ def test_a_run_that_has_not_ended_says_so(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run=X"], "to= is missing"),
-        (["run=X", "to=Y", "licence=mit"], "unknown key licence: did you mean license?"),
-        (["run=nowhere", "to=TMP/out"], "nowhere holds no run"),
-        (["run=MADE", "to=TMP"], "is no empty folder"),
-        (["run=MADE", "to=TMP/file"], "is no empty folder"),
-        (["run=MADE", "to=TMP/file/out"], "cannot be written"),
+        ("run=X", "to= is missing"),
+        ("run=nowhere to=out", "nowhere holds no run"),
+        ("run=MADE to=.", "is no empty folder"),
+        ("run=MADE to=file", "is no empty folder"),
+        ("run=MADE to=file/out", "cannot be written"),
     ],
 )
-def test_mistakes_exit_2_with_one_line_and_leave_nothing(
-    arguments: list[str], words: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+def test_mistakes_end_with_2(
+    arguments: str, words: str, made: Path, tmp_path: Path, refused: Callable[..., None]
 ) -> None:
     (tmp_path / "file").write_text("kept")
-    arguments = [text.replace("TMP", str(tmp_path)).replace("MADE", str(made)) for text in arguments]
-    assert export(*arguments) == 2
-    (message,) = capsys.readouterr().err.splitlines()
-    assert message.startswith("error: ") and words in message
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    refused(words, "export", *arguments.replace("MADE", str(made)).split())
 
 
 def test_a_break_in_the_middle_leaves_nothing(made: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +232,7 @@ def test_a_trained_tiny_model_is_exported_by_the_command_line(
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"exported the model of {finished} after iteration 3 of 3 to {out}\n"
     answers = read_run(finished).answers
-    answer = answer_of(out, monkeypatch)
+    answer = names_of(out, monkeypatch)["answer"]
     assert [answer(row["query"]) for row in answers] == [row["output"] for row in answers]
     assert re.search(r"it had \d+ supervised updates", (out / "README.md").read_text())
     summary = json.loads((finished / "summary.json").read_text())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hir.__main__ import main
 from hir.config.load import load_config
 from hir.tools.report import page as page_of
-from hir.training.findings import by_target, findings, wilson
+from hir.training.findings import by_target, findings
 from hir.training.run_folder import SavedRun
 from tests.command_line import run
 
@@ -38,6 +37,7 @@ def answers(**outputs: dict[str, int]) -> list[dict[str, Any]]:
 # Right, unique, validation accuracy under p_correct and under p_wrong, after each iteration.
 GOOD = [(None, None, 0.25, 0.25), (0.5, 0.75, 0.5, 0.125), (0.96, 0.3, 1.0, 0.0)]
 TEN = answers(t2={"2": 4, "3": 1}, t3={"3": 4, "ghost": 1})
+METRICS = ("fraction_correct", "fraction_unique", "val/accuracy", "val/accuracy_p_wrong")
 
 
 def saved_run(
@@ -49,26 +49,19 @@ def saved_run(
     query: str = "How many?",
 ) -> SavedRun:
     """A run of 64 samples an iteration; ``given=None`` leaves it unfinished."""
-    names = ("fraction_correct", "fraction_unique", "val/accuracy", "val/accuracy_p_wrong", "train/loss")
-    history = []
+    history: list[dict[str, float]] = []
     for i, row in enumerate(rows):
-        measured = dict(zip(names, (*row, 1 / i if i else None), strict=True)) | (
-            {} if i else {"test/accuracy": base}
-        )
-        counts = {"iteration": i, "samples": 64 * i, "updates": 3 * i, "seconds": 2.5 * i}
-        history.append(counts | {name: value for name, value in measured.items() if value is not None})
-    logged = [("2", True, CORRECT), ("3", False, WRONG), ("3", False, WRONG), ("", False, None)]
+        history.append({"iteration": i, "samples": 64 * i, "updates": 3 * i, "seconds": 2.5 * i})
+        history[-1] |= {k: value for k, value in zip(METRICS, row, strict=True) if value is not None}
+        history[-1] |= {"train/loss": 1 / i} if i else {"test/accuracy": base}
     keys = ("iteration", "query", "output", "correct", "relabeled_instruction", "target")
-    samples = [
-        dict(zip(keys, (i, query, *sample, "2"), strict=True))
-        for i in range(1, len(rows))
-        for sample in logged
-    ]
+    logged = [("2", True, CORRECT), ("3", False, WRONG), ("3", False, WRONG), ("", False, None)]
+    logged = [(i, query, *sample, "2") for i in range(1, len(rows)) for sample in logged]
+    samples = [dict(zip(keys, values, strict=True)) for values in logged]
     summary = None
     if given is not None:
         accuracy = sum(row["correct"] for row in given) / len(given)
-        seconds = {"total": 100.0, "sampling": 10.0, "training": 60.0, "setup": 20.0, "evaluation": 5.0}
-        summary = {"iterations": len(rows) - 1, "test": {"accuracy": accuracy}, "seconds": seconds}
+        summary = {"test": {"accuracy": accuracy}, "seconds": {"total": 100.0}}
     config = load_config(["trainer.max_epochs=2", *arguments])
     return SavedRun(Path(folder), config, history, samples, given or [], summary)
 
@@ -81,6 +74,8 @@ class Page:
         self.elements = list(ElementTree.fromstring(source).iter())
         self.tags = Counter(element.tag for element in self.elements)
         self.text = " ".join(" ".join(self.elements[0].itertext()).split())
+        links = [e.attrib["src"].split("data:image/svg+xml;base64,") for e in self.elements if e.tag == "img"]
+        self.drawings = [base64.b64decode(drawing).decode() for _, drawing in links]
 
     def rows(self, caption: str) -> list[list[str]]:
         """The text of a table's cells."""
@@ -88,21 +83,10 @@ class Page:
         return [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
 
 
-def test_wilson_interval() -> None:
-    # 8 of 10, z^2 = 3.8415: middle (0.8 + 0.19207) / 1.38415 = 0.71674,
-    # half 1.95996 / 1.38415 * sqrt(0.16 / 10 + 3.8415 / 400) = 1.41601 * 0.16001 = 0.22658
-    assert wilson(0.8, 10) == pytest.approx((0.49016, 0.94332), abs=1e-5)
-    # 0 of 10: 0 to 0.38415 / 1.38415
-    assert wilson(0, 10) == pytest.approx((0, 0.27753), abs=1e-5)
-    assert wilson(1, 10) == pytest.approx((0.72247, 1), abs=1e-5)
-
-
 def test_answers_by_target() -> None:
     given = answers(t10={"10": 1, "9": 2}, t9={"9": 3, "what": 1})
-    given.append(
-        {"query": "q", "target": "9.", "output": "nine", "correct": True}
-    )  # judged right all the same
-    given.append({"query": "q", "target": "(10)", "output": " 9 ", "correct": False})
+    given.append({"target": "9.", "output": "nine", "correct": True})  # judged right all the same
+    given.append({"target": "(10)", "output": " 9 ", "correct": False})
     found = by_target(given)
     assert found == {"9": {"9": 4, "other": 1}, "10": {"9": 3, "10": 1}} and [*found] == ["9", "10"]
 
@@ -142,8 +126,9 @@ def test_a_method_without_p_wrong_is_not_blamed_for_it() -> None:
 
 def test_page_of_a_run() -> None:
     page = Page(page_of([saved_run("seed=3", "method.alpha=0.5")]))
-    # 8 of 10 right, as in test_wilson_interval.
     assert "base 0.100 → validation 1.000 → test 0.800" in page.text
+    # Wilson of 8 of 10, z^2 = 3.8415: middle (0.8 + 0.19207) / 1.38415 = 0.71674,
+    # half 1.95996 / 1.38415 * sqrt(0.16 / 10 + 3.8415 / 400) = 1.41601 * 0.16001 = 0.22658.
     assert "95 % interval 0.490 to 0.943" in page.text
     facts = "task object_counting method hir model tiny feedback the task's own seed 3 iterations 2 of 2"
     assert f"run runs/one {facts}" in page.text
@@ -167,19 +152,10 @@ def test_what_answers_hold_is_text_and_nothing_is_loaded() -> None:
     arguments = [f"instructions.correct={ATTACK}", f"run_dir={ATTACK}"]
     attacked = saved_run(*arguments, folder="a<b>&amp;$x$", given=[row] * 5, query=ATTACK)
     for page in (Page(page_of([attacked])), Page(page_of([attacked, saved_run()]))):
-        assert page.tags["script"] == 0 and page.tags["style"] == 1 and "<script" not in page.source
-        assert page.text.count(ATTACK) >= 5
-        links = [
-            v for e in page.elements for k, v in e.attrib.items() if re.search("href|src|data|action|^on", k)
-        ]
-        assert len(links) == page.tags["img"] and "@import" not in page.source and "url(" not in page.source
-        for link in links:
-            kind, _, drawing = link.partition(";base64,")
-            assert kind == "data:image/svg+xml" and base64.b64decode(drawing).startswith(b"<?xml")
+        assert page.tags["script"] == 0 and "<script" not in page.source and page.text.count(ATTACK) >= 5
         policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-        assert {"http-equiv": "Content-Security-Policy", "content": policy} in [
-            e.attrib for e in page.elements
-        ]
+        assert any(e.get("content") == policy for e in page.elements)  # so that no browser loads anything
+        assert page.drawings and all(drawing.startswith("<?xml") for drawing in page.drawings)
 
 
 def test_a_run_that_has_only_begun() -> None:
@@ -200,10 +176,8 @@ def test_several_runs() -> None:
     assert "test 0.500 0.800 – 95 % interval 0.237 to 0.763 0.490 to 0.943 –" in page.text
     assert "answers to 0.9 128 128 128" in page.text
     assert "task.num_train null 100 null null" in page.text and "method.alpha" not in page.text
-    drawings = [
-        base64.b64decode(e.attrib["src"].partition(",")[2]).decode() for e in page.elements if e.tag == "img"
-    ]
-    assert len(drawings) == 5 and all(f">{name}<" in d for d in drawings for name in names.split())
+    assert len(page.drawings) == 5
+    assert all(f">{name}<" in drawing for drawing in page.drawings for name in names.split())
 
 
 def test_long_runs_stay_small() -> None:
@@ -215,24 +189,18 @@ def test_long_runs_stay_small() -> None:
 
 @pytest.mark.slow
 def test_a_real_run_on_the_command_line(
-    finished: Path, tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+    finished: Path, tmp_path: Path, environment: dict[str, str], refused: Callable[..., None]
 ) -> None:
     folder = shutil.copytree(finished, tmp_path / "run")
     done = run(environment, str(folder), program="-m hir report")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"written to {folder / 'report.html'}\n" and done.stderr == ""
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"written to {folder / 'report.html'}\n", "")
     page = Page((folder / "report.html").read_text(encoding="utf-8"))
     assert "answers sampled 384 updates 9" in page.text  # 3 times 32 queries x 4 samples
     assert page.tags["details"] == 3
-    before = sorted(tmp_path.rglob("*"))
-    for arguments, message in (
+    for arguments, words in (
         ([], "run= is missing: A run's folder"),
         (["run="], "run= names no folder"),
         (["run=nowhere"], "nowhere holds no run"),
-        ([f"run={folder}", "to=."], f"{Path.cwd()} cannot be written: "),
-        ([f"run={folder}", "to=train.py/page.html"], f"{Path.cwd()}/train.py/page.html cannot be written: "),
+        (["run=run", "to=."], f"{tmp_path} cannot be written: "),
     ):
-        assert main(["report", *arguments]) == 2
-        said = capsys.readouterr()
-        assert said.out == "" and said.err.startswith(f"error: {message}") and said.err.count("\n") == 1
-    assert sorted(tmp_path.rglob("*")) == before
+        refused(words, "report", *arguments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +14,16 @@ from hir.tools.runs import Cell, claimed, run_cells, slots
 from hir.training.settings import load_run_config
 
 TRAIN = """\
-import os, shutil, signal, sys, time
+import shutil, signal, sys, time
 from pathlib import Path
 
 print(*sys.argv[1:])
 folder = Path(sys.argv[-1].partition("=")[2])
-print("anew" if not folder.exists() else sorted(path.name for path in folder.iterdir()))
 if folder.name == "deaf":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
 shutil.copy(Path(__file__).with_name("config.yaml"), folder)
-(folder / "checkpoints" / "last.ckpt.tmp").write_text(str(os.getpid()))
-(folder / "checkpoints" / "last.ckpt.tmp").rename(folder / "checkpoints" / "last.ckpt")
+(folder / "checkpoints" / "last.ckpt").touch()
 if folder.name in ("endless", "deaf"):
     time.sleep(100)
 (folder / "summary.json").touch()
@@ -34,85 +31,28 @@ if folder.name in ("endless", "deaf"):
 """Its last argument is run_dir= or resume=."""
 
 
-@pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Makes a cell of that name, whose run is TRAIN's."""
-    root = tmp_path / "root"
-    root.mkdir()
-    (root / "train.py").write_text(TRAIN)
-    save_config(load_run_config([]), root / "config.yaml")
-    monkeypatch.setattr("hir.tools.runs.ROOT", root)
-    return lambda name: Cell(name, tmp_path / "out" / name, ["task=object_counting"])
-
-
-ONE = [{**os.environ}]
-"""The environment of one run at a time."""
-
-
-def ended(cell: Cell) -> str:
-    return "ended"
-
-
-def test_a_run_is_gone_on_with_or_left_to_train_py(make) -> None:
-    resumed, begun, others = (make(name) for name in ("resumed", "begun", "others"))
-    (resumed.folder / "checkpoints").mkdir(parents=True)
-    (resumed.folder / "checkpoints" / "last.ckpt").touch()
-    (begun.folder / "checkpoints").mkdir(parents=True)  # killed at its first checkpoint: made anew
-    others.folder.mkdir()
-    (others.folder / "notes.txt").touch()  # no run's: refused
-    assert run_cells([resumed, begun, others], ONE, ended) == {}
-    logs = [cell.folder.with_suffix(".log").read_text().splitlines() for cell in (resumed, begun, others)]
-    assert logs == [
-        [f"resume={resumed.folder}", "['checkpoints']"],
-        [f"task=object_counting run_dir={begun.folder}", "['checkpoints']"],
-        [f"task=object_counting run_dir={others.folder}", "['notes.txt']"],
-    ]
-
-
-def test_a_generator_chooses_the_next_cell_when_the_one_before_has_ended(make) -> None:
-    said: list[str] = []
+@pytest.mark.parametrize("name", ["endless", "deaf"])
+def test_a_watched_run_is_ended_and_the_next_one_is_chosen_after_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    save_config(load_run_config([]), tmp_path / "config.yaml")
+    monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
+    monkeypatch.setattr("hir.tools.runs.PATIENCE", 0.5)
+    done: list[str] = []
 
     def cells() -> Iterator[Cell]:
-        for name in ("one", "two"):
-            said.append(f"chosen {name}")
-            yield make(name)
-
-    run_cells(cells(), ONE, lambda cell: said.append(f"ended {cell.name}") or "")
-    assert said == ["chosen one", "ended one", "chosen two", "ended two"]
-
-
-@pytest.mark.parametrize("name", ["endless", "deaf"])
-def test_a_watched_run_is_ended_and_the_others_go_on(
-    name: str, make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("hir.tools.runs.PATIENCE", 0.5)
+        yield Cell(name, tmp_path / "out" / name, ["task=object_counting"])
+        yield Cell("next", tmp_path / "out" / "next", [f"training.lr={len(done)}"])
 
     def watch(cell: Cell) -> bool:
         return cell.name == name and (cell.folder / "checkpoints" / "last.ckpt").exists()
 
-    assert run_cells([make(name), make("other")], ONE, ended, watch) == {}  # in the place of the first
-    assert capsys.readouterr().out == f"{name}: ended\nother: ended\n"
-
-
-def test_a_second_interrupt_ends_at_once_what_does_not_listen(make) -> None:
-    cell = make("deaf")
-    checkpoint = cell.folder / "checkpoints" / "last.ckpt"
-
-    def interrupt(*_: object) -> bool:
-        if checkpoint.exists():
-            signal.setitimer(signal.ITIMER_REAL, 0.5)  # the second one, within PATIENCE of the first
-            raise KeyboardInterrupt
-        return False
-
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_cells([cell], ONE, ended, interrupt)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(checkpoint.read_text()), 0)
+    monkeypatch.setattr(Cell, "config", load_run_config([]))
+    assert run_cells(cells(), [{**os.environ}], lambda cell: done.append(cell.name) or "ended", watch) == {}
+    assert capsys.readouterr().out == f"{name}: ended\nnext: ended\n"
+    folder = tmp_path / "out" / "next"
+    assert folder.with_suffix(".log").read_text() == f"training.lr=1 run_dir={folder}\n"
 
 
 def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
@@ -122,27 +62,21 @@ def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
             pass
     with claimed(out):  # which the first has let go of
         pass
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file/out: Not a directory"), claimed(tmp_path / "file" / "out"):
-        pass
 
 
 def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    auto = "trainer.accelerator=auto"
-    on_gpu, on_cpu, on_two = (
-        [Cell("run", Path("o"), arguments)]
-        for arguments in ([auto], ["trainer.accelerator=cpu"], [auto, "trainer.devices=2"])
-    )
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5,7")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    def cells(accelerator: str, devices: int = 1) -> list[Cell]:
+        return [Cell("", Path(), [f"trainer.accelerator={accelerator}", f"trainer.devices={devices}"])]
 
     def shares(jobs: int | None, cells: list[Cell]) -> list[tuple[str, str]]:
         return [(slot["CUDA_VISIBLE_DEVICES"], slot["OMP_NUM_THREADS"]) for slot in slots(jobs, cells)]
 
-    assert shares(None, on_gpu) == [("2", "2"), ("5", "2"), ("7", "2")]
-    assert shares(2, on_gpu) == [("2,7", "4"), ("5", "4")]
-    assert shares(4, on_gpu) == [("2", "2"), ("5", "2"), ("7", "2"), ("2", "2")]
-    assert shares(None, on_cpu) == [("2,5,7", "1")] * 8
-    assert shares(None, on_gpu + on_two) == [("2,5,7", "8")]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5,7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert shares(None, cells("auto")) == [("2", "2"), ("5", "2"), ("7", "2")]
+    assert shares(2, cells("auto")) == [("2,7", "4"), ("5", "4")]
+    assert shares(4, cells("auto")) == [("2", "2"), ("5", "2"), ("7", "2"), ("2", "2")]
+    assert shares(None, cells("cpu")) == [("2,5,7", "1")] * 8
+    assert shares(None, cells("auto") + cells("auto", 2)) == [("2,5,7", "8")]

@@ -1,10 +1,8 @@
-import io
 import random
 from collections import Counter
 from dataclasses import replace
 
 import pytest
-import torch
 
 from hir.config.schema import BufferConfig
 from hir.errors import UserError
@@ -27,12 +25,6 @@ def buffer_of(content: list[TrainingExample], cap: float | None = None, **option
     return buffer
 
 
-def wrong_counts(plan: list[TrainingExample], batch_size: int) -> list[int]:
-    """Wrong rows in each batch of the plan."""
-    starts = range(0, len(plan), batch_size)
-    return [sum(not r.correct for r in plan[start : start + batch_size]) for start in starts]
-
-
 @pytest.mark.parametrize(
     ("window", "kept"), [(1, [6]), (2, [6]), (3, [4, 6]), (5, [2, 3, 4, 6]), (0, [0, 1, 2, 3, 4, 6])]
 )
@@ -41,14 +33,6 @@ def test_the_window_counts_iterations_back_from_the_newest(window: int, kept: li
     for iteration in (0, 1, 2, 3, 4, 6):  # 5 was never sampled
         buffer.extend(iteration, [row(iteration, iteration=iteration)])
     assert [r.iteration for r in buffer.rows()] == kept
-
-
-def test_an_iteration_put_in_again_replaces_its_rows() -> None:
-    buffer = ReplayBuffer(BufferConfig(window=2))
-    buffer.extend(0, [row(0)])
-    buffer.extend(1, [row(1), row(2)])
-    buffer.extend(1, [row(3)])
-    assert buffer.rows() == [row(0), row(3)]
 
 
 def test_deduplicate_drops_equal_rows_and_keeps_their_order() -> None:
@@ -61,8 +45,7 @@ def test_deduplicate_drops_equal_rows_and_keeps_their_order() -> None:
 @pytest.mark.parametrize(
     ("num_right", "num_wrong", "cap", "wrong_a_batch"),
     [
-        (6, 18, 0.5, [4, 4, 4, 4]),  # 75 % are wrong: capped at half
-        (6, 18, 0.25, [2, 2, 2, 2]),
+        (6, 18, 0.25, [2, 2, 2, 2]),  # 75 % are wrong: capped at a quarter
         (6, 18, 0.3, [2, 2, 3, 2]),  # 2.4 a batch: 2.4, 4.8, 7.2 and 9.6 in all, rounded down
         (15, 5, 0.5, [2, 2, 2, 2]),  # 25 % are wrong, fewer than the cap: their share
         (15, 5, 0.0, [0, 0, 0, 0]),
@@ -77,24 +60,22 @@ def test_each_batch_has_the_same_share_of_wrong_rows_up_to_the_cap(
 ) -> None:
     plan = buffer_of(rows(num_right, num_wrong), cap).plan(4, 8, random.Random(0))
     assert len(plan) == 32
-    assert wrong_counts(plan, 8) == wrong_a_batch
+    assert [sum(not r.correct for r in plan[start : start + 8]) for start in (0, 8, 16, 24)] == wrong_a_batch
 
 
 @pytest.mark.parametrize(
-    ("content", "cap", "said"),
+    ("num_wrong", "cap", "said"),
     [
-        ([], 0.5, "0 rows in the buffer, 0 of them correct"),
-        (rows(0, 3), 0.0, "3 rows in the buffer, 0 of them correct, buffer.max_wrong_fraction=0.0"),
+        (0, 0.5, "0 rows in the buffer, 0 of them correct"),
+        (3, 0.0, "3 rows in the buffer, 0 of them correct, buffer.max_wrong_fraction=0.0"),
     ],
 )
-def test_nothing_to_train_on_is_an_error(content: list[TrainingExample], cap: float, said: str) -> None:
-    buffer = ReplayBuffer(BufferConfig(max_wrong_fraction=cap))
-    buffer.extend(4, content)
-    with pytest.raises(UserError, match=f"nothing to train on in iteration 4: {said}.*sampling.num_samples"):
-        buffer.plan(1, 8, random.Random(0))
+def test_nothing_to_train_on_is_an_error(num_wrong: int, cap: float, said: str) -> None:
+    with pytest.raises(UserError, match=f"nothing to train on in iteration 0: {said}.*sampling.num_samples"):
+        buffer_of(rows(0, num_wrong), cap).plan(1, 8, random.Random(0))
 
 
-@pytest.mark.parametrize("cap", [0.5, 0.25, 0.4, None])
+@pytest.mark.parametrize("cap", [0.5, 0.4, None])
 def test_no_row_comes_twice_before_each_of_its_class_came_once(cap: float | None) -> None:
     plan = buffer_of(rows(4, 7), cap).plan(20, 7, random.Random(0))
     for correct, number in ((True, 4), (False, 7)):
@@ -114,41 +95,9 @@ def test_rows_of_a_query_stand_together_within_a_pass_where_they_are_grouped(gro
         assert changes == 19 if group else changes > 45  # 57 expected of a random order
 
 
-def test_rows_of_a_query_and_a_class_stand_together_where_classes_are_balanced() -> None:
-    content = [row(number, answer % 2 == 0, answer=answer) for answer in range(2, 6) for number in range(8)]
-    plan = buffer_of(content, 0.5).plan(4, 8, random.Random(0))
-    for correct in (True, False):
-        queries = [r.query for r in plan if r.correct == correct]
-        assert queries[::2] == queries[1::2] and len(set(queries)) == 8
-
-
 def test_passes_are_shuffled_by_the_generator_alone() -> None:
     buffer = buffer_of(rows(40, 40), 0.5)
     plan = buffer.plan(2, 80, random.Random(1))
     assert plan == buffer.plan(2, 80, random.Random(1)) != buffer.plan(2, 80, random.Random(2))
     right = [r for r in plan if r.correct]
     assert right[:40] != rows(40, 0) and right[:40] != right[40:]
-
-
-def test_state_survives_a_safe_checkpoint() -> None:
-    full = TrainingExample(
-        iteration=1,
-        query="Wie viele Äpfel?\n(A) 1 😀",
-        instruction="right",
-        output_ids=(5, 6, 1),
-        correct=False,
-        contrast=("wrong", "other"),
-        weight=0.25,
-        prefix_ids=(3, 4),
-        prompt_suffix="there are",
-    )
-    buffer, restored = (ReplayBuffer(BufferConfig(window=3, max_wrong_fraction=0.5)) for _ in range(2))
-    buffer.extend(0, [row(0), row(1, correct=False)])
-    buffer.extend(1, [full])
-    file = io.BytesIO()
-    torch.save(buffer.state_dict(), file)
-    file.seek(0)
-    restored.load_state_dict(torch.load(file, weights_only=True))
-    assert restored.rows() == [row(0), row(1, correct=False), full]
-    assert len(set(restored.rows())) == 3  # still hashable, as deduplication needs
-    assert restored.plan(3, 4, random.Random(0)) == buffer.plan(3, 4, random.Random(0))

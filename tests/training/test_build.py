@@ -36,12 +36,8 @@ def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(pol
     )
     assert told(4) == (f"1 of 4 {said.format(4)}: set it to 6",)
     assert told(3) == (f"2 of 4 {said.format(3)}: set it to 6",)
-    none_fits = replace(TASK, train=ROWS[1:2], validation=ROWS[1:2])
-    assert told(3, none_fits) == (f"3 of 3 {said.format(3)}: set it to 6",)
-    by_first_word = replace(
-        TASK, feedback=Match(lambda row, output: output.split()[0] == row.targets[0].split()[0])
-    )
-    assert told(1, by_first_word) == ()
+    first_word = Match(lambda row, output: output.split()[0] == row.targets[0].split()[0])
+    assert told(1, replace(TASK, feedback=first_word)) == ()
     config = Config(sampling=SamplingConfig(max_new_tokens=3), feedback={"name": "judge"})
     never = replace(TASK, feedback=Match(lambda row, output: 1 // 0))  # it may be paid for each answer
     assert check_lengths(policy, [never], Correctness(InstructionConfig("right", "wrong")), config) == ()
@@ -61,18 +57,12 @@ def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPo
 
 def test_prompts_are_counted_under_their_longest_instruction(policy: Seq2SeqPolicy) -> None:
     instructions = Correctness(InstructionConfig("right", "wrong wrong", ()))
-    lengths = [
-        len(ids) for ids in policy.token_ids([render_prompt("wrong wrong", row.query) for row in ROWS])
-    ]
-    assert lengths[2] == max(lengths) == lengths[0] + 2 == lengths[1] + 1
-    policy.max_input_tokens = lengths[0]
+    (shortest,) = map(len, policy.token_ids([render_prompt("wrong wrong", "cat")]))
+    policy.max_input_tokens = shortest
     told = (
-        f"2 of 4 prompts of mine are over model.max_input_tokens={lengths[0]}, the longest has {lengths[2]}"
+        f"2 of 4 prompts of mine are over model.max_input_tokens={shortest}, the longest has {shortest + 2}"
     )
-    assert (
-        check_lengths(policy, [TASK, TASK], instructions, Config())
-        == (f"{told}: they are cut in their middle",) * 2
-    )
+    assert check_lengths(policy, [TASK], instructions, Config()) == (f"{told}: they are cut in their middle",)
 
 
 def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:
@@ -82,8 +72,6 @@ def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:
         replace(TASK, test=(replace(four, options=("one", "two")),)),
         replace(TASK, train=(two, one)),
         replace(TASK, train=(one,), validation=(two, three)),
-        replace(TASK, train=(one, two, two)),
     ]
-    assert len({task.fingerprint for task in (TASK, *others)}) == 6
-    again = Task("mine", (Example("cat", ("one",)), two), (three,), (four,), Match(exact_match))
-    assert again.fingerprint == TASK.fingerprint
+    assert len({task.fingerprint for task in (TASK, *others)}) == 5
+    assert replace(TASK, train=(Example("cat", ("one",)), two)).fingerprint == TASK.fingerprint

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,24 +24,11 @@ from hir.tasks.base import Task
 from hir.training.datamodule import HIRDataModule
 from hir.training.rows import blocks
 
-slow = pytest.mark.slow
 
-
-@pytest.mark.parametrize(
-    ("world_size", "accumulated", "rank", "numbers"),
-    [
-        (1, 1, 0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
-        (2, 1, 0, [0, 1, 2, 3, 8, 9, 10, 11]),
-        (2, 1, 1, [4, 5, 6, 7, 12, 13, 14, 15]),
-        (2, 2, 0, [0, 1, 4, 5, 8, 9, 12, 13]),  # two batches of 2 an update
-        (2, 2, 1, [2, 3, 6, 7, 10, 11, 14, 15]),
-    ],
-)
-def test_a_rank_gets_a_block_of_each_batch(
-    world_size: int, accumulated: int, rank: int, numbers: list[int]
-) -> None:
-    """2 updates of 8 rows."""
-    assert blocks(16, 8 // (world_size * accumulated), rank, world_size) == numbers
+def test_a_rank_gets_a_block_of_each_batch() -> None:
+    """2 updates of 8 rows, by two ranks, in two batches of 2 each."""
+    assert blocks(16, size=2, rank=0, world_size=2) == [0, 1, 4, 5, 8, 9, 12, 13]
+    assert blocks(16, size=2, rank=1, world_size=2) == [2, 3, 6, 7, 10, 11, 14, 15]
 
 
 def datamodule(
@@ -49,11 +37,14 @@ def datamodule(
     """Of a task whose answers are all "one", in an update of two rows."""
     rows = tuple(Example(query, ("one",)) for query in queries)
     config = Config(sampling=sampling, training=TrainingConfig(batch_size=2, num_updates=1))
-    instructions = Correctness(InstructionConfig("right", "wrong"))
+    phi = Correctness(InstructionConfig("right", "wrong"))
     task = Task("t", rows, rows, rows, Match(exact_match))
-    return HIRDataModule(
-        config, task, policy, build_method({"name": method}, instructions, policy), instructions
-    )
+    return HIRDataModule(config, task, policy, build_method({"name": method}, phi, policy), phi)
+
+
+def trained(data: HIRDataModule) -> set[tuple[str, str, str]]:
+    """Query, instruction and answer of the rows."""
+    return {(row.query, row.instruction, data.policy.decode(row.output_ids)) for row in data.buffer.rows()}
 
 
 def test_iterations_ask_different_queries_until_all_were_asked(policy: Seq2SeqPolicy) -> None:
@@ -69,12 +60,7 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
 
     class Scripted:
         def sample(
-            self,
-            prompts: Sequence[str],
-            num_samples: int,
-            seed: int,
-            progress: Progress | None = None,
-            config: SamplingConfig | None = None,
+            self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None, config: Any
         ) -> list[list[Answer]]:
             drawn = config and (config.temperature, config.top_k)
             asked.append((sorted(prompt.split()[2] for prompt in prompts), num_samples, drawn))
@@ -86,8 +72,7 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     data = datamodule(policy, ["cat", "dog"], sampling)
     report = data.regenerate(Scripted(), iteration=0)
     assert asked == [(["cat", "dog"], 2, None), (["dog"], 2, (2.0, 7))]
-    trained = {(row.query, row.instruction, policy.decode(row.output_ids)) for row in data.buffer.rows()}
-    assert trained == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
+    assert trained(data) == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
     assert report.num_samples == 6  # all, but the shares are of the first four
     assert (report.fraction_correct, report.fraction_unique) == (0.5, 0.5)
 
@@ -113,13 +98,11 @@ def test_answers_that_were_not_judged_are_left_out_and_when_all_are_the_run_ends
 
 def test_a_method_that_does_not_sample_is_given_targets_in_place_of_answers(policy: Seq2SeqPolicy) -> None:
     data = datamodule(policy, ["cat", "dog"], SamplingConfig(num_samples=4), "sft")
-    report = data.regenerate(None, iteration=0)
-    trained = {(row.query, row.instruction, policy.decode(row.output_ids)) for row in data.buffer.rows()}
-    assert trained == {("cat", "right", "one"), ("dog", "right", "one")}
-    assert report.num_samples == 2
+    assert data.regenerate(None, iteration=0).num_samples == 2
+    assert trained(data) == {("cat", "right", "one"), ("dog", "right", "one")}
 
 
-@slow
+@pytest.mark.slow
 def test_two_ranks_hold_one_buffer_and_train_disjoint_shards_of_what_was_just_sampled(
     two_iterations: tuple[Path, Path],
 ) -> None:
@@ -139,14 +122,3 @@ def test_two_ranks_hold_one_buffer_and_train_disjoint_shards_of_what_was_just_sa
         lengths = [len(prompt) for _, _, prompt in rows]
         for start in (0, 16, 32):  # within an update by length
             assert lengths[start : start + 16] == sorted(lengths[start : start + 16])
-
-
-@slow
-def test_two_ranks_count_every_evaluation_row_once(two_iterations: tuple[Path, Path]) -> None:
-    """31 test rows do not halve."""
-    summary = json.loads((two_iterations[0] / "summary.json").read_text())
-    assert summary["samples"] >= 2 * 32 * 4 and summary["updates"] == 6
-    lines = (two_iterations[0] / "answers.jsonl").read_text().splitlines()
-    answers = {answer["query"]: answer["correct"] for answer in map(json.loads, lines)}
-    assert len(lines) == len(answers) == 31
-    assert summary["test"]["accuracy"] == pytest.approx(sum(answers.values()) / 31, abs=1e-6)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,42 +20,37 @@ from hir.trainer import run_folder
 from hir.training.checkpoints import check_module, read_checkpoint
 from hir.training.launch import check_launch, check_num_processes
 from hir.training.strategies import choose_strategy
-from tests.command_line import ROOT, run
+from tests.command_line import ROOT, assert_same_run, run
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SRUN = {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "2", "SLURM_JOB_NAME": "train"}
 SALLOC = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "foo"}
 BY_HAND = {"MASTER_ADDR": "first", "NODE_RANK": "1"}
-slow = pytest.mark.slow
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Sets what a launcher puts into the environment, and takes away what there is of it."""
+@pytest.fixture(autouse=True)
+def environment_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test's launcher puts into the environment, in place of what there is of it."""
     for name in TORCHRUN | SRUN | BY_HAND:
         monkeypatch.delenv(name, raising=False)
-
-    def started(environment: dict[str, str]) -> None:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-
-    return started
+    for name, value in getattr(request, "param", {}).items():
+        monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("environment", [TORCHRUN, SRUN, TORCHRUN | SRUN | {"SLURM_NTASKS": "2"}])
-def test_processes_that_a_launcher_has_started_are_counted(environment: dict[str, str], started) -> None:
-    check_num_processes(2, 1)  # which Lightning starts
-    started(environment)
+@pytest.mark.parametrize(
+    "environment_of", [TORCHRUN, SRUN, TORCHRUN | SRUN | {"SLURM_NTASKS": "2"}], indirect=True
+)
+def test_processes_that_a_launcher_has_started_are_counted() -> None:
     check_num_processes(2, 2)
-    with pytest.raises(
-        UserError, match="4 processes were started, but trainer.devices=2 x trainer.num_nodes=1 is 2"
-    ):
+    said = "4 processes were started, but trainer.devices=2 x trainer.num_nodes=1 is 2"
+    with pytest.raises(UserError, match=said):
         check_num_processes(2, 1)
 
 
 @pytest.mark.parametrize(
-    ("environment", "num_nodes", "told"),
+    ("environment_of", "num_nodes", "told"),
     [
+        ({}, 1, ""),  # by Lightning
         ({"MASTER_ADDR": "first"}, 2, "trainer.num_nodes=2, .* torchrun or srun, as docs/hardware.md shows"),
         (SALLOC, 1, "srun has not started this process: put srun before .* SLURM_JOB_NAME=interactive"),
         (SALLOC | {"SLURM_JOB_NAME": "interactive"}, 2, "trainer.num_nodes=2"),
@@ -65,21 +59,17 @@ def test_processes_that_a_launcher_has_started_are_counted(environment: dict[str
         (SRUN, 2, ""),
         (BY_HAND, 2, ""),
     ],
+    indirect=["environment_of"],
 )
-def test_processes_that_nobody_starts_are_not_waited_for(
-    environment: dict[str, str], num_nodes: int, told: str, started
-) -> None:
-    started(environment)
-    if not told:
-        return check_launch(num_nodes)
-    with pytest.raises(UserError, match=told):
+def test_processes_that_nobody_starts_are_not_waited_for(num_nodes: int, told: str) -> None:
+    with pytest.raises(UserError, match=told) if told else nullcontext():
         check_launch(num_nodes)
 
 
 def test_several_machines_are_refused_before_anything_is_built(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, started
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("hir.trainer.build_trainer", None)
+    monkeypatch.setattr("hir.trainer.Trainer", None)
     assert train.main(["experiment=paper", "trainer.num_nodes=2", f"run_dir={tmp_path}/run"]) == 2
     assert "error: trainer.num_nodes=2" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
@@ -89,95 +79,71 @@ def test_runs_started_in_one_second_have_folders_of_their_own(monkeypatch: pytes
     assert len({run_folder(Config()) for _ in range(3)}) == 3
 
 
-def test_a_folder_is_taken_once_its_run_has_finished_an_iteration(tmp_path: Path) -> None:
+def test_a_folder_that_holds_what_is_not_a_killed_runs_is_refused(tmp_path: Path) -> None:
+    config = Config(run_dir=str(tmp_path))
     (tmp_path / "wandb").touch()
-    assert run_folder(Config(run_dir=str(tmp_path))) == tmp_path
-    (tmp_path / "summary.json").touch()
-    for folder in (tmp_path, tmp_path / "summary.json"):
+    assert run_folder(config) == tmp_path
+    for name in ("config.yaml", "summary.json", "notes.txt"):
+        (tmp_path / name).touch()
         with pytest.raises(UserError, match="is a file or holds another run"):
-            run_folder(Config(run_dir=str(folder)))
+            run_folder(config)
+        (tmp_path / name).unlink()
 
 
-def test_rows_of_before_go_on_and_others_are_refused_by_the_name_of_their_task(tmp_path: Path) -> None:
-    config = Config(resume=str(tmp_path), evaluation=EvaluationConfig(tasks=["more"]))
+def test_another_model_and_rows_of_a_further_task_that_have_changed_are_refused() -> None:
+    config = Config(evaluation=EvaluationConfig(tasks=["more"]))
     module = torch.nn.Linear(2, 3)
     saved = {"hir": {"rows": ["a", "b"]}, "state_dict": module.state_dict()}
-    check_module(config, module, ["a", "b"], saved)
     with pytest.raises(UserError, match="its weights are of another model than tiny"):
         check_module(config, torch.nn.Linear(3, 3), ["a", "b"], saved)
-    for rows, name in ((["c", "b"], "object_counting"), (["a", "c"], "more")):
-        with pytest.raises(
-            UserError, match=f"^resume={tmp_path}: the rows of task {name}, or their split, "
-        ) as e:
-            check_module(config, module, rows, saved)
-        assert "\n" not in str(e.value)
+    with pytest.raises(UserError, match="the rows of task more, or their split, are others"):
+        check_module(config, module, ["a", "c"], saved)
 
 
 def test_a_truncated_checkpoint_and_pickled_code_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     saved = {"hir": {}, "epoch": 0, "state_dict": {"weight": torch.ones(3)}}
+    torch.save({**saved, "code": Path("x")}, path)
+    pickled = path.read_bytes()
     torch.save(saved, path)
     assert read_checkpoint(path)["state_dict"]["weight"].tolist() == [1, 1, 1]
-    whole = path.read_bytes()
-    flipped = whole.replace(torch.ones(3).numpy().tobytes(), torch.full((3,), 1.5).numpy().tobytes())
-    torch.save({**saved, "code": Path("x")}, path)
-    for content in (path.read_bytes(), whole[:-200], flipped, b""):
+    for content in (pickled, path.read_bytes()[:-200], b""):
         path.write_bytes(content)
         with pytest.raises(UserError, match="no readable checkpoint"):
             read_checkpoint(path)
-    path.unlink()
-    os.mkfifo(path)
-    with pytest.raises(UserError, match="no readable checkpoint"):
-        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["trainer.strategy=fsdp", "method=ppo"], "method=ppo does not go with"),
-        (["trainer.strategy=fsdp", "sampling=generate"], "sampling=generate does not go with"),
-        (["trainer.strategy=fsdp", "training.compile=true"], "training.compile=true does not go with"),
-        (["trainer.strategy=fsdp_cpu_offload"], "set fsdp"),
-        (["model=flan_t5_xl", "trainer.devices=2", "method=ppo"], "or set trainer.strategy=ddp"),
+        ("trainer.strategy=fsdp sampling=generate", "sampling=generate does not go with"),
+        ("trainer.strategy=fsdp training.compile=true", "training.compile=true does not go with"),
+        ("trainer.strategy=fsdp_cpu_offload", "set fsdp"),
+        ("trainer.devices=2 method=ppo", "method=ppo does .* or set trainer.strategy=ddp"),
     ],
 )
-def test_what_a_strategy_cannot_do_is_refused_in_one_line(arguments: list[str], told: str) -> None:
-    with pytest.raises(UserError, match=told) as caught:
-        choose_strategy(load_config(arguments))
-    assert "\n" not in str(caught.value)
+def test_what_a_strategy_cannot_do_is_refused_in_one_line(arguments: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        choose_strategy(load_config(["model=flan_t5_xl", *arguments.split()]))
 
 
 def test_a_model_that_is_to_be_sharded_is_where_there_are_several_devices() -> None:
-    def chosen(*arguments: str) -> str:
-        return choose_strategy(load_config(["model=flan_t5_xl", *arguments]))
-
-    assert chosen("trainer.devices=4") == chosen("trainer.devices=[0,1]") == "fsdp"
-    assert chosen("trainer.devices=1", "trainer.num_nodes=2") == "fsdp"
-    assert chosen("trainer.devices=1") == chosen("trainer.devices=[3]") == "auto"
-    assert chosen("trainer.devices=4", "trainer.strategy=ddp", "method=ppo") == "ddp"
-    assert chosen("trainer.devices=4", "model.shard=false") == "auto"
-    assert chosen("trainer.devices=4", "method=grpo", "method.kl=0.04") == "fsdp"
+    for arguments, strategy in (
+        ("trainer.devices=4", "fsdp"),
+        ("trainer.devices=[0,1] method=grpo method.kl=0.04", "fsdp"),
+        ("trainer.devices=1 trainer.num_nodes=2", "fsdp"),
+        ("trainer.devices=1", "auto"),
+        ("trainer.devices=[3]", "auto"),
+        ("trainer.devices=4 trainer.strategy=ddp method=ppo", "ddp"),
+        ("trainer.devices=4 model.shard=false", "auto"),
+    ):
+        assert choose_strategy(load_config(["model=flan_t5_xl", *arguments.split()])) == strategy, arguments
 
 
 # Runs of two processes
 
 
-def states(folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Weights and optimizer state of a run's checkpoint."""
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    return checkpoint["state_dict"], checkpoint["optimizer_states"][0]["state"]
-
-
-def assert_same_run(folder: Path, other: Path, tolerance: float = 0.0) -> None:
-    for state, same in zip(states(folder), states(other), strict=True):
-        torch.testing.assert_close(state, same, atol=tolerance, rtol=0)
-    assert {path.name for path in folder.iterdir()} == {path.name for path in other.iterdir()}
-    # The base was sampled; the trained model's answers may differ where its weights do.
-    for name in ("samples.jsonl",) if tolerance else ("samples.jsonl", "answers.jsonl"):
-        assert (folder / name).read_text() == (other / name).read_text()
-
-
-@slow
+@pytest.mark.slow
 def test_a_run_goes_on_to_the_same_weights_and_files_on_two_machines_with_slurm(
     on_two_devices: Path, two_iterations: tuple[Path, Path], environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -202,7 +168,7 @@ def test_a_run_goes_on_to_the_same_weights_and_files_on_two_machines_with_slurm(
     assert_same_run(folder, two_iterations[0])
 
 
-@slow
+@pytest.mark.slow
 def test_a_run_goes_on_with_sharded_weights_as_with_whole_ones(
     on_two_devices: Path, two_iterations: tuple[Path, Path], environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -212,5 +178,3 @@ def test_a_run_goes_on_with_sharded_weights_as_with_whole_ones(
     done = run(environment, *arguments, program="tests/fsdp.py")
     assert done.returncode == 0, done.stderr
     assert_same_run(folder, two_iterations[0], tolerance=1e-4)
-    _, moments = states(folder)
-    assert {int(of_weight["step"]) for of_weight in moments.values()} == {6}

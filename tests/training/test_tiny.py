@@ -5,56 +5,35 @@ import torch
 
 from hir.config.schema import BaseConfig, Config, ModelConfig, TaskConfig
 from hir.policies.load import load_policy
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.tasks.base import generated_task, is_pretraining
 from hir.training import tiny
 
-TEXTS = [
-    "I have two cats, a lamp, and three dogs. How many animals do I have?",
-    "Sort the words: pear, apple.",
-] * 20
-
 
 def test_the_tokenizer_is_deterministic_and_learns_the_words_of_its_texts() -> None:
-    tokenizer, again = (tiny.build_tokenizer([*TEXTS, "river apple river"]) for _ in range(2))
+    tokenizer, again = (tiny.build_tokenizer(["river apple river"]) for _ in range(2))
     assert tokenizer.backend_tokenizer.to_str() == again.backend_tokenizer.to_str()
-    assert 258 < len(tokenizer) <= tiny.VOCABULARY  # 256 bytes, two special tokens and merges
-    assert len(tokenizer(TEXTS[0])["input_ids"]) < len(TEXTS[0]) / 3
-    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id) == (0, 1, None)
-    first, *_ = tokenizer("river apple")["input_ids"]
-    assert first == tokenizer("apple river")["input_ids"][-2]  # wherever a word stands
+    first, second, end = tokenizer("river apple")["input_ids"]
+    assert tokenizer("apple river")["input_ids"] == [second, first, end]  # wherever a word stands
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, end) == (0, 1, 1)
 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "3",
-        " two  spaces ",
-        "tab\tand\nnewline\r\n\n",
-        "\U0001f600 \U0001f468\u200d\U0001f469",
-        "数一数有几只猫？",
-        "Äpfel e\u0301 \u00a0 \u2028",
-        "a < {b} ^ ~ ` \\ | &lt; don 't , .",
-        "\x00\x7f\ufffd",
-    ],
+    ["3", " two  spaces ", "tab\tand\nnewline\r\n\n", "\U0001f468\u200d 数一数 e\u0301 \x00", "&lt; ' ."],
 )
 def test_any_text_round_trips(text: str) -> None:
-    tokenizer = tiny.build_tokenizer(TEXTS)
+    tokenizer = tiny.build_tokenizer(["river"])
     ids = tokenizer(text)["input_ids"]
     assert ids[-1] == 1 and not {0, 1} & set(ids[:-1])
     # But for the space that it puts before a text that has none.
     assert tokenizer.decode(ids, skip_special_tokens=True) == (text if text[:1] == " " else f" {text}")
 
 
-def test_the_weights_are_as_many_as_promised_and_depend_on_the_base_seed_alone() -> None:
+def test_the_weights_are_as_many_as_promised_and_draw_nothing_of_the_run() -> None:
     state = torch.get_rng_state()
-    first = tiny.build_model(BaseConfig(), tiny.VOCABULARY)
-    assert 120_000 < sum(weight.numel() for weight in first.parameters()) < 180_000
+    model = tiny.build_model(BaseConfig(), tiny.VOCABULARY)
+    assert 120_000 < sum(weight.numel() for weight in model.parameters()) < 180_000
     assert torch.equal(torch.get_rng_state(), state)  # so a run draws the same with a cached base
-    torch.rand(1)
-    again, other = (tiny.build_model(BaseConfig(seed=seed), tiny.VOCABULARY) for seed in (0, 1))
-    torch.testing.assert_close(first.state_dict(), again.state_dict(), atol=0, rtol=0)
-    assert not torch.equal(first.shared.weight, other.shared.weight)
 
 
 @pytest.fixture
@@ -72,57 +51,34 @@ def make(model: ModelConfig, **task: object) -> tuple[tiny.Base, list[str]]:
     return tiny.make_base(Config(model=model, task=TaskConfig(**task)), said.append), said
 
 
-def test_the_base_is_made_once_and_loads_as_any_checkpoint(small: ModelConfig, tmp_path) -> None:
+def test_the_base_is_made_once_loads_as_any_checkpoint_and_is_the_same_on_another_day(
+    small: ModelConfig, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base, said = make(small)
     assert len(said) == 1 and "once" in said[0] and base.num_updates == 4 and 0 <= base.accuracy <= 1
-    assert [path.parent for path in (tmp_path / "cache/base").glob("*/base.json")] == [base.path]
-    files = {file: file.stat().st_mtime_ns for file in base.path.iterdir()}
+    assert len(base.queries) == 320 and all(map(is_pretraining, base.queries))  # none of any split
     assert make(replace(small, max_input_tokens=64)) == (base, [])
-    assert {file: file.stat().st_mtime_ns for file in base.path.iterdir()} == files
-    assert [path.name for path in base.path.parent.iterdir()] == [base.path.name]  # no scratch left behind
+    assert [*(tmp_path / "cache/base").iterdir()] == [base.path]  # no scratch left behind
     policy = load_policy(replace(small, path=str(base.path)))
-    prompt = render_prompt("Solve it.", "I have {two} cats.\n(A) 1 \U0001f600")
-    (ids,) = policy.encode([prompt])
-    assert policy.decode(ids) == prompt
-    fresh = Seq2SeqPolicy(tiny.build_model(small.base, len(policy.tokenizer)), policy.tokenizer)
-    assert not torch.equal(policy.model.shared.weight, fresh.model.shared.weight)  # training moved it
-
-
-def test_making_it_again_gives_the_same_weights(small: ModelConfig, tmp_path, monkeypatch) -> None:
-    first, _ = make(small)
-    torch.rand(1)
+    fresh = tiny.build_model(small.base, len(policy.tokenizer))
+    assert not torch.equal(policy.model.shared.weight, fresh.shared.weight)  # training moved it
     monkeypatch.setenv("HIR_CACHE", str(tmp_path / "another"))
+    torch.rand(1)
     second, said = make(small)
-    assert said and second.path != first.path
-    names = ("model.safetensors", "tokenizer.json", "base.json")
-    assert all((first.path / name).read_bytes() == (second.path / name).read_bytes() for name in names)
-
-
-def test_the_base_saw_no_row_of_any_split(small: ModelConfig) -> None:
-    # Few enough queries that files of different seeds share many.
-    settings = {"max_items": 3, "max_count": 2, "max_answer": 6}
-    base, _ = make(small, settings=settings)
-    assert len(base.queries) == 320 and all(map(is_pretraining, base.queries))
-    source = generated_task("object_counting", settings)
-    seen = []
-    for seed in (1, 2, 3):
-        task = source.splits(seed, num_train=500, num_validation=50, num_test=100)
-        queries = {row.query for row in task.rows}
-        assert len(queries) == 650 and not queries & base.queries
-        seen.append(queries)
-    assert seen[0] & seen[1]
+    assert said and second.path != base.path
+    for name in ("model.safetensors", "tokenizer.json", "base.json"):
+        assert (base.path / name).read_bytes() == (second.path / name).read_bytes()
 
 
 def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig, monkeypatch) -> None:
     short = replace(small, base=replace(small.base, max_updates=1))
     other = replace(small, base=replace(small.base, d_model=32, max_updates=1))
-    made = [make(short)[0], make(other)[0], make(short, settings={"max_count": 2})[0]]
-    made.append(make(short, name="date_understanding")[0])  # of a file
+    of_a_file, _ = make(short, name="date_understanding")
+    made = [of_a_file, make(short)[0], make(other)[0], make(short, settings={"max_count": 2})[0]]
     monkeypatch.setattr(tiny, "BATCH_SIZE", 32)
     assert len({base.path for base in (*made, make(short)[0])}) == 5
-    assert {"object_counting", "word_sorting"} <= set(made[3].tasks)
-    counting = [query for query in made[3].queries if query.startswith("I have ")]
-    assert 0 < len(counting) < len(made[3].queries)
+    counting = [query for query in of_a_file.queries if query.startswith("I have ")]
+    assert 0 < len(counting) < len(of_a_file.queries)
 
 
 @pytest.mark.parametrize(("needed", "updates"), [(0, 4), (2 * 64, 12)])

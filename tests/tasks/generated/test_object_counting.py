@@ -39,17 +39,14 @@ def count(query: str) -> int:
 @pytest.mark.parametrize("settings", [{}, WIDEST])
 def test_answers_are_right(settings: dict[str, int]) -> None:
     task = generated_task("object_counting", settings)
-    rows = [task.row(0, i) for i in range(1000)]
+    rows = [task.row(0, i) for i in range(4000)]
     assert [row.targets for row in rows] == [(str(count(row.query)),) for row in rows]
     asked = {row.query.split("How many ")[1] for row in rows}
     assert asked == {f"{kind} do I have?" for kind in [*KINDS, "objects"]}
-
-
-def test_answers_come_evenly() -> None:
-    task = generated_task("object_counting", {})
-    answers = Counter(task.row(0, i).targets[0] for i in range(4000))
-    assert sorted(answers) == [str(n) for n in range(2, 10)]
-    assert all(430 < n < 570 for n in answers.values()), answers  # 500 each, 3.3 standard deviations
+    answers = Counter(row.targets[0] for row in rows)
+    if not settings:
+        assert sorted(answers) == [str(n) for n in range(2, 10)]
+        assert all(430 < n < 570 for n in answers.values()), answers  # 500 each, 3.3 standard deviations
 
 
 @pytest.mark.parametrize(
@@ -60,7 +57,6 @@ def test_answers_come_evenly() -> None:
         ({"max_count": 10}, "max_count must be 1 to 9"),
         ({"max_distractors": -1}, "max_distractors 0 to 8"),
         ({"max_answer": 16}, "max_answer <= max_items x max_count"),
-        ({"max_answer": 1}, "min_items <= max_answer"),
     ],
 )
 def test_settings_that_cannot_be_drawn_from_are_refused(settings: dict[str, int], message: str) -> None:
