@@ -1,69 +1,35 @@
 """Constraints: feedback that says which parts of a row's own instruction an answer meets, and their checkers.
 
 The 25 kinds of IFEval (Zhou et al. 2023, arXiv 2311.07911) have its names and behave as its published code
-does, but where a comment says otherwise; "words:..." are for lists of words. Of all of them: what must stand
-in an answer is plain text, and without case where nothing is said; an answer without a visible character
-meets nothing.
+does, but where a comment says otherwise: what must stand in an answer is plain text, and without case where
+nothing is said; an answer without a visible character meets nothing.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
-from itertools import permutations
-from operator import eq, ge, le, lt
+from itertools import combinations_with_replacement
+from math import inf
+from operator import ge, lt
 from statistics import fmean
 from typing import Any
 
-from hir.config.keys import suggest
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
 from hir.feedback.match import Match
 from hir.feedback.options import multiple_choice
 from hir.records import Constraint, Example, Verdict
 
-Checker = Callable[..., bool]
-"""Whether an output meets a constraint with such arguments."""
-COMPARE: dict[str, Checker] = {"exactly": eq, "at least": ge, "at most": le, "less than": lt}
-CASES = {"upper": str.isupper, "lower": str.islower, "title": str.istitle}
-
-
-@functools.lru_cache(maxsize=4096)
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a text, as they are written."""
-    return tuple(word for word in re.findall(r"[^\W\d_]+", text) if word.lower() != "and")
+COMPARE: dict[str, Callable[[int, int], bool]] = {"at least": ge, "less than": lt}
 
 
 def check(constraint: Constraint, output: str) -> bool:
     """Whether the output meets the constraint."""
-    said = words_of(output) if constraint.kind.startswith("words:") else output.strip()
-    return bool(said) and CHECKERS[constraint.kind](output, **dict(constraint.arguments))
-
-
-def checked(constraint: Constraint) -> Constraint:
-    """The constraint, lists in it as tuples; UserError for an unknown kind or arguments it does not take."""
-    kind = constraint.kind
-    if kind not in CHECKERS:
-        raise UserError(f"no constraint is called {kind!r}{suggest(kind, CHECKERS)}")
-    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in constraint.arguments}
-    takes = [*inspect.signature(CHECKERS[kind]).parameters][1:]
-    if {*given} != {*takes}:
-        names = (", ".join(some) or "none" for some in (takes, given))
-        raise UserError("the arguments of {} are {}, not {}".format(kind, *names))
-    for name in takes:
-        rule, fits = next((rule, fits) for names, rule, fits in VALUES if re.fullmatch(names, name))
-        if not fits(given[name]):
-            raise UserError(f"{name} of {kind} must be {rule}, not {given[name]!r}")
-    if "nth_paragraph" in given and given["nth_paragraph"] > given["num_paragraphs"]:
-        raise UserError(f"{kind} has no paragraph {given['nth_paragraph']} of {given['num_paragraphs']}")
-    if "language" in given:
-        _langdetect()
-    return replace(constraint, arguments=tuple((name, given[name]) for name in takes))
+    return output.strip() != "" and CHECKERS[constraint.kind](output, **dict(constraint.arguments))
 
 
 @register("constraints")
@@ -94,63 +60,67 @@ class Constraints:
 
 # Constraints of one row that exclude each other.
 
-ONCE = """words:first words:last words:case words:separator words:sorted words:start words:end
-    language:response_language detectable_format:number_bullet_lists length_constraints:number_paragraphs"""
-"""Kinds that a row asks for in one way only, whatever a lone word or letter may do."""
-APART = [
-    {"change_case:english_capital", "change_case:english_lowercase"},
-    {"detectable_format:json_format", "startend:quotation"},
-    {"words:distinct", "words:repeat"},
-]
-_LISTED, _CAPITALS = {"words:first", "words:last", "words:include"}, "change_case:capital_word_frequency"
-_QUOTED, _RESPONSE = {"keywords:existence", "startend:end_checker"}, "detectable_format:constrained_response"
-PARTS = {
-    **dict.fromkeys(("keywords:forbidden_words", "punctuation:no_comma"), _QUOTED | {"keywords:frequency"}),
-    **{f"words:{name}": _LISTED for name in ("avoid", "length", "letter", "start")},
-    "words:no_letter": _LISTED | {"words:letter", "words:start"},
-    "change_case:english_capital": {_RESPONSE},
-    "change_case:english_lowercase": {_RESPONSE, _CAPITALS},
+_CAPITALS, _LOWERCASE = "change_case:capital_word_frequency", "change_case:english_lowercase"
+ONE_OF_MANY = {
+    "language:response_language",
+    "detectable_format:number_bullet_lists",
+    "length_constraints:number_paragraphs",
 }
-"""Kinds that an answer misses where a part of it does, and the kinds that ask for such a part."""
-FIXED = {_RESPONSE: "My answer", _CAPITALS: "A"}
-"""Those parts that are no argument."""
+"""Kinds that an answer meets in one way only."""
+APART = [
+    {"change_case:english_capital", _LOWERCASE},
+    {"change_case:english_capital", "detectable_format:constrained_response"},
+    {_LOWERCASE, "detectable_format:constrained_response"},
+    {"detectable_format:json_format", "startend:quotation"},
+]
+"""Kinds that no answer meets together."""
 
 
 def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
-    """The different constraints of a row, each :func:`checked`; UserError where some plainly exclude others.
+    """The different constraints of a row; UserError where some plainly exclude others.
 
     Not seen are those that combination:repeat_prompt excludes, as three rows of IFEval's own file have them.
     """
-    row = tuple(dict.fromkeys(map(checked, constraints)))
-    for one, other in [*zip(row, row, strict=True), *permutations(row, 2)]:
-        if _exclude(one, other):
+    row = tuple(dict.fromkeys(constraints))
+    for one, other in combinations_with_replacement(row, 2):
+        if _exclude(one, other) or _forbids(one, other) or _forbids(other, one):
             raise UserError(f"{one.text!r} and {other.text!r} exclude each other")
     return row
 
 
 def _exclude(one: Constraint, other: Constraint) -> bool:
-    """Whether no answer meets both, as the first sees it."""
-    if {one.kind, other.kind} in APART or one.kind == other.kind in ONCE.split() and one != other:
+    """Whether no answer has the form, or the number of something, that both ask for."""
+    if {one.kind, other.kind} in APART or one.kind == other.kind in ONE_OF_MANY and one != other:
         return True
-    (key, mine), (same, others) = _bound(one), _bound(other)
-    if key == same and (bounds := mine + others):
-        return not any(all(COMPARE[r](n, m) for r, m in bounds) for n in (0, *(m for _, m in bounds)))
-    if other.kind not in PARTS.get(one.kind, ()) or any(COMPARE[r](0, n) for r, n in others):
-        return False
-    names = ("word", "letter", "keyword", "keywords", "end_phrase")
-    parts = [value for name, value in other.arguments if name in names] or [FIXED[other.kind]]
-    return not all(check(one, text) for part in parts for text in ([part] if isinstance(part, str) else part))
+    (counted, least, over), (same, other_least, other_over) = _bounds(one), _bounds(other)
+    return counted == same and max(least, other_least) >= min(over, other_over)
 
 
-def _bound(constraint: Constraint) -> tuple[Any, list[tuple[str, int]]]:
-    """What a constraint counts, and the relation and number that it asks for, if it does."""
+def _bounds(constraint: Constraint) -> tuple[Any, int, float]:
+    """What a constraint counts, the least number of it that will do, and the least that is too many."""
+    if constraint.kind == _LOWERCASE:
+        return (_CAPITALS,), 0, 1
     given = dict(constraint.arguments)
-    relations = [given.pop(name) for name in [*given] if name.endswith("relation")]
-    numbers = [given.pop(name) for name in [*given] if relations and isinstance(given[name], int)]
-    return (constraint.kind, *given.values()), list(zip(relations, numbers, strict=True))
+    relation = next((given.pop(name) for name in [*given] if name.endswith("relation")), None)
+    number = next((given.pop(name) for name in [*given] if relation and isinstance(given[name], int)), 0)
+    counted = constraint.kind, *given.values()
+    return counted, number if relation == "at least" else 0, number if relation == "less than" else inf
 
 
-# IFEval's kinds. First those that take more than a line.
+def _forbids(one: Constraint, other: Constraint) -> bool:
+    """Whether the first forbids what the second demands in so many words."""
+    if one.kind not in ("keywords:forbidden_words", "punctuation:no_comma"):
+        return False
+    given, (_, least, _) = dict(other.arguments), _bounds(other)
+    demanded = [
+        *given.get("keywords", ()),
+        given.get("end_phrase", ""),
+        given.get("keyword", "") * (least > 0),
+    ]
+    return not all(check(one, text) for text in demanded if text.strip())
+
+
+# The kinds of IFEval. First those that take more than a line.
 
 
 def _language(output: str, language: str) -> bool:
@@ -215,7 +185,7 @@ def _has(pattern: str, output: str) -> bool:
     return re.search(pattern, output, re.IGNORECASE) is not None
 
 
-CHECKERS: dict[str, Checker] = {
+CHECKERS: dict[str, Callable[..., bool]] = {
     # Inside a word, too; but what is forbidden is forbidden as a word.
     "keywords:existence": lambda o, keywords: all(word.lower() in o.lower() for word in keywords),
     "keywords:frequency": lambda o, keyword, frequency, relation: COMPARE[relation](
@@ -266,44 +236,5 @@ CHECKERS: dict[str, Checker] = {
     "change_case:english_capital": str.isupper,
     "change_case:english_lowercase": str.islower,
     "punctuation:no_comma": lambda o: "," not in o,
-    # Of lists of words, without case. A word is a run of letters; "and" stands between words and is none.
-    "words:count": lambda o, relation, number: COMPARE[relation](len(words_of(o)), number),
-    "words:first": lambda o, word: words_of(o.lower())[0] == word.lower(),
-    "words:last": lambda o, word: words_of(o.lower())[-1] == word.lower(),
-    "words:include": lambda o, word: word.lower() in words_of(o.lower()),
-    "words:avoid": lambda o, word: word.lower() not in words_of(o.lower()),
-    "words:case": lambda o, case: all(map(CASES[case], words_of(o))),
-    "words:sorted": lambda o, order: (
-        words := words_of(o.lower())) == tuple(sorted(words, reverse=order == "descending")),
-    "words:distinct": lambda o: len({*words_of(o.lower())}) == len(words_of(o)),
-    # The first word again at the end.
-    "words:repeat": lambda o: len(words := words_of(o.lower())) > 1 and words[0] == words[-1],
-    # Of every word.
-    "words:length": lambda o, relation, number: all(COMPARE[relation](len(w), number) for w in words_of(o)),
-    "words:letter": lambda o, letter: all(letter.lower() in word for word in words_of(o.lower())),
-    "words:no_letter": lambda o, letter: not any(letter.lower() in word for word in words_of(o.lower())),
-    "words:start": lambda o, letter: all(word.startswith(letter.lower()) for word in words_of(o.lower())),
-    # The mark at the very end, which the other kinds pass over.
-    "words:end": lambda o, mark: o.rstrip().endswith(mark),
-    # Just this between every two words.
-    "words:separator": lambda o, separator: separator.join(words_of(o)).casefold() in o.casefold(),
 }  # fmt: skip
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-VALUES: list[tuple[str, str, Checker]] = [
-    ("number|.*_paragraphs?", "a whole number, 1 or more", lambda v: type(v) is int and v >= 1),
-    ("num_.*|.*frequency", "a whole number, 0 or more", lambda v: type(v) is int and v >= 0),
-    (".*relation", f"one of {', '.join(COMPARE)}", lambda v: v in [*COMPARE]),
-    (".*words|keywords", "texts", lambda v: isinstance(v, tuple) and v != () and all(map(_is_text, v))),
-    ("letter|mark", "one character", lambda v: _is_text(v) and len(v) == 1 and not v.isspace()),
-    ("word", "a word", lambda v: _is_text(v) and words_of(v) == (v,)),
-    ("separator", "a text without words, and aside", lambda v: _is_text(v) and words_of(v) == ()),
-    ("case", f"one of {', '.join(CASES)}", lambda v: v in [*CASES]),
-    ("order", "one of ascending, descending", lambda v: v in ("ascending", "descending")),
-    (".*", "a text", _is_text),
-]
-"""Names of arguments, of which the first that fits counts, what they must be, and whether a value is."""
+"""By kind, whether an output meets such a constraint, called with its arguments; a task may add its own."""

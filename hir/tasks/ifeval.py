@@ -6,13 +6,16 @@ The prompt states its demands itself; a constraint has its text for hindsight, w
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from hir.config.keys import suggest
 from hir.errors import UserError
-from hir.feedback.constraints import checked, consistent
+from hir.feedback.constraints import COMPARE, check, consistent
 from hir.records import Constraint, Example
 
 TEXTS = {
@@ -45,7 +48,22 @@ TEXTS = {
     "change_case:english_lowercase": "write in lowercase letters only",
     "punctuation:no_comma": "use no comma",
 }
-"""By kind; names in braces are its arguments."""
+"""By kind; names in braces are its arguments, all of which it has."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+ARGUMENTS: list[tuple[str, str, Callable[[Any], bool]]] = [
+    (".*_paragraphs?", "a whole number, 1 or more", lambda v: type(v) is int and v >= 1),
+    ("num_.*|.*frequency", "a whole number, 0 or more", lambda v: type(v) is int and v >= 0),
+    (".*relation", f"one of {', '.join(COMPARE)}", lambda v: v in [*COMPARE]),
+    ("keywords|.*_words", "texts", lambda v: isinstance(v, tuple) and v != () and all(map(_is_text, v))),
+    ("letter", "one character", lambda v: _is_text(v) and len(v) == 1 and not v.isspace()),
+    (".*", "a text", _is_text),
+]
+"""Names, of which the first that fits counts, what they must be, and whether a value is."""
 
 LANGUAGES = dict(
     pair.split("=")
@@ -89,16 +107,28 @@ def _example(line: str) -> Example:
     given = [{} if one is None else one for one in kwargs] if isinstance(kwargs, list) else []
     if len(given) != len(kinds) or not all(isinstance(one, dict) for one in given):
         raise UserError(f"'kwargs' must be a list of {len(kinds)} objects, one for each instruction")
-    return Example(prompt.strip(), (), constraints=consistent(map(_constraint, kinds, given)))
+    return Example(prompt.strip(), (), constraints=consistent(map(constraint, kinds, given)))
 
 
-def _constraint(kind: str, kwargs: dict[str, Any]) -> Constraint:
-    """An instruction with its text; a null is an argument that it does not have."""
+def constraint(kind: str, kwargs: dict[str, Any]) -> Constraint:
+    """An instruction, checked, with its text; a null is an argument that it does not have."""
     if kind not in TEXTS:
         raise UserError(f"no instruction is called {kind!r}{suggest(kind, TEXTS)}")
-    given = tuple((name, value) for name, value in kwargs.items() if value is not None)
-    constraint = checked(Constraint(kind, kind, given))
-    said = {name: ", ".join(v) if isinstance(v, tuple) else v for name, v in constraint.arguments}
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in kwargs.items() if v is not None}
+    takes = [name for _, name, *_ in Formatter().parse(TEXTS[kind]) if name]
+    if {*given} != {*takes}:
+        names = (", ".join(some) or "none" for some in (takes, given))
+        raise UserError("the arguments of {} are {}, not {}".format(kind, *names))
+    for name in takes:
+        rule, fits = next((rule, fits) for names, rule, fits in ARGUMENTS if re.fullmatch(names, name))
+        if not fits(given[name]):
+            raise UserError(f"{name} of {kind} must be {rule}, not {given[name]!r}")
+    if given.get("nth_paragraph", 0) > given.get("num_paragraphs", inf):
+        raise UserError(f"{kind} has no paragraph {given['nth_paragraph']} of {given['num_paragraphs']}")
+    said = {name: ", ".join(v) if isinstance(v, tuple) else v for name, v in given.items()}
     if (language := said.get("language", "en")) not in LANGUAGES:
         raise UserError(f"no language is called {language!r}{suggest(language, LANGUAGES)}")
-    return replace(constraint, text=TEXTS[kind].format(**{**said, "language": LANGUAGES[language]}))
+    text = TEXTS[kind].format(**{**said, "language": LANGUAGES[language]})
+    made = Constraint(text, kind, tuple((name, given[name]) for name in takes))
+    check(made, "a")  # it may need a package
+    return made

@@ -8,17 +8,14 @@ from hypothesis import strategies as st
 
 from hir.errors import UserError
 from hir.feedback.base import build_feedback
-from hir.feedback.constraints import CHECKERS, check, checked, consistent
+from hir.feedback.constraints import check, consistent
 from hir.feedback.match import Match, exact_match
 from hir.records import Constraint, Example
+from hir.tasks.ifeval import TEXTS, constraint
 
 
 def asks(kind: str, **arguments: Any) -> Constraint:
-    return checked(Constraint(f"{kind} {arguments}", kind, tuple(arguments.items())))
-
-
-def words(kind: str, **arguments: Any) -> Constraint:
-    return asks(f"words:{kind}", **arguments)
+    return constraint(kind, arguments)
 
 
 LESS, LEAST = "less than", "at least"
@@ -81,45 +78,18 @@ JUDGED: list[tuple[str, dict[str, Any], str, str]] = [
     ("change_case:english_capital", {}, "A|ÜBER 1!|HI\nYOU", "a|Hi|123|HI you"),
     ("change_case:english_lowercase", {}, "a|über 1!|hi\nyou", "A|Hi|123|hi YOU"),
     ("punctuation:no_comma", {}, "a|a; b|a، b", "a, b|,|1,000"),
-    # Lists of words.
-    ("words:count", {"relation": "exactly", "number": 2},
-     "cat, dog|CAT and dog!|1. cat 2. dog", "cat|a b c|1 2|and"),
-    ("words:count", {"relation": "at most", "number": 2}, "cat|cat dog|ü and ö and", "a b c|it's a|12"),
-    ("words:first", {"word": "cat"}, "cat|CAT, dog|- Cat dog", "dog cat|cats|1"),
-    ("words:last", {"word": "Über"}, "über|cat, ÜBER!|cat über and", "über cat|uber|?"),
-    ("words:include", {"word": "cat"}, "cat|a CAT b|dog-cat.", "cats|concat|c a t"),
-    ("words:avoid", {"word": "cat"}, "dog|cats|concat", "cat|a Cat|dog/CAT|12"),
-    ("words:case", {"case": "upper"}, "CAT|CAT and DOG|ÜBER 1", "Cat|CAT dog|1"),
-    ("words:case", {"case": "lower"}, "cat|cat AND dog|über 1", "Cat|cat DOG|1"),
-    ("words:case", {"case": "title"}, "Cat|Cat and Dog!|Über", "cat|CAT|Cat dog|1"),
-    ("words:separator", {"separator": " - "},
-     "cat|cat - dog!|A - a - A", "cat-dog|cat, dog|a - b, c|a - - b| - "),
-    ("words:separator", {"separator": " and "},
-     "cat|cat and dog.|CAT AND DOG AND OWL", "cat dog|cat, and dog|a and and b|and"),
-    ("words:sorted", {"order": "ascending"}, "cat|ape, Bear|a A b", "b a|Bear, ape|a c b|1 2"),
-    ("words:sorted", {"order": "descending"}, "cat|Bear, ape|b a A", "a b|c a b|-"),
-    ("words:distinct", {}, "cat|cat, dog|a and b and c", "cat CAT|a b a|1"),
-    ("words:repeat", {}, "cat dog Cat|a A|ü and Ü!", "cat|cat dog|a a b|1 1"),
-    ("words:length", {"relation": "exactly", "number": 3}, "cat|cat, DOG!|öde and cow", "cats|cat owls|1"),
-    ("words:length", {"relation": LEAST, "number": 3}, "cat|cats|horse owl", "ox|cat ox|123"),
-    ("words:letter", {"letter": "A"}, "cat|CAT, ape|banana and a", "dog|cat dog|áb"),
-    ("words:no_letter", {"letter": "e"}, "cat|cat, DOG|é", "ape|cat ApE|E|1"),
-    ("words:start", {"letter": "C"}, "cat|Cat, cow|c", "dog|cat dog|scat|1"),
-    ("words:end", {"mark": "!"}, "cat!|cat, dog ! |a!!", "cat|cat!.|!cat|!"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "arguments", "meet", "miss"), JUDGED, ids=str)
 def test_answers_meet_or_miss(kind: str, arguments: dict[str, Any], meet: str, miss: str) -> None:
-    constraint, right, wrong = asks(kind, **arguments), meet.split("|"), miss.split("|")
-    assert len(right) >= 3 and len(wrong) >= 3
-    assert [output for output in right if not check(constraint, output)] == []
-    assert [output for output in [*wrong, "", " \n"] if check(constraint, output)] == []
+    asked, right, wrong = asks(kind, **arguments), meet.split("|"), miss.split("|")
+    assert [output for output in right if not check(asked, output)] == []
+    assert [output for output in [*wrong, "", " \n"] if check(asked, output)] == []
 
 
-def test_every_kind_is_judged_by_hand_and_there_are_those_of_ifeval() -> None:
-    assert {kind for kind, *_ in JUDGED} == CHECKERS.keys() - {"language:response_language"}
-    assert sum(not kind.startswith("words:") for kind in CHECKERS) == 25
+def test_every_kind_of_ifeval_is_judged_by_hand() -> None:
+    assert {kind for kind, *_ in JUDGED} == TEXTS.keys() - {"language:response_language"} and len(TEXTS) == 25
 
 
 def test_a_language_is_told_alike_every_time_where_langdetect_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,12 +105,10 @@ def test_a_language_is_told_alike_every_time_where_langdetect_is(monkeypatch: py
 @given(st.text() | st.text("*<>[]\"'.,!\n PS1aA{}`-"), st.sampled_from(JUDGED))
 def test_no_text_makes_a_checker_fail(output: str, judged: Any) -> None:
     kind, arguments, *_ = judged
-    constraint = asks(kind, **arguments)
-    met = check(constraint, output)
-    assert met in (True, False)
-    assert not met or output.strip()
+    asked = asks(kind, **arguments)
     # White space around an answer is no part of it.
-    assert met == check(constraint, output.strip()) == check(constraint, f"{output} ")
+    assert check(asked, output) in (True, False)
+    assert check(asked, output) == check(asked, output.strip()) == check(asked, f"{output} ")
 
 
 def test_no_long_answer_makes_a_checker_fail() -> None:
@@ -149,26 +117,23 @@ def test_no_long_answer_makes_a_checker_fail() -> None:
         assert not met["detectable_format:json_format"]
 
 
-NUMBERS = [("words:count", {"relation": "exactly", "number": n}) for n in (0, -1, 1.5, True, "2", None, [1])]
+NUMBER, SENTENCES = "length_constraints:number_words", "length_constraints:number_sentences"
 
 
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        ("keywords:exist", {}, r"no constraint is called .*: did you mean keywords:existence\?"),
+        ("keywords:exist", {}, r"no instruction is called .*: did you mean keywords:existence\?"),
         ("punctuation:no_comma", {"n": 1}, "the arguments of punctuation:no_comma are none, not n"),
-        ("words:count", {"number": 1}, "the arguments of words:count are relation, number, not number"),
-        ("words:count", {"relation": "about", "number": 1}, "one of exactly, at least, at most, less than"),
-        ("words:count", {"relation": {"a": []}, "number": 1}, "relation of words:count must be"),
-        *((*number, "number of words:count must be a whole number") for number in NUMBERS),
+        (NUMBER, {"num_words": 1}, f"the arguments of {NUMBER} are relation, num_words, not num_words"),
+        *((NUMBER, {"relation": r, "num_words": 1}, "one of at least, less than") for r in ("about", ["a"])),
+        *((NUMBER, {"relation": LESS, "num_words": n}, "a whole number") for n in (-1, 1.5, True, "2")),
         *(("keywords:existence", {"keywords": k}, "must be texts") for k in ([], ["a", ""], "cat")),
         ("startend:end_checker", {"end_phrase": 3}, "end_phrase of .* must be a text, not 3"),
-        *(("words:first", {"word": word}, "must be a word") for word in ("two words", "and", "a1")),
-        ("words:letter", {"letter": "ab"}, "must be one character"),
-        ("words:separator", {"separator": " or "}, "must be a text without words"),
-        ("words:case", {"case": []}, "one of upper, lower, title"),
-        ("words:sorted", {"order": "up"}, "one of ascending, descending"),
+        ("keywords:letter_frequency", {"letter": "ab", "let_frequency": 1, "let_relation": LESS},
+         "letter of .* must be one character"),
         (NTH, {"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "a"}, "has no paragraph 3 of 2"),
+        ("language:response_language", {"language": "xx"}, "no language is called 'xx'"),
     ],
 )  # fmt: skip
 def test_a_wrong_constraint_is_refused(kind: str, arguments: dict[str, Any], message: str) -> None:
@@ -177,48 +142,48 @@ def test_a_wrong_constraint_is_refused(kind: str, arguments: dict[str, Any], mes
     assert "\n" not in str(error.value)
 
 
-SENTENCES = "length_constraints:number_sentences"
+FORBIDDEN, OFTEN = ("keywords:forbidden_words", {"forbidden_words": ["A"]}), "keywords:frequency"
+LOWER, NO_COMMA = ("change_case:english_lowercase", {}), ("punctuation:no_comma", {})
 CAPITALS = "change_case:capital_word_frequency"
-EXCLUDING = [
-    (asks("change_case:english_capital"), asks("change_case:english_lowercase")),
-    (asks("change_case:english_lowercase"), asks("detectable_format:constrained_response")),
-    (asks("change_case:english_lowercase"), asks(CAPITALS, capital_frequency=1, capital_relation=LEAST)),
-    (asks(SENTENCES, num_sentences=3, relation=LEAST), asks(SENTENCES, num_sentences=3, relation=LESS)),
-    (asks("detectable_format:number_bullet_lists", num_bullets=n) for n in (2, 3)),
-    (asks("keywords:existence", keywords=["a"]), asks("keywords:forbidden_words", forbidden_words=["A"])),
-    (asks("startend:end_checker", end_phrase="Yes, no."), asks("punctuation:no_comma")),
-    (words("count", relation="exactly", number=2), words("count", relation=LEAST, number=3)),
-    (words("count", relation="exactly", number=n) for n in (2, 3)),
-    (words("case", case=case) for case in ("upper", "lower")),
-    (words("first", word="cat"), words("avoid", word="Cat")),
-    (words("include", word="cat"), words("length", relation="exactly", number=4)),
-    (words("last", word="cat"), words("letter", letter="o")),
-    (words("last", word="cat"), words("start", letter="t")),
-    (words("start", letter="c"), words("no_letter", letter="C")),
-    (words("distinct"), words("repeat")),
+EXCLUDING: list[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]] = [
+    (("change_case:english_capital", {}), LOWER),
+    (LOWER, ("detectable_format:constrained_response", {})),
+    (LOWER, (CAPITALS, {"capital_frequency": 1, "capital_relation": LEAST})),
+    ((SENTENCES, {"num_sentences": 3, "relation": LEAST}),
+     (SENTENCES, {"num_sentences": 3, "relation": LESS})),
+    (("detectable_format:number_bullet_lists", {"num_bullets": 2}),
+     ("detectable_format:number_bullet_lists", {"num_bullets": 3})),
+    (("keywords:existence", {"keywords": ["b", "a"]}), FORBIDDEN),
+    ((OFTEN, {"keyword": "a", "frequency": 1, "relation": LEAST}), FORBIDDEN),
+    (("startend:end_checker", {"end_phrase": "Yes, no."}), NO_COMMA),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("pair", [tuple(pair) for pair in EXCLUDING], ids=str)
-def test_constraints_that_exclude_each_other_are_refused(pair: tuple[Constraint, Constraint]) -> None:
-    one, other = pair
-    for row in ((one, other), (other, words("end", mark="."), one)):
+@pytest.mark.parametrize(("first", "second"), EXCLUDING)
+def test_constraints_that_exclude_each_other_are_refused(first: Any, second: Any) -> None:
+    (one, other), title = (asks(kind, **given) for kind, given in (first, second)), TITLE
+    for row in ((one, other), (other, title, one)):
         with pytest.raises(UserError, match="exclude each other") as error:
             consistent(row)
         assert one.text in str(error.value) and other.text in str(error.value)
-    assert consistent([one, one]) == (one,) and consistent([other]) == (other,)
-    with pytest.raises(UserError, match="exclude each other"):  # less than none
-        consistent([asks("keywords:frequency", keyword="a", frequency=0, relation=LESS)])
+    assert consistent([one, one, title]) == (one, title) and consistent([other]) == (other,)
 
 
-ANSWERS = [
-    "CAT - COW - CAT!",
-    "cat ox",
-    "owl, OWL. Peace!",
-    '"Day 1 [a] [b]\n* a\n* b *c* *d* Day 2"',
-    "a***b",
-]
-MET = [[asks(kind, **a) for kind, a, *_ in JUDGED if check(asks(kind, **a), answer)] for answer in ANSWERS]
+def test_bounds_exclude_each_other_where_nothing_is_between_them() -> None:
+    def often(keyword: str, relation: str, frequency: int) -> Constraint:
+        return asks(OFTEN, keyword=keyword, relation=relation, frequency=frequency)
+
+    never = asks(FORBIDDEN[0], forbidden_words=["a"])
+    for row in ([often("a", LEAST, 2), often("a", LESS, 3), never], [often("a", LESS, 0)]):
+        with pytest.raises(UserError, match="exclude each other"):
+            consistent(row)
+    fine = [often("a", LEAST, 0), often("a", LESS, 3), never, often("b", LEAST, 3)]
+    assert consistent(fine) == tuple(fine)
+
+
+TITLE = asks("detectable_format:title")
+ANSWERS = ["SEE - <<IT>>", "a day", '"Day 1 [a] [b]\n* a\n* b *c* *d* Day 2"', "a***b", "owl, OWL. Peace!"]
+MET = [[c for kind, given, *_ in JUDGED if check(c := asks(kind, **given), answer)] for answer in ANSWERS]
 
 
 @given(st.data())
@@ -229,10 +194,14 @@ def test_what_one_answer_meets_is_never_refused(data: st.DataObject) -> None:
 
 
 def test_verdicts_say_what_is_met_and_other_rows_go_to_their_own_feedback() -> None:
-    row = Example("Name animals.", (), constraints=(words("first", word="cat"), words("distinct")))
+    row = Example(
+        "Name animals.",
+        (),
+        constraints=(asks("keywords:existence", keywords=["cat"]), asks("punctuation:no_comma")),
+    )
     plain = Example("1+1", ("2",))
     feedback = build_feedback({"name": "constraints"}, Match(exact_match))
-    outputs = ["cat, dog", "2", "cat, cat", "dog, dog", "", "3"]
+    outputs = ["cat; dog", "2", "cat, dog", "owl, dog", "", "3"]
     verdicts = feedback([row, plain, row, row, row, plain], outputs)
     assert [v.correct for v in verdicts] == [True, True, False, False, False, False]
     assert [v.score for v in verdicts] == [1.0, 1.0, 0.5, 0.0, 0.0, 0.0]
