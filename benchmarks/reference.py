@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.models import MAX_NEW_TOKENS, TOP_K, ended
-from hir.losses import label_smoothed_nll, sequence_log_prob, token_entropy
+from hir.losses import chosen_log_probs, mean_entropy, row_means, smoothed_nll, token_log_probs
 from hir.methods.hir import HIR
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import TrainingExample
@@ -58,14 +58,21 @@ def loss(policy: Seq2SeqPolicy, batch: dict[str, Tensor], config: HIR.Settings) 
         output: Tensor = model(input_ids=batch[ids], attention_mask=batch[mask], labels=labels).logits
         return output
 
-    supervised = logits("input_ids", "attention_mask")
-    total = label_smoothed_nll(supervised, labels, config.epsilon)
-    total = total - config.beta * token_entropy(supervised, labels)
+    real = labels != -100
+    log_probs = token_log_probs(logits("input_ids", "attention_mask")[real])
+    total = smoothed_nll(log_probs, labels[real], config.epsilon) - config.beta * mean_entropy(log_probs)
     own = sequence_log_prob(logits("input_ids", "attention_mask"), labels)
     other = sequence_log_prob(logits("other_ids", "other_mask"), labels)
     share = torch.stack([own, other]).log_softmax(0)
     contrast = -(1 - config.epsilon) * share[0] - config.epsilon * share[1]
     return total + config.alpha * contrast.mean()
+
+
+def sequence_log_prob(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean log-probability a real token, (B, T, V) and (B, T) -> (B,); the paper sums."""
+    real = labels != -100
+    chosen = chosen_log_probs(token_log_probs(logits[real]), labels[real])
+    return row_means(chosen, real.nonzero()[:, 0], len(labels))
 
 
 def plain_loss(policy: Seq2SeqPolicy, batch: dict[str, Tensor]) -> Tensor:

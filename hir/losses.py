@@ -1,16 +1,13 @@
 """The terms of the losses as pure functions of tensors (HIR: Zhang et al. 2023, Eq. 4 to 6; PPO, GRPO).
 
-A batch of B rows has N trained tokens in all. Most functions take those side by side, unpadded: ``labels``
-(N,) are the tokens and ``rows`` (N,) says which row each is of. The last three take padded ``logits``
-(B, T, V) and ``labels`` (B, T), -100 where nothing is trained, as code elsewhere has them.
+A batch of B rows has N trained tokens in all, side by side and unpadded: ``labels`` (N,) are the tokens and
+``rows`` (N,) says which row each is of.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-IGNORE = -100
 
 
 def token_log_probs(logits: Tensor) -> Tensor:
@@ -85,27 +82,3 @@ def mean_entropy(log_probs: Tensor) -> Tensor:
     """Mean entropy in nats of token distributions (N, V); L_entropy (Eq. 6) is minus it."""
     entropy = -(log_probs.exp() * log_probs).sum(-1)
     return entropy.sum() / max(1, entropy.numel())
-
-
-def label_smoothed_nll(
-    logits: Tensor, labels: Tensor, epsilon: float, row_weights: Tensor | None = None
-) -> Tensor:
-    """``smoothed_nll`` of padded logits (B, T, V), with factors (B,) of the rows' tokens."""
-    real = labels != IGNORE
-    weights = None if row_weights is None else row_weights.unsqueeze(-1).expand_as(labels)[real]
-    return smoothed_nll(token_log_probs(logits[real]), labels[real], epsilon, weights)
-
-
-def sequence_log_prob(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean log-probability a real token, (B, T, V) and (B, T) -> (B,).
-
-    Length-normalised as in the reference code, where the paper sums; 0 for a row without real tokens.
-    """
-    real = labels != IGNORE
-    chosen = chosen_log_probs(token_log_probs(logits[real]), labels[real])
-    return row_means(chosen, real.nonzero()[:, 0], len(labels))
-
-
-def token_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """``mean_entropy`` at the real positions of padded logits (B, T, V)."""
-    return mean_entropy(token_log_probs(logits[labels != IGNORE]))

@@ -5,54 +5,52 @@ import torch
 
 from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, whiten
 from hir.losses import (
+    chosen_log_probs,
     contrastive_instruction_loss,
-    label_smoothed_nll,
-    sequence_log_prob,
-    token_entropy,
+    mean_entropy,
+    row_means,
+    smoothed_nll,
+    token_log_probs,
     unlikelihood,
 )
 from tests.methods.fake import FIRST, LN2, SECOND
 
 
-def logits_of(*probabilities: list[float]) -> torch.Tensor:
-    """(1, T, V) logits of the given token distributions, with an offset that softmax must ignore."""
-    return torch.tensor([probabilities]).log() + 7.0
+def log_probs_of(*probabilities: list[float]) -> torch.Tensor:
+    """(N, V), of logits with an offset that softmax must ignore."""
+    return token_log_probs(torch.tensor(probabilities).log() + 7.0)
 
 
-def test_nll_without_smoothing_is_cross_entropy_over_real_tokens() -> None:
+def test_nll_without_smoothing_is_cross_entropy() -> None:
     torch.manual_seed(0)
-    logits, labels = torch.randn(3, 4, 5), torch.randint(5, (3, 4))
-    labels[1, 2:] = -100
-    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-    torch.testing.assert_close(label_smoothed_nll(logits, labels, 0.0), expected)
+    logits, labels = torch.randn(7, 5), torch.randint(5, (7,))
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(smoothed_nll(token_log_probs(logits), labels, 0.0), expected)
 
 
 def test_weights_scale_the_smoothed_cost_and_not_the_count() -> None:
-    logits, labels = logits_of(FIRST, FIRST).view(2, 1, 3), torch.tensor([[0], [1]])
     likely, unlikely = (0.8 * nll + 0.2 * 5 / 3 * LN2 for nll in (LN2, 2 * LN2))
-    loss = label_smoothed_nll(logits, labels, 0.2, torch.tensor([1.0, 0.25]))
+    loss = smoothed_nll(log_probs_of(FIRST, FIRST), torch.tensor([0, 1]), 0.2, torch.tensor([1.0, 0.25]))
     assert loss.item() == pytest.approx((likely + 0.25 * unlikely) / 2)
 
 
-def test_sequence_log_prob_is_a_mean_over_real_tokens() -> None:
-    logits = torch.cat([logits_of(FIRST, SECOND, FIRST), *[logits_of(FIRST, FIRST, FIRST)] * 2])
-    labels = torch.tensor([[0, 0, 0], [-100, 1, -100], [-100, -100, -100]])
-    # Row 0: -(1 + 2 + 1)/3 ln 2. Row 1: its one real token, -2 ln 2. Row 2: nothing.
-    assert sequence_log_prob(logits, labels).tolist() == pytest.approx([-4 / 3 * LN2, -2 * LN2, 0])
+def test_a_rows_mean_is_over_its_tokens() -> None:
+    chosen = chosen_log_probs(log_probs_of(FIRST, SECOND, FIRST, FIRST), torch.tensor([0, 0, 0, 1]))
+    # Row 0: -(1 + 2 + 1)/3 ln 2. Row 1: its one token, -2 ln 2. Row 2: nothing.
+    means = row_means(chosen, torch.tensor([0, 0, 0, 1]), 3)
+    assert means.tolist() == pytest.approx([-4 / 3 * LN2, -2 * LN2, 0])
 
 
-def test_entropy_is_a_mean_over_real_tokens() -> None:
-    # FIRST: 1/2 ln 2 + 2 * 1/4 * 2 ln 2 = 3/2 ln 2; a fair coin: ln 2; the ignored position: nothing.
-    logits = logits_of(FIRST, [0.5, 0.5, 1e-12], [1 / 3, 1 / 3, 1 / 3])
-    entropy = token_entropy(logits, torch.tensor([[1, 0, -100]]))
-    assert entropy.item() == pytest.approx(1.25 * LN2, abs=1e-6)
-    assert token_entropy(torch.tensor([[[0.0, -1e4, -1e4]]]), torch.tensor([[0]])).item() == 0
+def test_entropy_is_a_mean_over_tokens() -> None:
+    # FIRST: 1/2 ln 2 + 2 * 1/4 * 2 ln 2 = 3/2 ln 2; a fair coin: ln 2.
+    assert mean_entropy(log_probs_of(FIRST, [0.5, 0.5, 1e-12])).item() == pytest.approx(1.25 * LN2, abs=1e-6)
+    assert mean_entropy(token_log_probs(torch.tensor([[0.0, -1e4, -1e4]]))).item() == 0
 
 
 def test_nothing_costs_nothing() -> None:
-    nothing = torch.tensor([[-100]])
-    assert label_smoothed_nll(logits_of(FIRST), nothing, 0.2).item() == 0
-    assert token_entropy(logits_of(FIRST), nothing).item() == 0
+    nothing = torch.zeros(0, 3)
+    assert smoothed_nll(nothing, torch.zeros(0, dtype=torch.long), 0.2).item() == 0
+    assert mean_entropy(nothing).item() == 0
 
 
 @pytest.mark.parametrize(
@@ -77,26 +75,26 @@ def test_contrast_by_hand(shares: list[float], epsilon: float, expected: float) 
 @pytest.mark.parametrize(
     "loss",
     [
-        lambda logits, labels: label_smoothed_nll(logits, labels, 0.2),
-        lambda logits, labels: contrastive_instruction_loss(
-            sequence_log_prob(logits, labels).view(2, 2), 0.2
+        lambda log_probs, labels: smoothed_nll(log_probs, labels, 0.2),
+        lambda log_probs, labels: contrastive_instruction_loss(
+            chosen_log_probs(log_probs, labels).view(2, 6), 0.2
         ),
-        token_entropy,
+        lambda log_probs, labels: mean_entropy(log_probs),
     ],
     ids=["nll", "contrast", "entropy"],
 )
 def test_bf16_logits_are_computed_in_float32_and_gradients_are_finite_at_extremes(loss) -> None:
     torch.manual_seed(0)
-    logits, labels = (5 * torch.randn(4, 3, 50)).bfloat16(), torch.randint(50, (4, 3))
-    result = loss(logits, labels)
+    logits, labels = (5 * torch.randn(12, 50)).bfloat16(), torch.randint(50, (12,))
+    result = loss(token_log_probs(logits), labels)
     assert result.dtype == torch.float32
-    torch.testing.assert_close(result, loss(logits.double(), labels).float(), rtol=1e-6, atol=0)
-    logits = (1e4 * torch.randn(4, 3, 50)).requires_grad_()
-    labels[1] = -100  # a row of nothing
-    value = loss(logits, labels)
+    torch.testing.assert_close(
+        result, loss(token_log_probs(logits.double()), labels).float(), rtol=1e-6, atol=0
+    )
+    logits = (1e4 * torch.randn(12, 50)).requires_grad_()
+    value = loss(token_log_probs(logits), labels)
     value.backward()
     assert value.isfinite() and logits.grad.isfinite().all()
-    assert (logits.grad[1] == 0).all()
 
 
 def test_clipped_policy_loss_by_hand() -> None:
