@@ -94,10 +94,6 @@ class Rollout:
         parts = zip(self.constraints, self.verdict.met, strict=False)  # a judge may tell no parts
         return tuple(constraint.text for constraint, met in parts if not met)
 
-    def reward(self, kind: str) -> float:
-        """1 or 0 for "correct", the judge's score for "score"."""
-        return float(self.correct) if kind == "correct" else self.verdict.score
-
 
 @dataclass(frozen=True)
 class TrainingExample:

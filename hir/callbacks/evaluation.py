@@ -69,11 +69,8 @@ def accuracy(answers: Sequence[GreedyAnswer], device: torch.device, of: str = "c
 
 def measured(name: str, answers: Sequence[GreedyAnswer], device: torch.device) -> dict[str, float]:
     """Accuracy, and the share of answers that the judge could judge where that is not all."""
-    judged = accuracy(answers, device, "judged")
-    return {
-        f"{name}/accuracy": accuracy(answers, device),
-        **({f"{name}/judged": judged} if judged < 1 else {}),
-    }
+    right, judged = accuracy(answers, device), accuracy(answers, device, "judged")
+    return {f"{name}/accuracy": right, **({f"{name}/judged": judged} if judged < 1 else {})}
 
 
 class BigBenchEvaluation(Callback):
@@ -147,9 +144,8 @@ class BigBenchEvaluation(Callback):
         rows, goal = self.task.validation, self.phi.goal
         answers = self._ask(module, self.task, rows, goal)
         results = measured("val", answers, module.device)
-        right = results["val/accuracy"]
         wrong = accuracy(self._ask(module, self.task, rows, self.phi.opposite), module.device)
-        results |= {"val/accuracy_p_wrong": wrong, "val/gap": round(right - wrong, 6)}
+        results |= {"val/accuracy_p_wrong": wrong, "val/gap": round(results["val/accuracy"] - wrong, 6)}
         if getattr(self.task.feedback, "graded", False):
             results["val/score"] = accuracy(answers, module.device, "score")
         for task in self.further:

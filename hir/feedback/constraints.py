@@ -58,22 +58,21 @@ class Constraints:
         return f"constraints of {len(kinds)} kind{'s'[: len(kinds) > 1]}" if kinds else self.own.about(rows)
 
 
-# Constraints of one row that exclude each other.
+# Constraints of one row exclude each other by how many of something they ask for: (least, too many).
 
-_CAPITALS, _LOWERCASE = "change_case:capital_word_frequency", "change_case:english_lowercase"
-ONE_OF_MANY = {
-    "language:response_language",
-    "detectable_format:number_bullet_lists",
-    "length_constraints:number_paragraphs",
+SOME, NONE = (1, inf), (0, 1)
+FIXED: dict[str, dict[str, tuple[float, float]]] = {
+    "change_case:english_capital": {"change_case:capital_word_frequency": SOME, "small letter": NONE},
+    "change_case:english_lowercase": {"change_case:capital_word_frequency": NONE, "capital letter": NONE},
+    "detectable_format:constrained_response": {"capital letter": SOME, "small letter": SOME},
+    "detectable_format:json_format": {"quotes around": NONE},
+    "startend:quotation": {"quotes around": SOME},
+    "punctuation:no_comma": {",": NONE},
 }
-"""Kinds that an answer meets in one way only."""
-APART = [
-    {"change_case:english_capital", _LOWERCASE},
-    {"change_case:english_capital", "detectable_format:constrained_response"},
-    {_LOWERCASE, "detectable_format:constrained_response"},
-    {"detectable_format:json_format", "startend:quotation"},
-]
-"""Kinds that no answer meets together."""
+"""What kinds without arguments ask for."""
+SINGLE = """language:response_language detectable_format:number_bullet_lists
+    length_constraints:number_paragraphs""".split()
+"""Kinds that an answer meets in one way."""
 
 
 def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
@@ -83,41 +82,31 @@ def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
     """
     row = tuple(dict.fromkeys(constraints))
     for one, other in combinations_with_replacement(row, 2):
-        if _exclude(one, other) or _forbids(one, other) or _forbids(other, one):
+        mine, others = _asked(one), _asked(other)
+        least = {what: max(mine[what][0], others[what][0]) for what in mine.keys() & others}
+        if any(number >= min(mine[what][1], others[what][1]) for what, number in least.items()) or (
+            one != other and one.kind == other.kind in SINGLE
+        ):
             raise UserError(f"{one.text!r} and {other.text!r} exclude each other")
     return row
 
 
-def _exclude(one: Constraint, other: Constraint) -> bool:
-    """Whether no answer has the form, or the number of something, that both ask for."""
-    if {one.kind, other.kind} in APART or one.kind == other.kind in ONE_OF_MANY and one != other:
-        return True
-    (counted, least, over), (same, other_least, other_over) = _bounds(one), _bounds(other)
-    return counted == same and max(least, other_least) >= min(over, other_over)
-
-
-def _bounds(constraint: Constraint) -> tuple[Any, int, float]:
-    """What a constraint counts, the least number of it that will do, and the least that is too many."""
-    if constraint.kind == _LOWERCASE:
-        return (_CAPITALS,), 0, 1
-    given = dict(constraint.arguments)
-    relation = next((given.pop(name) for name in [*given] if name.endswith("relation")), None)
-    number = next((given.pop(name) for name in [*given] if relation and isinstance(given[name], int)), 0)
-    counted = constraint.kind, *given.values()
-    return counted, number if relation == "at least" else 0, number if relation == "less than" else inf
-
-
-def _forbids(one: Constraint, other: Constraint) -> bool:
-    """Whether the first forbids what the second demands in so many words."""
-    if one.kind not in ("keywords:forbidden_words", "punctuation:no_comma"):
-        return False
-    given, (_, least, _) = dict(other.arguments), _bounds(other)
-    demanded = [
-        *given.get("keywords", ()),
-        given.get("end_phrase", ""),
-        given.get("keyword", "") * (least > 0),
-    ]
-    return not all(check(one, text) for text in demanded if text.strip())
+def _asked(constraint: Constraint) -> dict[str, tuple[float, float]]:
+    """How many of what a constraint asks for; keywords are named by themselves."""
+    kind, given = constraint.kind, dict(constraint.arguments)
+    if kind in FIXED:
+        return FIXED[kind]
+    if kind == "keywords:forbidden_words":
+        return {word.lower(): NONE for word in given["forbidden_words"]}
+    for name, relation in given.items():
+        if name.endswith("relation"):
+            [number] = (value for value in given.values() if isinstance(value, int))
+            what = given.get("keyword") or f"{kind} {given.get('letter', '')}"
+            return {what.strip().lower(): (number, inf) if relation == "at least" else (0, number)}
+    texts = [*given.get("keywords", ()), given.get("end_phrase", "")]
+    # Their words and commas, too, are not to be forbidden.
+    parts = re.findall(r"\w+|,", " ".join(texts))
+    return {part.lower(): SOME for part in (*texts, *parts) if part}
 
 
 # The kinds of IFEval. First those that take more than a line.

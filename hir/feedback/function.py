@@ -43,26 +43,23 @@ class Function:
         return self.name.partition("=")[2]
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
-        if not rows:
-            return []
         try:
-            given = self.function([*rows], [*outputs])
+            given = self.function([*rows], [*outputs]) if rows else ()
             # Scores may be NumPy's or torch's.
             values = [value.item() if hasattr(value, "item") else value for value in given]
         except Exception as error:  # and so may a function
             [*_, where] = traceback.extract_tb(error.__traceback__)[:2]  # its own line, or this call of it
-            place = f"{where.filename}:{where.lineno}"
-            raise UserError(f"{self.name}: {_in_short(error)} ({place})") from error
+            raise UserError(f"{self.name}: {_in_short(error)} ({where.filename}:{where.lineno})") from error
         if len(values) != len(rows):
             raise UserError(f"{self.name} returned {len(values)} verdicts on {len(rows)} outputs")
         return check_failures(list(map(self._verdict, values, rows)), self.name)
 
     def _verdict(self, value: Any, row: Example) -> Verdict:
+        parts = (0, len(row.constraints))
         if _is_score(value):
             return Verdict(value >= self.threshold, float(value))
-        if isinstance(value, Verdict) and isinstance(value.correct, bool) and _is_score(value.score):
-            if len(value.met) in (0, len(row.constraints)):
-                return value
+        if isinstance(value, Verdict) and _is_score(value.score) and len(value.met) in parts:
+            return value
         rule = "true or false, a score from 0 to 1, or a Verdict with such a score and a part a constraint"
         raise UserError(f"{self.name} returned {_in_short(value)}: it must be {rule}")
 

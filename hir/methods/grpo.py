@@ -59,7 +59,7 @@ class GRPO(Method):
             groups.setdefault((rollout.instruction, rollout.query), []).append(rollout)
         rows = []
         for group in groups.values():
-            advantages = group_advantages([r.reward(self.config.reward) for r in group])
+            advantages = group_advantages([getattr(r.verdict, self.config.reward) for r in group])
             for r, advantage in zip(group, advantages, strict=True):
                 of_tokens = (advantage,) * len(r.output_ids)
                 rows.append(TrainingExample.of(r, r.instruction, log_probs=r.log_probs, advantages=of_tokens))

@@ -74,7 +74,7 @@ class PPO(nn.Module, Method):
         reference = [row.log_probs for row in rows]
         if self.reference:
             reference = label_log_probs(self.outputs(rows, self.reference))
-        earned = [r.reward(self.config.reward) for r in rollouts]
+        earned = [float(getattr(r.verdict, self.config.reward)) for r in rollouts]
         return list(map(self._with_advantages, rows, earned, values, reference))
 
     def _with_advantages(

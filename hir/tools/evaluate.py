@@ -18,7 +18,7 @@ from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
-from hir.training.build import ask_start, build_policy, load_tasks, without_queries
+from hir.training.build import ask_start, build_policy, load_tasks
 from hir.training.checkpoints import load_weights, read_checkpoint
 from hir.training.checks import check_lengths
 from hir.training.settings import load_run_config
@@ -52,7 +52,7 @@ def run(options: Options, settings: list[str]) -> int:
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     relabel = build_relabel(config.instructions, config.relabel)
     if base:
-        tasks = [without_queries(task, base.queries) for task in tasks]
+        tasks = list(map(base.unseen, tasks))
     if checkpoint and trained.task.name == config.task.name:
         if read_checkpoint(checkpoint)["hir"].get("rows", [""])[0] != tasks[0].fingerprint:
             print(f"the rows of {tasks[0].name} are not split as in training: some may have been trained on")

@@ -27,7 +27,7 @@ from hir.files import find_checkpoint, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.quiet import quiet_libraries
 from hir.tasks.base import Task, load_task
-from hir.training.build import build_policy, without_queries
+from hir.training.build import build_policy
 from hir.training.checkpoints import load_weights, read_checkpoint
 from hir.training.findings import known
 from hir.training.run_folder import SavedRun, read_run
@@ -76,7 +76,7 @@ def run(options: Options, settings: list[str]) -> int:
     if config.model.lora.r:
         policy.model = policy.model.merge_and_unload()
     task = load_task(config.task, config.seed)
-    task = without_queries(task, base.queries) if base else task
+    task = base.unseen(task) if base else task
     iterations = read_checkpoint(checkpoint)["epoch"] + 1
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from hir.config.schema import Config
 from hir.feedback.base import build_feedback
+from hir.feedback.judge import Judge
 from hir.methods.base import build_method
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.records import Example
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
@@ -46,7 +46,7 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     policy, base = build_policy(config, say)
     ask_start(tasks[0], policy, config)
     if base:
-        tasks = [without_queries(task, base.queries) for task in tasks]
+        tasks = list(map(base.unseen, tasks))
     method = build_method(config.method, relabel, policy)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     return Run(
@@ -86,26 +86,11 @@ def load_tasks(config: Config) -> list[Task]:
 
 
 def ask_start(task: Task, policy: Seq2SeqPolicy, config: Config) -> None:
-    """Let a judge that asks the policy's start ask a frozen copy of it as it is now, whole on each device.
-
-    It is no part of the module, and so of no checkpoint: a run that goes on makes it again.
-    """
-    if getattr(task.feedback, "ask_policy", ask_start) is not None:
-        return
-    start = copy.deepcopy(policy, {id(policy.tokenizer): policy.tokenizer}).requires_grad_(False)
-    sampler = build_sampler(start, config.sampling, config.evaluation.batch_size)
-
-    def ask(prompts: Sequence[str]) -> list[str]:
-        start.to(policy.device)  # which it has not been given before training starts
-        return list(map(start.decode, sampler.greedy(prompts)))
-
-    task.feedback.ask_policy = ask  # type: ignore[attr-defined]
-
-
-def without_queries(task: Task, queries: frozenset[str]) -> Task:
-    """The task without rows that the tiny base saw a label of; generated tasks have none of those."""
-
-    def unseen(rows: tuple[Example, ...]) -> tuple[Example, ...]:
-        return tuple(row for row in rows if row.asked not in queries)
-
-    return replace(task, train=unseen(task.train), validation=unseen(task.validation), test=unseen(task.test))
+    """Let a judge without an endpoint ask a frozen copy of the policy as it is now, whole on each device."""
+    if isinstance(task.feedback, Judge) and not task.feedback.url:
+        start = copy.deepcopy(policy, {id(policy.tokenizer): policy.tokenizer}).requires_grad_(False)
+        sampler = build_sampler(start, config.sampling, config.evaluation.batch_size)
+        # It is no part of the module: no checkpoint has it, and it follows the policy to its device.
+        task.feedback.ask_policy = lambda prompts: [
+            *map(start.to(policy.device).decode, sampler.greedy(prompts))
+        ]

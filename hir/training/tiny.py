@@ -15,7 +15,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
@@ -33,9 +33,9 @@ from hir.files import cache_dir, clear_leftovers, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
-from hir.relabel.correctness import stated
+from hir.relabel.correctness import Correctness
 from hir.sampling.base import build_sampler
-from hir.tasks.base import GENERATORS, generated_task
+from hir.tasks.base import GENERATORS, Task, generated_task
 
 VOCABULARY = 768
 NUM_ROWS = 8192
@@ -58,6 +58,14 @@ class Base:
     num_updates: int
     queries: frozenset[str]
     """Every query it saw a label of."""
+
+    def unseen(self, task: Task) -> Task:
+        """The task without rows that it saw a label of; generated tasks have none of those."""
+        train, validation, test = (
+            tuple(row for row in rows if row.asked not in self.queries)
+            for rows in (task.train, task.validation, task.test)
+        )
+        return replace(task, train=train, validation=validation, test=test)
 
 
 def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -122,7 +130,7 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     definition: dict[str, object] = {
         "base": asdict(base),
         "instructions": [config.instructions.correct, config.instructions.wrong],
-        "rows": hashlib.sha256("\0".join(r.query + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
+        "rows": hashlib.sha256("\0".join(r.asked + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
         "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, NUM_HEADS, BATCH_SIZE, LR, WARMUP, CHECK_EVERY],
         "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
     }
@@ -155,14 +163,6 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     return Base(path, names, accuracy, updates, frozenset(row.asked for row in rows))
 
 
-def _goal(config: Config, row: Example) -> str:
-    return stated(config.instructions.correct, row.constraints)
-
-
-def _prompt(config: Config, row: Example) -> str:
-    return render_prompt(_goal(config, row), row.query)
-
-
 def _sizes(folder: Path) -> dict[str, int]:
     """Bytes of the files that make the base; they show one that a crash of the machine cut."""
     return {file.name: file.stat().st_size for file in folder.iterdir() if file.name != "base.json"}
@@ -172,20 +172,19 @@ def _pretrain(
     config: Config, rows: list[Example], judges: Sequence[Feedback], say: Callable[[str], None]
 ) -> tuple[Seq2SeqPolicy, dict[str, float]]:
     """Supervised training up to the accuracy on the first rows, which are held out; the judges take turns."""
-    base, instructions = config.model.base, config.instructions
+    base, phi = config.model.base, Correctness(config.instructions)
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
+    prompts = [render_prompt(phi.goal(row), row.query) for row in rows]
     # p_wrong is in it so that both instructions cost alike.
-    texts = [_prompt(config, row) for row in train[:4096]]
-    texts += [row.targets[0] for row in train[:4096]]
-    tokenizer = build_tokenizer([*texts, *[instructions.wrong] * (len(texts) // 8)])
+    texts = prompts[NUM_HELD_OUT:][:4096] + [row.targets[0] for row in train[:4096]]
+    tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)])
     policy = Seq2SeqPolicy(build_model(base, len(tokenizer)), tokenizer)
     pairs = [
-        TrainingExample(-1, row.query, _goal(config, row), policy.encode_answer(row.targets[0]), True)
+        TrainingExample(-1, row.query, phi.goal(row), policy.encode_answer(row.targets[0]), True)
         for row in train
     ]
     longest = max(len(pair.output_ids) for pair in pairs)
     sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
-    prompts = [_prompt(config, row) for row in held_out]
     optimizer = torch.optim.AdamW(policy.parameters(), lr=LR, weight_decay=0.0)
     rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))
     accuracy, update = 0.0, 0
@@ -201,7 +200,7 @@ def _pretrain(
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         optimizer.step()
         if update > WARMUP and update % CHECK_EVERY == 0:
-            judged = zip(held_out, sampler.greedy(prompts), cycle(judges), strict=False)
+            judged = zip(held_out, sampler.greedy(prompts[:NUM_HELD_OUT]), cycle(judges), strict=False)
             right = [judge([row], [policy.decode(ids)])[0].correct for row, ids, judge in judged]
             accuracy = sum(right) / len(right)
         if update % 25 == 0:
