@@ -70,18 +70,20 @@ class HIR(Method):
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a rollout, under the instruction its answer fits."""
-        return [
-            TrainingExample.of(
-                rollout,
-                instruction,
-                contrast=self._contrast(rollout),
-                weight=1.0 if self.phi.achieved(rollout) else self.config.wrong_weight,
-                correct=self.phi.achieved(rollout),
-                **self._part(rollout.output_ids, rng),
-            )
-            for rollout in self.phi.select(rollouts)
-            if (instruction := self.instruction(rollout))
-        ]
+        rows = []
+        for rollout in self.phi.select(rollouts):
+            if instruction := self.instruction(rollout):
+                achieved = self.phi.achieved(rollout)
+                row = TrainingExample.of(
+                    rollout,
+                    instruction,
+                    contrast=self._contrast(rollout),
+                    weight=1.0 if achieved else self.config.wrong_weight,
+                    correct=achieved,
+                    **self._part(rollout.output_ids, rng),
+                )
+                rows.append(row)
+        return rows
 
     def _contrast(self, rollout: Rollout) -> tuple[str, ...]:
         if not self.config.alpha and not self.config.unlikelihood:

@@ -32,7 +32,7 @@ class SFT(Method):
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row a query, however often it was asked."""
-        once = {rollout.query: rollout for rollout in rollouts}
+        once = {(rollout.instruction, rollout.query): rollout for rollout in rollouts}
         return [TrainingExample.of(rollout, rollout.instruction) for rollout in once.values()]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

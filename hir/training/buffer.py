@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 from hir.config.schema import BufferConfig
-from hir.errors import UserError
 from hir.records import TrainingExample
 
 
@@ -41,19 +40,13 @@ class ReplayBuffer:
 
         Rows are taken in shuffled passes, so that none comes twice before every other of its class came once.
         With ``max_wrong_fraction`` right and wrong rows have passes of their own, and each batch has the same
-        share of wrong ones, but for rounding. Without a right row all are wrong, unless none are wanted.
-
-        Raises:
-            UserError: there is nothing to train on.
+        share of wrong ones, but for rounding. Without a right row all are wrong; where there are none either,
+        or none are wanted, there is no plan.
         """
         rows, share = self.rows(), self.config.max_wrong_fraction
         right, wrong = [r for r in rows if r.correct], [r for r in rows if not r.correct]
         if not right and (share == 0 or not wrong):
-            raise UserError(
-                f"nothing to train on in iteration {max(self.iterations)}: {len(rows)} rows in the buffer, "
-                f"{len(right)} of them correct, buffer.max_wrong_fraction={share}; "
-                "sample more (sampling.num_samples), or start from a model that is sometimes right"
-            )
+            return []
         if share is None:
             return list(islice(self._passes(rows, rng), num_batches * batch_size))
         wrong_a_batch = batch_size * (min(share, len(wrong) / len(rows)) if right else 1)

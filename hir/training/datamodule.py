@@ -15,6 +15,7 @@ from hir.config.schema import Config, SamplingConfig
 from hir.distributed import gather, rank, shard, world_size
 from hir.errors import UserError
 from hir.methods.base import Method
+from hir.policies.base import Batch
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample
@@ -189,9 +190,13 @@ class HIRDataModule(LightningDataModule):
             places,  # type: ignore[arg-type]  # a range is as good as a Dataset
             sampler=blocks(len(places), per_device, rank(), world_size()),
             batch_size=per_device,
-            collate_fn=lambda batch: self.policy.collate([self.plan[place] for place in batch]),
+            collate_fn=self._collate,
             num_workers=0,
         )
+
+    def _collate(self, places: Sequence[int]) -> Batch:
+        """The rows that stand there; nothing in an iteration that has no plan, whose batches are skipped."""
+        return self.policy.collate([self.plan[place] for place in places]) if self.plan else {}
 
     def state_dict(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict()}

@@ -70,6 +70,10 @@ class HIRModule(LightningModule):
         self.policy.train()
         torch.manual_seed(derive_seed(self.config.seed, iteration, self.global_rank, "training"))
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> int | None:
+        """-1, which ends the epoch, on all ranks where there is nothing to train on."""
+        return None if self.datamodule.plan else -1
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         loss, terms = self.method.loss(self.policy, batch)
         terms = {"loss": loss, **terms}
