@@ -20,6 +20,7 @@ def quiet_libraries() -> None:
         ".*GPU available but not used.*",  # the tiny model is too small for one
         ".*isinstance.treespec, LeafSpec.*",  # Lightning's own affair
         ".*is_gradient_checkpointing.*",  # peft asks transformers in the old way
+        "Detected call of `lr_scheduler.step.*",  # an iteration with nothing to train on
         "Input and output embeddings are no longer tied.*",  # those of FLAN-T5 never were
     ):
         warnings.filterwarnings("ignore", message)

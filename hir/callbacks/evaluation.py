@@ -115,7 +115,7 @@ class BigBenchEvaluation(Callback):
         if finished % self.config.every == 0 or finished == trainer.max_epochs:
             with self._asking(trainer):
                 self.results = self._measure(pl_module)
-            pl_module.log_dict(self.results, logger=False, sync_dist=True)
+            pl_module.log_dict(self.results, logger=False, sync_dist=True, batch_size=1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with self._asking(trainer):

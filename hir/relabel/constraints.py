@@ -23,7 +23,7 @@ class Constraints(Correctness):
     """p* asks for the constraints that the answer meets, all of them for a right one.
 
     One that it misses gives way to another query's of its kind that it meets ("three words" to "two words"),
-    as goals do in hindsight experience replay (Andrychowicz et al. 2017, arXiv 1707.01495), or is left out, as
+    as goals do in hindsight experience replay (Andrychowicz et al. 2017, arXiv 1707.01495), or is left out as
     in the paper. The contrast of a wrong answer is the instruction it was sampled under; of a right one it is
     p_wrong. Rows without constraints are relabeled by correctness.
     """

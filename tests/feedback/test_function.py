@@ -140,3 +140,17 @@ def test_a_run_trains_each_answer_under_the_quality_that_a_function_saw(
     refused = run(environment, "feedback.function=examples.judge:far", f"run_dir={folder}2")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "judge:far" in refused.stderr
     assert not Path(f"{folder}2").exists()
+
+
+@pytest.mark.slow
+def test_a_run_with_nothing_to_train_on_goes_on_and_says_so(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "strict.py").write_text("def never(rows, outputs):\n    return [0.0] * len(rows)\n")
+    found = {**environment, "PYTHONPATH": str(tmp_path)}
+    chosen = ["method=farl", "feedback.function=strict:never", f"run_dir={tmp_path / 'run'}"]
+    done = run(found, *SMALL, *chosen, "trainer.max_epochs=2", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "No correct sample: In 2 of 2 iterations, first in 1, nothing was right to imitate" in done.stdout
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["updates"], summary["samples"]) == (0, 2 * 32 * 4)
