@@ -66,7 +66,7 @@ def test_a_logit_becomes_a_score_and_by_the_threshold_right(
     tmp_path: Path, settings: dict[str, str], score: float
 ) -> None:
     save(tmp_path, ["bad", "good"], [0.0, math.log(4)])
-    for threshold in (0.1, 0.3, 0.6, 0.9):
+    for threshold in (0.3, 0.6, 0.9):
         [verdict] = reward(tmp_path, threshold=threshold, **settings)([CAT], ["two"])
         assert verdict.score == pytest.approx(score) and verdict.judged
         assert verdict.correct == (score >= threshold)
@@ -104,8 +104,7 @@ def test_a_score_that_is_no_number_is_left_out_and_one_beyond_0_to_1_refused(tmp
 def test_what_is_no_reward_model_is_refused(tmp_path: Path) -> None:
     whole = save(tmp_path / "whole", ["bad", "good"])
     for settings, said in (
-        ({}, "feedback.label must be one of bad, good"),
-        ({"label": "best"}, "feedback.label must be one of bad, good"),
+        *(({"label": label}, "feedback.label must be one of bad, good") for label in (None, "best")),
         ({"model": ""}, "feedback.model must be a folder"),
         ({"label": "good", "device": "martian"}, "device type at start of device string: martian"),
     ):
@@ -121,9 +120,7 @@ def test_what_is_no_reward_model_is_refused(tmp_path: Path) -> None:
     [
         ("model.safetensors", "{}", "cannot be loaded"),
         ("model.safetensors", None, "cannot be loaded.* no file named model.safetensors"),
-        ("config.json", "[]", "cannot be loaded"),
         ("config.json", None, "cannot be loaded"),
-        ("tokenizer.json", "", "cannot be loaded"),
         ("tokenizer*", None, "no tokenizer there that fits the model"),  # transformers would make one up
         ("tokenizer_config.json", None, "no tokenizer there that fits the model"),  # and more tokens here
     ],
