@@ -65,8 +65,8 @@ def test_what_the_public_file_combines_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ("{", "line 2: no JSON: "),
-        ("[" * 100_000, "line 2: no JSON: "),
+        *((text, "line 2: no JSON in UTF-8: ") for text in ("{", "[" * 100_000)),
+        (row(NO_COMMA, prompt="\ud800"), "line 2: no JSON in UTF-8: .* surrogates not allowed"),
         *((row(NO_COMMA, prompt=text), "line 2: an object with a text 'prompt'") for text in (" ", 3, None)),
         ("[1]", "line 2: an object with a text 'prompt'"),
         (row(), "line 2: 'instruction_id_list' must be a list of names"),
