@@ -26,7 +26,7 @@ def word_tokenizer():
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", WORDS.index("</s>"))]
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", WORDS.index("</s>"))]
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>")
 

@@ -123,9 +123,8 @@ class ConsoleReport(Callback):
         self._say(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         if notes := pl_module.report.unjudged:
-            self._tell(
-                "note", f"{len(notes)} answers were not judged, and are left out: {notes[0]}", "yellow"
-            )
+            text = f"{len(notes)} answers were not judged, and are left out: {notes[0]}"
+            self._tell("note", text, "yellow")
         every = self.config.evaluation.samples_every
         if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)

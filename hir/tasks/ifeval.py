@@ -96,8 +96,9 @@ def read_rows(path: Path) -> tuple[Example, ...]:
 def _example(line: str) -> Example:
     try:
         row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()  # an escape may stand for half a character
     except (ValueError, RecursionError) as error:
-        raise UserError(f"no JSON: {error}") from error
+        raise UserError(f"no JSON in UTF-8: {error}") from error
     keys = ("prompt", "instruction_id_list", "kwargs")
     prompt, kinds, kwargs = map(row.get, keys) if isinstance(row, dict) else (None, None, None)
     if not isinstance(prompt, str) or not prompt.strip():

@@ -40,9 +40,8 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fee
     ("returned", "verdicts"),
     [
         ("[r.targets[0] == o for r, o in zip(rows, outputs)]", [Verdict(True, 1.0), Verdict(False, 0.0)]),
-        ("(x for x in (0.8, 0.79))", [Verdict(True, 0.8), Verdict(False, 0.79)]),
-        ("numpy.array([True, False])", [Verdict(True, 1.0), Verdict(False, 0.0)]),
-        ("torch.tensor([1, 0.25])", [Verdict(True, 1.0), Verdict(False, 0.25)]),
+        ("numpy.array([0.8, 0.79])", [Verdict(True, 0.8), Verdict(False, 0.79)]),
+        ("torch.tensor([True, False])", [Verdict(True, 1.0), Verdict(False, 0.0)]),
         ("[Verdict(True, 0.5, note='ok'), Verdict(False, 0.0, judged=False)]",
          [Verdict(True, 0.5, note="ok"), Verdict(False, 0.0, judged=False)]),
     ],
@@ -52,6 +51,8 @@ def test_truths_scores_and_verdicts_are_taken(
 ) -> None:
     given = asking(returned, threshold=0.8)(ROWS, OUTPUTS)
     assert given == verdicts
+    row = Example("Go on.", ("-",), constraints=(Constraint("Be brief.", "length"),))
+    assert asking("[Verdict(True, 1.0, met=(True,))]")([row], ["-"])[0].met == (True,)
     assert {*map(type, (part for v in given for part in (v.correct, v.score)))} == {bool, float}  # for JSON
 
 
@@ -59,15 +60,11 @@ def test_truths_scores_and_verdicts_are_taken(
     ("source", "said"),
     [
         *((f"[1.0] * {n}", f"returned {n} verdicts on 2 outputs") for n in (1, 3)),
-        ("[1, float('nan')]", "returned nan: it must be true or false, a score from 0 to 1"),
-        ("[1, numpy.float32('nan')]", "returned nan"),
+        ("[1, numpy.float32('nan')]", "returned nan: it must be true or false, a score from 0 to 1"),
         *((f"[{score}, 1]", f"returned {score}") for score in (1.01, -0.1, "'yes'", None)),
-        ("[10 ** 400, 1]", "returned 1000"),
         ("[Verdict(True, 2.0), 1]", "returned Verdict(correct=True, score=2.0"),
-        ("[Verdict('yes', 1.0), 1]", "returned Verdict(correct='yes'"),
         ("[Verdict(True, 1.0, met=(True,)), 1]", "a part a constraint"),  # the row has none
         ("None", "TypeError: 'NoneType' object is not iterable"),
-        ("torch.ones(2, 2)", "RuntimeError: a Tensor with 2 elements cannot be converted"),
         ("rows[7]", "IndexError: list index out of range"),
         ("def judge(rows): pass", "TypeError: judge() takes 1 positional argument but 2 were given"),
     ],
@@ -88,7 +85,6 @@ def test_what_a_function_returns_is_checked(asking: Callable[..., Feedback], sou
         ("judge = 5", "is no function but 5"),
         ("def juge(): pass", "has no attribute 'judge'"),
         ("import no_such_module", "No module named 'no_such_module'"),
-        ("def judge(:", "SyntaxError"),
         ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
     ],
 )
@@ -108,12 +104,6 @@ def test_verdicts_that_are_none_may_be_few_but_not_most(asking: Callable[..., Fe
     assert not any(v.judged for v in feedback(ROWS[:1] * 7, ["out"] * 7))
     with pytest.raises(UserError, match="judge failed on 5 of 8 answers: no idea"):
         feedback(ROWS[:1] * 8, ["3"] * 3 + ["out"] * 5)
-
-
-def test_parts_of_an_instruction_are_taken_as_many_as_it_has(asking: Callable[..., Feedback]) -> None:
-    row = Example("Go on.", ("-",), constraints=(Constraint("Be brief.", "length"),))
-    [verdict] = asking("[Verdict(True, 1.0, met=(True,))]")([row], ["-"])
-    assert verdict.met == (True,)
 
 
 def test_the_example_gives_a_quarter_less_for_each_that_a_number_is_away() -> None:

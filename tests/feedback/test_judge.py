@@ -39,7 +39,6 @@ class Endpoint(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.reply: Callable[[str], Any] = lambda prompt: "yes"
-        self.now = self.most = 0
         super().__init__(("127.0.0.1", 0), Handler)
 
 
@@ -49,10 +48,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(asked | {"path": self.path, "key": self.headers["Authorization"]})
-        self.server.now += 1
-        self.server.most = max(self.server.most, self.server.now)
         reply = self.server.reply(asked["messages"][0]["content"])
-        self.server.now -= 1
         status, kind, body = (200, "application/json", said(reply)) if isinstance(reply, str) else reply
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -133,11 +129,9 @@ BROKEN = [
     ((400, JSON, b'{"error": {"message": "too long"}}'), "too long", 1),
     ((200, "text/html", b"<html>hello</html>"), "AttributeError", 1),
     ((200, JSON, b'{"choices": '), "JSONDecodeError", 1),
-    ((200, JSON, b"[]"), "", 1),
     ((200, JSON, b'{"choices": []}'), "IndexError", 1),
     ((200, JSON, said(None)), "AttributeError", 1),
     ((200, JSON, said("  ")), "empty", 1),
-    ((200, JSON, b"\xff\xfe"), "", 1),
 ]
 
 
@@ -204,25 +198,20 @@ def test_no_call_is_made_beyond_the_budget_by_all_runs_together(endpoint: Endpoi
         with pytest.raises(UserError, match="feedback.max_calls=12 are made, as .*calls counts: raise it"):
             judge(endpoint, max_calls=12)([ROW] * 20, outputs)
     assert len(endpoint.asked) == 12  # tries that failed are some of them
-    verdicts = judge(endpoint, max_calls=40, concurrency=3)([ROW] * 20, outputs)
+    verdicts = judge(endpoint, max_calls=40)([ROW] * 20, outputs)
     assert [i for i, verdict in enumerate(verdicts) if not verdict.judged] == [7]
     asked = Counter(request["messages"][0]["content"] for request in endpoint.asked)
     assert sorted(asked.values())[:19] == [1] * 19 and len(endpoint.asked) <= 40  # no reply was lost
-    endpoint.most = 0
-    judge(endpoint, concurrency=3)([ROW] * 12, [f"a{i}" for i in range(12)])
-    assert 2 <= endpoint.most <= 3  # at a time
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        *(({"base_url": url}, "feedback.base_url=") for url in ("http://[::1/v1", "http://a:b/v1")),
+        ({"base_url": "http://a:b/v1"}, "feedback.base_url="),
         ({"base_url": "file:///etc"}, "feedback.base_url must be an http"),
-        ({"base_url": ""}, "feedback.model must be the judge's name"),
-        ({"model": ""}, "feedback.model must be"),
+        *(({name: ""}, "feedback.model must be the judge's name") for name in ("base_url", "model")),
         ({"prompt": "Is it right?"}, "feedback.prompt must be"),
         ({"max_calls": -1}, "feedback.max_calls must be"),
-        ({"timeout": 0}, "feedback.timeout must be"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_training(
@@ -240,17 +229,10 @@ def test_the_policy_is_asked_without_an_endpoint(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "openai", None)
     feedback = build_feedback({"name": "judge", "prompt": "{answer}?"}, Match(exact_match))
     assert isinstance(feedback, Judge) and feedback([], []) == []
-    asked: list[str] = []
-    feedback.ask_policy = lambda prompts: asked.extend(prompts) or [p[0] for p in prompts]  # type: ignore
-    given = feedback([ROW] * 4, ["yes", "no", "yes", "maybe"])
-    assert [(v.judged, v.correct) for v in given] == [(False, False)] * 4  # "y", "n" and "m" say nothing
-    assert [prompt.partition("?")[0] for prompt in asked] == ["yes", "no", "maybe"]
     feedback.ask_policy = lambda prompts: [prompt.partition("?")[0] for prompt in prompts]
-    assert [v.correct for v in feedback([ROW] * 2, ["yes", "no"])] == [True, False]
-    with pytest.raises(
-        UserError,
-        match="the policy as it was at the start failed on 8 of 8 answers: a verdict that cannot be read",
-    ):
+    given = feedback([ROW] * 3, ["yes", "no", "maybe"])
+    assert [(v.judged, v.correct) for v in given] == [(True, True), (True, False), (False, False)]
+    with pytest.raises(UserError, match="the policy as it was at the start failed on 8 of 8 answers: a verd"):
         feedback([ROW] * 8, [*"abcdefgh"])
 
 

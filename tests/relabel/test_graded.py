@@ -5,16 +5,12 @@ from dataclasses import replace
 import pytest
 
 from hir.config.schema import ConfigError, InstructionConfig
-from hir.config.values import read_settings
 from hir.records import Constraint, Example, Rollout, Verdict
-from hir.relabel.base import build_relabel
-from hir.relabel.graded import Graded
+from hir.relabel.base import Relabel, build_relabel
 
 
-def phi(**settings: object) -> Graded:
-    relabel = build_relabel(InstructionConfig(), {"name": "graded", **settings})
-    assert isinstance(relabel, Graded)
-    return relabel
+def phi(**settings: object) -> Relabel:
+    return build_relabel(InstructionConfig(), {"name": "graded", **settings})
 
 
 def rollout(score: float) -> Rollout:
@@ -53,4 +49,4 @@ def test_contrasts_are_the_best_and_then_the_nearest() -> None:
 @pytest.mark.parametrize("wrong", [{"levels": 1}, {"levels": 2.5}, {"template": "Be good."}])
 def test_settings_that_tell_nothing_apart_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"relabel.{next(iter(wrong))} must be"):
-        read_settings(Graded.Settings, "relabel", {"name": "graded", **wrong})
+        phi(**wrong)

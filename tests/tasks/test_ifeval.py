@@ -28,13 +28,15 @@ def write(folder: Path, *rows: Any) -> Path:
 
 NO_COMMA = ("punctuation:no_comma", {})
 UPPER, LOWER = ("change_case:english_capital", {}), ("change_case:english_lowercase", {})
-CAPITALS = "change_case:capital_word_frequency"
+CAPITALS, LETTERS = "change_case:capital_word_frequency", "keywords:letter_frequency"
+NUMBER, NTH = "length_constraints:number_words", "length_constraints:nth_paragraph_first_word"
+MARK = {"letter": "#", "let_relation": "at least", "let_frequency": 4}
 # As some copies of the public file have it: each row names the arguments of all kinds.
 NULLS: Row = dict.fromkeys(("num_words", "relation", "keywords", "num_bullets", "prompt_to_repeat"))
 
 
 def test_rows_become_queries_with_constraints(tmp_path: Path) -> None:
-    words = ("length_constraints:number_words", {**NULLS, "relation": "at least", "num_words": 3})
+    words = (NUMBER, {**NULLS, "relation": "at least", "num_words": 3})
     german = ("language:response_language", {"language": "de"})
     keywords = ("keywords:existence", {**NULLS, "keywords": ["ink", "Tinte"]})
     both = row(words, ("punctuation:no_comma", NULLS), prompt=" Über Tinte. ")
@@ -49,14 +51,12 @@ def test_rows_become_queries_with_constraints(tmp_path: Path) -> None:
 def test_what_the_public_file_combines_is_read(tmp_path: Path) -> None:
     """Two bounds of one number, a demand twice, null for no arguments, a mark for a letter, and a row that
     nobody can meet: it has a prompt repeated that says what is forbidden."""
-    less, least = (
-        {"capital_relation": r, "capital_frequency": n} for r, n in (("less than", 4), ("at least", 1))
-    )
-    mark = ("keywords:letter_frequency", {"letter": "#", "let_relation": "at least", "let_frequency": 4})
+    said = (("less than", 4), ("at least", 1))
+    less, least = ({"capital_relation": relation, "capital_frequency": n} for relation, n in said)
     repeat = ("combination:repeat_prompt", {"prompt_to_repeat": "Say no, {x}."})
     never = ("keywords:forbidden_words", {"forbidden_words": ["no"]})
     bounds = row((CAPITALS, less), (CAPITALS, least), NO_COMMA, ("punctuation:no_comma", None))
-    bounded, repeated = read_rows(write(tmp_path, bounds, row(mark, repeat, never)))
+    bounded, repeated = read_rows(write(tmp_path, bounds, row((LETTERS, MARK), repeat, never)))
     assert [check(c, "SEE it NOW") for c in bounded.constraints] == [True, True, True]
     assert bounded.constraints[0].text == "write less than 4 words in capitals"
     assert repeated.constraints[1].text == "first repeat: Say no, {x}."
@@ -65,15 +65,23 @@ def test_what_the_public_file_combines_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ("{", "line 2: no JSON: "),
-        ("[" * 100_000, "line 2: no JSON: "),
+        *((text, "line 2: no JSON in UTF-8: ") for text in ("{", "[" * 100_000)),
+        (row(NO_COMMA, prompt="\ud800"), "line 2: no JSON in UTF-8: .* surrogates not allowed"),
         *((row(NO_COMMA, prompt=text), "line 2: an object with a text 'prompt'") for text in (" ", 3, None)),
         ("[1]", "line 2: an object with a text 'prompt'"),
         (row(), "line 2: 'instruction_id_list' must be a list of names"),
         *((row(NO_COMMA, instruction_id_list=ids), "'instruction_id_list' must") for ids in ("a", [["a"]])),
         *((row(NO_COMMA, kwargs=given), "'kwargs' must be a list of 1 objects") for given in ([], {}, ["a"])),
         (row(("punctuation:no_commas", {})), r"no instruction is called .*: did you mean punc"),
-        (row(("keywords:existence", {"keywords": [1]})), r"keywords of .* must be texts, not \(1,\)"),
+        (row(("punctuation:no_comma", {"n": 1})), "the arguments of punctuation:no_comma are none, not n"),
+        (row((NUMBER, {"num_words": 1})), "the arguments of .* are relation, num_words, not num_words"),
+        (row((NUMBER, {"num_words": 1, "relation": "about"})), "relation of .* one of at least, less than"),
+        *((row((NUMBER, {"num_words": n, "relation": "less than"})), "a whole number") for n in (-1, "2")),
+        *((row(("keywords:existence", {"keywords": k})), "must be texts") for k in ([], [1], [""], "cat")),
+        (row(("startend:end_checker", {"end_phrase": 3})), "end_phrase of .* must be a text, not 3"),
+        (row((LETTERS, {**MARK, "letter": "ab"})), "letter of .* must be one character"),
+        (row((NTH, {"num_paragraphs": 2, "nth_paragraph": 3, "first_word": "a"})), "no paragraph 3 of 2"),
+        (row(("language:response_language", {"language": "xx"})), "no language is called 'xx'"),
         (row(UPPER, LOWER), "'write in capital letters only' and .* exclude each other"),
     ],
 )  # fmt: skip
@@ -86,13 +94,8 @@ def test_a_broken_row_is_refused_in_one_line(tmp_path: Path, broken: Any, messag
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ifeval.jsonl"
-    for content, said in (
-        (None, "cannot be read as text"),
-        (b"\xff\xfe{}", "UTF-8"),
-        (b"\n \n", "has no rows"),
-    ):
-        if content:
-            path.write_bytes(content)
+    for content, said in ((b"\xff\xfe{}", "cannot be read as text in UTF-8"), (b"\n \n", "has no rows")):
+        path.write_bytes(content)
         with pytest.raises(UserError, match=f"ifeval.jsonl.*{said}"):
             read_rows(path)
 
