@@ -18,10 +18,11 @@ from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
-from hir.training.build import ask_start, build_policy, load_tasks
+from hir.training.build import build_policy, load_tasks
 from hir.training.checkpoints import load_weights, read_checkpoint
 from hir.training.checks import check_lengths
 from hir.training.settings import load_run_config
+from hir.training.start import ask_start
 
 
 @dataclass

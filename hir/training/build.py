@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,6 @@ import torch
 
 from hir.config.schema import Config
 from hir.feedback.base import build_feedback
-from hir.feedback.judge import Judge
 from hir.methods.base import build_method
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -20,6 +18,7 @@ from hir.tasks.base import Task, load_task
 from hir.training.checks import check_lengths, check_on_policy, check_targets
 from hir.training.datamodule import HIRDataModule
 from hir.training.module import HIRModule
+from hir.training.start import ask_start
 from hir.training.tiny import Base, make_base
 
 
@@ -83,14 +82,3 @@ def load_tasks(config: Config) -> list[Task]:
     ]
     judged = replace(own, feedback=build_feedback(config.feedback, own.feedback))
     return [judged, *(load_task(other, config.seed) for other in others)]
-
-
-def ask_start(task: Task, policy: Seq2SeqPolicy, config: Config) -> None:
-    """Let a judge without an endpoint ask a frozen copy of the policy as it is now, whole on each device."""
-    if isinstance(task.feedback, Judge) and not task.feedback.url:
-        start = copy.deepcopy(policy, {id(policy.tokenizer): policy.tokenizer}).requires_grad_(False)
-        sampler = build_sampler(start, config.sampling, config.evaluation.batch_size)
-        # It is no part of the module: no checkpoint has it, and it follows the policy to its device.
-        task.feedback.ask_policy = lambda prompts: [
-            *map(start.to(policy.device).decode, sampler.greedy(prompts))
-        ]
