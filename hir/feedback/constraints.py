@@ -82,11 +82,12 @@ def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
     """
     row = tuple(dict.fromkeys(constraints))
     for one, other in combinations_with_replacement(row, 2):
+        apart = one != other and one.kind == other.kind in SINGLE
         mine, others = _asked(one), _asked(other)
-        least = {what: max(mine[what][0], others[what][0]) for what in mine.keys() & others}
-        if any(number >= min(mine[what][1], others[what][1]) for what, number in least.items()) or (
-            one != other and one.kind == other.kind in SINGLE
-        ):
+        for what in mine.keys() & others:
+            (least, over), (other_least, other_over) = mine[what], others[what]
+            apart |= max(least, other_least) >= min(over, other_over)
+        if apart:
             raise UserError(f"{one.text!r} and {other.text!r} exclude each other")
     return row
 

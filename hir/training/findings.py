@@ -70,8 +70,8 @@ def _training(run: SavedRun) -> Iterator[Finding]:
     history = run.history
     # Of what is partly right the other relabelings make something.
     partly = run.config.method["name"] == "hir" and run.config.relabel["name"] != "correctness"
-    least = "mean_score" if partly else "fraction_correct"
-    if empty := [row["iteration"] for row in history if row.get(least) == 0]:
+    good = "mean_score" if partly else "fraction_correct"
+    if empty := [row["iteration"] for row in history if row.get(good) == 0]:
         text = f"In {len(empty)} of {len(history) - 1} iterations, first in {empty[0]:.0f}, nothing was "
         text += "right to imitate or to relabel towards: start from a stronger model or an easier task, or "
         yield Finding("No correct sample", text + "raise sampling.num_samples.")
