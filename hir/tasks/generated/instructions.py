@@ -1,4 +1,4 @@
-"""Generated instructions: "Do all: three words; in upper case; no e." Name animals. -> OWL, PIG, DOG
+"""Generated instructions: "Do all: three words; upper case; no e; cat first" Name animals. -> CAT / OWL / DOG
 
 A row's instruction is a list of constraints that its answer, a list of words, must meet. Base rows have one
 constraint; test rows have kinds together that no training row has together.
@@ -9,28 +9,32 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import combinations
 from typing import Any
 
-from hir.config.schema import check as check_setting
-from hir.config.schema import limited
+from hir.config.schema import check, limited
 from hir.feedback.base import Feedback
 from hir.feedback.constraints import CHECKERS, Constraints
 from hir.records import Constraint, Example
 from hir.tasks.base import GeneratedTask, Task, register
 
-WORDS = {
-    "animals": "cat dog goat pig cow bear owl tiger".split(),
+WORDS = "cat dog goat pig cow bear owl tiger".split()
+MIN_WORDS, MAX_WORDS = 2, 5
+NUMBERS = "no one two three four five".split()
+CASES = ("upper", "lower", "title")
+SEPARATORS = {
+    ", ": "commas",
+    " - ": "dashes",
+    " / ": "slashes",
+    " + ": "pluses",
+    " = ": "equals",
+    " & ": "ands",
 }
-NUMBERS = "no one two three four five six seven".split()
-MAX_WORDS = 5
-CASES = {"upper": "in upper case", "lower": "in lower case", "title": "with capitals"}
-SEPARATORS = {", ": "commas", " - ": "dashes", " / ": "slashes", " + ": "pluses", " = ": "equals", " & ": "ands"}
-MARKS = "!.?;"
 BRACKETS = {"()": "round", "[]": "square", "{}": "curly", "<>": "angle"}
+MARKS = "!.?;"
 LIST = re.compile(
     r"((?:[(\[{<] )?)[A-Za-z]+(?:(, | [-/+=&] )[A-Za-z]+(?:\2[A-Za-z]+)*)?((?: [)\]}>])?)([!.?;]?)"
 )
@@ -38,120 +42,113 @@ LIST = re.compile(
 
 @dataclass(frozen=True)
 class Answer:
-    """A list of words as it is written."""
+    """A list of words as it is written; brackets and mark may be empty, and the separator of one word is."""
 
-    words: list[str]
+    words: tuple[str, ...]
     """In lower case."""
     case: str
     separator: str
-    """Empty where there is one word."""
     brackets: str
-    """The two around it, if any."""
     mark: str
-    """At the end, if any."""
 
     @property
     def text(self) -> str:
         text = self.separator.join(getattr(word, self.case)() for word in self.words)
         return (f"{self.brackets[0]} {text} {self.brackets[1]}" if self.brackets else text) + self.mark
 
-    @classmethod
-    @lru_cache(maxsize=4096)
-    def read(cls, text: str) -> Answer | None:
-        """The list that a text is, with one case and one separator throughout; None for any other text."""
-        found = LIST.fullmatch(text.strip())
-        if found is None or found[1].strip() + found[3].strip() not in ("", *BRACKETS):
-            return None
-        words = re.findall("[A-Za-z]+", text)
-        case = next((case for case in CASES if all(word == getattr(word, case)() for word in words)), None)
-        return case and cls([w.lower() for w in words], case, found[2] or "", found[1][:1] + found[3][1:], found[4])
+
+@lru_cache(maxsize=4096)
+def read(text: str) -> Answer | None:
+    """The list that a text is; None where it is none of known words, or changes its case or separator."""
+    found = LIST.fullmatch(text.strip())
+    words = re.findall("[A-Za-z]+", text)
+    cases = [case for case in CASES if all(word == getattr(word, case)() for word in words)]
+    brackets = found[1][:1] + found[3][1:] if found else ""
+    if not found or not cases or brackets not in ("", *BRACKETS) or {w.lower() for w in words} - {*WORDS}:
+        return None
+    return Answer(tuple(word.lower() for word in words), cases[0], found[2] or "", brackets, found[4])
 
 
-Made = tuple[str, dict[str, Any]]
+Made = tuple[str, dict[str, Any]] | None
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of constraint on a list of words."""
 
-    make: Callable[[Answer, str, random.Random], Made | None]
-    """Text and arguments of one that the answer meets, of words of a topic; None where there is none."""
+    make: Callable[[Answer, random.Random], Made]
+    """The text and arguments of one that the answer meets; None where there is none."""
     check: Callable[..., bool]
     """Whether an answer meets one with such arguments."""
 
 
-def _no_letter(words: Sequence[str], rng: random.Random) -> Made | None:
-    unused = [c for c in "aegilor" if c not in "".join(words)]
-    return (f"no {(c := rng.choice(unused))}", {"letter": c}) if unused else None
+def _no_letter(answer: Answer, rng: random.Random) -> Made:
+    unused = [letter for letter in "acegilort" if letter not in "".join(answer.words)]
+    return (f"no {(letter := rng.choice(unused))}", {"letter": letter}) if unused else None
 
 
-def _with(words: Sequence[str], text: str, rng: random.Random) -> Made | None:
-    return (text.format(word := rng.choice(words)), {"word": word}) if words else None
+def _longest(answer: Answer, rng: random.Random) -> Made:
+    number = max(map(len, answer.words))
+    return (f"up to {NUMBERS[number]} letters", {"number": number}) if number < 5 else None
+
+
+def _include(answer: Answer, rng: random.Random) -> Made:
+    inner = answer.words[1:-1]
+    return (f"with {(word := rng.choice(inner))}", {"word": word}) if inner else None
+
+
+def _avoid(answer: Answer, rng: random.Random) -> Made:
+    word = rng.choice([word for word in WORDS if word not in answer.words])
+    return f"without {word}", {"word": word}
 
 
 KINDS = {
     "count": Kind(
-        lambda a, topic, rng: (f"{NUMBERS[len(a.words)]} words", {"number": len(a.words)}),
+        lambda a, rng: (f"{NUMBERS[len(a.words)]} words", {"number": len(a.words)}),
         lambda a, number: len(a.words) == number,
     ),
     "first": Kind(
-        lambda a, topic, rng: _with(a.words[:1], "{} first", rng), lambda a, word: a.words[0] == word
+        lambda a, rng: (f"{a.words[0]} first", {"word": a.words[0]}), lambda a, word: a.words[0] == word
     ),
     "last": Kind(
-        lambda a, topic, rng: _with(a.words[-1:], "{} last", rng), lambda a, word: a.words[-1] == word
+        lambda a, rng: (f"{a.words[-1]} last", {"word": a.words[-1]}), lambda a, word: a.words[-1] == word
     ),
-    "include": Kind(lambda a, topic, rng: _with(a.words[1:-1], "with {}", rng), lambda a, word: word in a.words),
-    "avoid": Kind(
-        lambda a, topic, rng: _with([w for w in WORDS[topic] if w not in a.words], "without {}", rng),
-        lambda a, word: word not in a.words,
-    ),
-    "case": Kind(lambda a, topic, rng: (CASES[a.case], {"case": a.case}), lambda a, case: a.case == case),
-    "separator": Kind(
-        lambda a, topic, rng: (SEPARATORS[a.separator] + " between", {"separator": a.separator}) if a.separator else None,
-        lambda a, separator: a.separator == separator,
-    ),
-    "end": Kind(
-        lambda a, topic, rng: (f"{a.mark} at the end", {"mark": a.mark}) if a.mark else None,
-        lambda a, mark: a.mark == mark,
-    ),
+    "include": Kind(_include, lambda a, word: word in a.words),
+    "avoid": Kind(_avoid, lambda a, word: word not in a.words),
     "sorted": Kind(
-        lambda a, topic, rng: ("from a to z", {}) if a.words == sorted(a.words) else None,
-        lambda a: a.words == sorted(a.words),
+        lambda a, rng: ("sorted", {}) if [*a.words] == sorted(a.words) else None,
+        lambda a: [*a.words] == sorted(a.words),
     ),
     "distinct": Kind(
-        lambda a, topic, rng: ("no word twice", {}) if len({*a.words}) == len(a.words) else None,
+        lambda a, rng: ("no repeats", {}) if len({*a.words}) == len(a.words) else None,
         lambda a: len({*a.words}) == len(a.words),
     ),
-    "repeat": Kind(
-        lambda a, topic, rng: (
-            ("the first word at the end", {}) if a.words[0] == a.words[-1] and len(a.words) > 1 else None
-        ),
-        lambda a: a.words[0] == a.words[-1] and len(a.words) > 1,
+    "ends": Kind(
+        lambda a, rng: ("equal ends", {}) if a.words[0] == a.words[-1] else None,
+        lambda a: len(a.words) > 1 and a.words[0] == a.words[-1],
     ),
-    "longest": Kind(
-        lambda a, topic, rng: (
-            f"at most {NUMBERS[n := max(map(len, a.words))]} letters a word",
-            {"number": n},
-        ),
-        lambda a, number: max(map(len, a.words)) <= number,
-    ),
-    "no_letter": Kind(
-        lambda a, topic, rng: _no_letter(a.words, rng),
-        lambda a, letter: not any(letter in word for word in a.words),
+    "longest": Kind(_longest, lambda a, number: max(map(len, a.words)) <= number),
+    "no_letter": Kind(_no_letter, lambda a, letter: letter not in "".join(a.words)),
+    "case": Kind(lambda a, rng: (f"{a.case} case", {"case": a.case}), lambda a, case: a.case == case),
+    "separator": Kind(
+        lambda a, rng: (f"{SEPARATORS[a.separator]} between", {"separator": a.separator}),
+        lambda a, separator: a.separator == separator,
     ),
     "brackets": Kind(
-        lambda a, topic, rng: (
-            (f"in {BRACKETS[a.brackets]} brackets", {"brackets": a.brackets}) if a.brackets else None
-        ),
+        lambda a, rng: (f"{BRACKETS[a.brackets]} brackets", {"brackets": a.brackets}) if a.brackets else None,
         lambda a, brackets: a.brackets == brackets,
+    ),
+    "mark": Kind(
+        lambda a, rng: (f"{a.mark} at the end", {"mark": a.mark}) if a.mark else None,
+        lambda a, mark: a.mark == mark,
     ),
 }
 
 
-def _check(kind: str, output: str, topic: str, **arguments: Any) -> bool:
-    """No list of words of the topic meets nothing: it is no answer to the query."""
-    answer = Answer.read(output)
-    return answer is not None and {*answer.words} <= {*WORDS[topic]} and KINDS[kind].check(answer, **arguments)
+def _check(kind: str, output: str, **arguments: Any) -> bool:
+    """What is no such list meets nothing: it is no answer to the query."""
+    answer = read(output)
+    return answer is not None and KINDS[kind].check(answer, **arguments)
 
 
 CHECKERS.update({f"words:{kind}": partial(_check, kind) for kind in KINDS})
@@ -168,16 +165,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         least, most = self.min_constraints, self.max_constraints
-        check_setting(least <= most, "task.settings.max_constraints", f"min_constraints={least} or more", most)
+        check(least <= most, "task.settings.max_constraints", f"{least} or more, as min_constraints is", most)
 
 
 def is_held_out(row: Example) -> bool:
-    """Whether two kinds of the row's are not to stand together in training: one pair in 16 is not.
+    """Whether two of the row's kinds are never asked together in training: one pair in ten is not.
 
-    So whatever part of a training row's constraints hindsight leaves, it is none of a test row's sets.
+    So whatever part of a training row's constraints hindsight leaves, no test row asks for the same kinds.
     """
     pairs = combinations(sorted(constraint.kind for constraint in row.constraints), 2)
-    return any(hashlib.sha256(" ".join(pair).encode()).digest()[0] % 16 == 0 for pair in pairs)
+    return any(hashlib.sha256(" ".join(pair).encode()).digest()[0] % 10 == 0 for pair in pairs)
 
 
 @register("instructions")
@@ -202,32 +199,26 @@ class Instructions(GeneratedTask[Settings]):
         return tuple(self.draw(random.Random(f"{self.name}/base/{seed}/{i}"), 1) for i in range(n))
 
     def draw(self, rng: random.Random, number: int) -> Example:
-        """A row of so many constraints, which its target meets."""
-        topic = rng.choice([*WORDS])
+        """A row of so many constraints of different kinds, made to fit an answer."""
         while True:
             kinds = rng.sample([*KINDS], number)
-            if "repeat" in kinds and {"last", "sorted", "distinct"} & {*kinds}:
-                continue
+            if "ends" in kinds and {"last", "sorted", "distinct"} & {*kinds}:
+                continue  # one says the other, or nearly so
             for _ in range(20):
-                answer = _answer(topic, kinds, rng)
-                made = [KINDS[kind].make(answer, topic, rng) for kind in kinds]
-                if all(made):
-                    constraints = (
-                        Constraint(text, f"words:{kind}", (("topic", topic), *arguments.items()))
-                        for kind, (text, arguments) in zip(kinds, made)
-                    )
-                    return Example(f"Name {topic}.", (answer.text,), constraints=tuple(constraints))
+                answer = _answer(kinds, rng)
+                made = [(kind, KINDS[kind].make(answer, rng)) for kind in kinds]
+                fit = tuple(Constraint(m[0], f"words:{kind}", (*m[1].items(),)) for kind, m in made if m)
+                if len(fit) == number:
+                    return Example("Name animals.", (answer.text,), constraints=fit)
 
 
-def _answer(topic: str, kinds: Sequence[str], rng: random.Random) -> Answer:
-    """A list at random, likely to be one that meets constraints of these kinds."""
-    words = WORDS[topic]
-    chosen = rng.choices(words, k=rng.randint(2, MAX_WORDS))
-    if rng.random() < 0.5:
-        chosen = rng.sample(words, len(chosen))
+def _answer(kinds: list[str], rng: random.Random) -> Answer:
+    """A list at random that is likely to meet constraints of these kinds."""
+    number = rng.randint(MIN_WORDS, MAX_WORDS)
+    words = rng.sample(WORDS, number) if rng.random() < 0.5 else rng.choices(WORDS, k=number)
     if "sorted" in kinds:
-        chosen.sort()
-    if "repeat" in kinds or rng.random() < 0.1:
-        chosen[-1] = chosen[0]
-    style = rng.choice([*CASES]), rng.choice([*SEPARATORS]), rng.choice(["", *BRACKETS]), rng.choice(["", *MARKS])
-    return Answer(chosen, *style)
+        words.sort()
+    if "ends" in kinds or rng.random() < 0.1:
+        words[-1] = words[0]
+    brackets, mark = rng.choice(["", *BRACKETS]), rng.choice(["", *MARKS])
+    return Answer(tuple(words), rng.choice(CASES), rng.choice([*SEPARATORS]), brackets, mark)
