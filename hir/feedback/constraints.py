@@ -115,20 +115,15 @@ def _asked(constraint: Constraint) -> dict[str, tuple[float, float]]:
 
 def _language(output: str, language: str) -> bool:
     """Departs from IFEval where no language can be told, of digits say: that is no answer in it."""
-    langdetect = _langdetect()
+    try:
+        langdetect: Any = import_module("langdetect")
+    except ImportError as error:
+        raise UserError("language:response_language needs langdetect: pip install langdetect") from error
+    langdetect.DetectorFactory.seed = 0  # else it draws, and tells one text differently from time to time
     try:
         return bool(langdetect.detect(output) == language)
     except langdetect.LangDetectException:
         return False
-
-
-def _langdetect() -> Any:
-    try:
-        module = import_module("langdetect")
-    except ImportError as error:
-        raise UserError("language:response_language needs langdetect: pip install langdetect") from error
-    module.DetectorFactory.seed = 0  # else it draws, and tells one text differently from time to time
-    return module
 
 
 # A list's "1." and an initial or a title before a name end no sentence.
