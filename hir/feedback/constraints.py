@@ -82,11 +82,12 @@ def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
     """
     row = tuple(dict.fromkeys(constraints))
     for one, other in combinations_with_replacement(row, 2):
+        apart = one != other and one.kind == other.kind in SINGLE
         mine, others = _asked(one), _asked(other)
-        least = {what: max(mine[what][0], others[what][0]) for what in mine.keys() & others}
-        if any(number >= min(mine[what][1], others[what][1]) for what, number in least.items()) or (
-            one != other and one.kind == other.kind in SINGLE
-        ):
+        for what in mine.keys() & others:
+            (least, over), (other_least, other_over) = mine[what], others[what]
+            apart |= max(least, other_least) >= min(over, other_over)
+        if apart:
             raise UserError(f"{one.text!r} and {other.text!r} exclude each other")
     return row
 
@@ -114,20 +115,15 @@ def _asked(constraint: Constraint) -> dict[str, tuple[float, float]]:
 
 def _language(output: str, language: str) -> bool:
     """Departs from IFEval where no language can be told, of digits say: that is no answer in it."""
-    langdetect = _langdetect()
+    try:
+        langdetect: Any = import_module("langdetect")
+    except ImportError as error:
+        raise UserError("language:response_language needs langdetect: pip install langdetect") from error
+    langdetect.DetectorFactory.seed = 0  # else it draws, and tells one text differently from time to time
     try:
         return bool(langdetect.detect(output) == language)
     except langdetect.LangDetectException:
         return False
-
-
-def _langdetect() -> Any:
-    try:
-        module = import_module("langdetect")
-    except ImportError as error:
-        raise UserError("language:response_language needs langdetect: pip install langdetect") from error
-    module.DetectorFactory.seed = 0  # else it draws, and tells one text differently from time to time
-    return module
 
 
 # A list's "1." and an initial or a title before a name end no sentence.

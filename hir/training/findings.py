@@ -68,7 +68,10 @@ def findings(run: SavedRun) -> list[Finding]:
 
 def _training(run: SavedRun) -> Iterator[Finding]:
     history = run.history
-    if empty := [row["iteration"] for row in history if row.get("fraction_correct") == 0]:
+    # Of what is partly right the other relabelings make something.
+    partly = run.config.method["name"] == "hir" and run.config.relabel["name"] != "correctness"
+    good = "mean_score" if partly else "fraction_correct"
+    if empty := [row["iteration"] for row in history if row.get(good) == 0]:
         text = f"In {len(empty)} of {len(history) - 1} iterations, first in {empty[0]:.0f}, nothing was "
         text += "right to imitate or to relabel towards: start from a stronger model or an easier task, or "
         yield Finding("No correct sample", text + "raise sampling.num_samples.")

@@ -127,6 +127,7 @@ EXCLUDING: list[tuple[Constraint, ...]] = [
     (asks("change_case:english_capital"), LOWER),
     (LOWER, asks("detectable_format:constrained_response")),
     (LOWER, asks(CAPITALS, capital_frequency=1, capital_relation=LEAST)),
+    (asks("detectable_format:json_format"), asks("startend:quotation")),
     (often("b", LEAST, 3), often("B", LESS, 3)),
     (often("b", LESS, 0),),
     (often("a", LEAST, 1), NEVER),
