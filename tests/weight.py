@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-BUDGETS = {"hir": 9950, "tests": 9000, "benchmarks": 1300, "README.md": 130}
+BUDGETS = {"hir": 10000, "tests": 9000, "benchmarks": 1300, "README.md": 130}
 COUNTED = {".py", ".j2", ".css", ".md"}
 
 # From train.py to the loss: what is read to know how a run of HIR works, with one task and the plain policy.
