@@ -95,7 +95,7 @@ class ConsoleReport(Callback):
             self._say(
                 f"        the tiny base had {base.num_updates} supervised updates on labelled "
                 f"{' and '.join(base.tasks)} rows of its own, since relabeling has nothing to work on from "
-                "chance; from here on the model only hears right or wrong"
+                "chance; from here on the model only hears what the judge says"
             )
         if trainer.current_epoch:
             self._tell("resume", f"after iteration {trainer.current_epoch}")

@@ -144,6 +144,9 @@ KINDS = {
     ),
 }
 
+FORM = ["count", "longest", "case", "separator", "brackets", "mark"]
+CONTENT = [kind for kind in KINDS if kind not in FORM]
+
 
 def _check(kind: str, output: str, **arguments: Any) -> bool:
     """What is no such list meets nothing: it is no answer to the query."""
@@ -199,9 +202,12 @@ class Instructions(GeneratedTask[Settings]):
         return tuple(self.draw(random.Random(f"{self.name}/base/{seed}/{i}"), 1) for i in range(n))
 
     def draw(self, rng: random.Random, number: int) -> Example:
-        """A row of so many constraints of different kinds, made to fit an answer."""
+        """A row of so many constraints of different kinds, a third on the words, made to fit an answer."""
         while True:
-            kinds = rng.sample([*KINDS], number)
+            kinds = rng.sample([*KINDS], 1)
+            if number > 1:
+                kinds = rng.sample(FORM, number - number // 3) + rng.sample(CONTENT, number // 3)
+                rng.shuffle(kinds)
             if "ends" in kinds and {"last", "sorted", "distinct"} & {*kinds}:
                 continue  # one says the other, or nearly so
             for _ in range(20):
