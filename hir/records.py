@@ -106,7 +106,7 @@ class TrainingExample:
     output_ids: tuple[int, ...]
     """The tokens that are trained."""
     correct: bool
-    """Class of the row for balancing: whether the output was judged right."""
+    """Class of the row for balancing: whether the output was judged right, or does what p* asks for."""
     contrast: tuple[str, ...] = ()
     """Instructions under which the output must be less likely; as many in every row of a method."""
     weight: float = 1.0

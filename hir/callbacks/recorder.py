@@ -83,6 +83,7 @@ class RunRecorder(Callback):
         self.seconds["training"] += self._lap() - report.seconds - self.evaluation.latest_seconds
         iteration, metrics = trainer.current_epoch + 1, trainer.callback_metrics
         graded = getattr(pl_module.datamodule.task.feedback, "graded", False)
+        plan = pl_module.datamodule.plan  # without one the metrics are those of an iteration before
         self.history.append(
             {
                 "iteration": iteration,
@@ -94,7 +95,11 @@ class RunRecorder(Callback):
                 **({"num_unjudged": len(report.unjudged)} if report.unjudged else {}),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),
-                **{name: round(float(metrics[name]), 6) for name in metrics if name.startswith("train/")},
+                **{
+                    name: round(float(metrics[name]), 6)
+                    for name in metrics
+                    if plan and name.startswith("train/")
+                },
                 **self.evaluation.results,
             }
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hir.config.schema import check, limited
@@ -59,7 +59,9 @@ class Function:
         if _is_score(value):
             return Verdict(value >= self.threshold, float(value))
         if isinstance(value, Verdict) and _is_score(value.score) and len(value.met) in parts:
-            return value
+            # NumPy's, too, as plain values: they are written to files.
+            met = tuple(map(bool, value.met))
+            return replace(value, correct=bool(value.correct), score=float(value.score), met=met)
         rule = "true or false, a score from 0 to 1, or a Verdict with such a score and a part a constraint"
         raise UserError(f"{self.name} returned {_in_short(value)}: it must be {rule}")
 

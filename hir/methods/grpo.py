@@ -92,7 +92,7 @@ class GRPO(Method):
 def group_advantages(rewards: Sequence[float]) -> list[float]:
     """(r - mean) / standard deviation over a group, the population's; 0 where all rewards are equal.
 
-    Nothing is added to the deviation: of right and wrong answers it is 0 or far from it.
+    Nothing is added to the deviation, which is far from 0 where rewards differ by more than rounding does.
     """
     mean, deviation = fmean(rewards), pstdev(map(float, rewards))
-    return [(reward - mean) / deviation if deviation else 0.0 for reward in rewards]
+    return [(reward - mean) / deviation if deviation > 1e-6 else 0.0 for reward in rewards]

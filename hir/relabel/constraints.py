@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hir.config.schema import InstructionConfig, limited
-from hir.feedback.constraints import check
+from hir.feedback.constraints import CHECKERS, check
 from hir.records import Constraint, Rollout
 from hir.relabel.base import register
 from hir.relabel.correctness import Correctness, stated
@@ -25,7 +25,7 @@ class Constraints(Correctness):
     One that it misses gives way to another query's of its kind that it meets ("three words" to "two words"),
     as goals do in hindsight experience replay (Andrychowicz et al. 2017, arXiv 1707.01495), or is left out as
     in the paper. The contrast of a wrong answer is the instruction it was sampled under; of a right one it is
-    p_wrong. Rows without constraints are relabeled by correctness.
+    p_wrong. Answers of which no judge said what they meet are relabeled by correctness.
     """
 
     @dataclass
@@ -46,6 +46,8 @@ class Constraints(Correctness):
         self.config = config or self.Settings()
         self.asked: dict[str, dict[Constraint, None]] = {}
         """By kind, the constraints of the answers that :meth:`select` was last given, in their order."""
+        self.dropped: set[Rollout] = set()
+        """Those of them that it left out."""
 
     def select(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
         self.asked = defaultdict(dict)
@@ -56,11 +58,14 @@ class Constraints(Correctness):
         weight = self.config.met_weight * self.config.growth ** (rollouts[0].iteration if rollouts else 0)
         # The mean of -log p of what was drawn is an estimate of the entropy.
         wrong.sort(key=lambda r: -(weight * r.verdict.score - fmean(r.log_probs or (0.0,))))
-        kept = {id(r) for r in wrong[: round(self.config.keep * len(wrong))]}
-        return [r for r in rollouts if r.correct or id(r) in kept]
+        number = round(self.config.keep * len(wrong))
+        self.dropped = {*wrong[number:]} - {*wrong[:number]}
+        return [r for r in rollouts if r not in self.dropped]
 
     def instruction(self, rollout: Rollout) -> str | None:
-        if rollout.correct or not rollout.constraints:
+        if rollout in self.dropped:
+            return None
+        if rollout.correct or not rollout.verdict.met:
             return super().instruction(rollout)
         if fitting := self._fitting(rollout):
             return stated(self.correct, fitting)
@@ -69,17 +74,12 @@ class Constraints(Correctness):
     def achieved(self, rollout: Rollout) -> bool:
         return rollout.correct or bool(self._fitting(rollout))
 
-    def contrast(self, rollout: Rollout) -> tuple[str, ...]:
-        if rollout.correct or not self._fitting(rollout):
-            return super().contrast(rollout)
-        return (rollout.instruction,)
-
     def _fitting(self, rollout: Rollout) -> tuple[Constraint, ...]:
         """The constraints of its row, or others in their place, that an answer meets."""
         fitting = []
-        for constraint, met in zip(rollout.constraints, rollout.verdict.met, strict=True):
+        for constraint, met in zip(rollout.constraints, rollout.verdict.met, strict=False):
             others = [constraint] if met else []
-            if self.config.swap and not met:
+            if self.config.swap and not met and constraint.kind in CHECKERS:
                 others = [c for c in self.asked.get(constraint.kind, ()) if check(c, rollout.output)]
             if others:
                 key = f"{rollout.iteration}/{constraint.text}/{rollout.output}"  # the same whenever asked

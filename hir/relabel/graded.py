@@ -40,6 +40,9 @@ class Graded(Correctness):
         order = sorted(others, key=lambda quality: (quality != self.best, abs(quality - own), -quality))
         return tuple(self._stated(quality, rollout) for quality in order)
 
+    def achieved(self, rollout: Rollout) -> bool:
+        return rollout.correct or self._quality(rollout) == self.best
+
     def _quality(self, rollout: Rollout) -> int:
         return 1 + int(rollout.verdict.score * (self.best - 1) + 0.5)
 

@@ -20,9 +20,8 @@ from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.training.build import build_policy, load_tasks
 from hir.training.checkpoints import load_weights, read_checkpoint
-from hir.training.checks import check_lengths
+from hir.training.checks import ask_start, check_lengths
 from hir.training.settings import load_run_config
-from hir.training.start import ask_start
 
 
 @dataclass

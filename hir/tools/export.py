@@ -26,6 +26,8 @@ from hir.errors import UserError
 from hir.files import find_checkpoint, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.quiet import quiet_libraries
+from hir.records import Example
+from hir.relabel.base import build_relabel
 from hir.tasks.base import Task, load_task
 from hir.training.build import build_policy
 from hir.training.checkpoints import load_weights, read_checkpoint
@@ -60,6 +62,9 @@ class Export:
     base: Base | None
     """The tiny model's; None for any other."""
     task: Task
+    goal: str
+    """Instruction of a query without constraints of its own."""
+    opposite: str
 
 
 def run(options: Options, settings: list[str]) -> int:
@@ -83,7 +88,9 @@ def run(options: Options, settings: list[str]) -> int:
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.", suffix=".tmp") as scratch:
             whole = Path(scratch) / to.name
             whole.mkdir()
-            write_folder(whole, Export(options, saved, iterations, policy, base, task))
+            phi, row = build_relabel(config.instructions, config.relabel), Example("", ())
+            asked = phi.goal(row), phi.opposite(row)
+            write_folder(whole, Export(options, saved, iterations, policy, base, task, *asked))
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
@@ -127,9 +134,9 @@ def chat_template(export: Export) -> str:
     not know, the characters of ASCII and of the run's texts are written as entities. It ends with the end
     token, which the encoder was trained with and apply_chat_template does not add.
     """
-    asked, escape = export.run.config.instructions, export.policy.text.escape
-    texts = [text for row in export.task.rows for text in (row.query, *row.targets)]
-    characters = sorted({*string.printable, *asked.correct, *asked.wrong, *"".join(texts)})
+    goal, opposite, escape = export.goal, export.opposite, export.policy.text.escape
+    texts = [text for row in export.task.rows for text in (row.asked, *row.targets)]
+    characters = sorted({*string.printable, *goal, *opposite, *"".join(texts)})
     written = {c: entity for c in characters if (entity := escape(c)) != c}
 
     def literal(text: str) -> str:  # as Jinja writes one
@@ -145,7 +152,7 @@ def chat_template(export: Export) -> str:
     for text, instead in [*swaps, *written.items()]:
         prompt += f"\n    | replace({literal(text)}, {literal(instead)})"
     return (
-        f"{{%- set instruction = {last('system', asked.correct)} -%}}\n"
+        f"{{%- set instruction = {last('system', goal)} -%}}\n"
         f"{{%- set query = {last('user', '')} -%}}\n"
         f"{{{{- ({prompt}) ~ eos_token -}}}}\n"
     )
@@ -182,8 +189,8 @@ def model_card(name: str, export: Export) -> str:
         validation=validation,
         test=test,
         start=f"`{path}`" if on_hub else "hir's embedded tiny T5" if export.base else "a local folder",
-        prompt=render_prompt(run.config.instructions.correct, "the query"),
-        wrong=json.dumps({"role": "system", "content": run.config.instructions.wrong}, ensure_ascii=False),
+        prompt=render_prompt(export.goal, "the query"),
+        wrong=json.dumps({"role": "system", "content": export.opposite}, ensure_ascii=False),
         version=hir.__version__,
     )
     return f"{card.content}\n"

@@ -59,9 +59,13 @@ class ReplayBuffer:
 
     def _passes(self, rows: Sequence[TrainingExample], rng: random.Random) -> Iterator[TrainingExample]:
         """Rows in shuffled passes without end, those of a query together if they are grouped."""
-        queries: dict[str | int, list[TrainingExample]] = {}
+        queries: dict[Any, list[TrainingExample]] = {}
         for number, row in enumerate(rows):
-            queries.setdefault(row.query if self.config.group else number, []).append(row)
+            asked = (
+                row.query,
+                frozenset((row.instruction, *row.contrast)),
+            )  # instructions may be a query's own
+            queries.setdefault(asked if self.config.group else number, []).append(row)
         groups = list(queries.values())
         while groups:
             rng.shuffle(groups)

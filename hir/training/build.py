@@ -15,10 +15,9 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
-from hir.training.checks import check_lengths, check_on_policy, check_targets
+from hir.training.checks import ask_start, check_lengths, check_on_policy, check_rows
 from hir.training.datamodule import HIRDataModule
 from hir.training.module import HIRModule
-from hir.training.start import ask_start
 from hir.training.tiny import Base, make_base
 
 
@@ -41,7 +40,7 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     check_on_policy(config)
     relabel = build_relabel(config.instructions, config.relabel)
     tasks = load_tasks(config)
-    check_targets(tasks[0], config.method["name"])
+    check_rows(tasks[0], config)
     policy, base = build_policy(config, say)
     ask_start(tasks[0], policy, config)
     if base:

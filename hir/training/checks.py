@@ -1,16 +1,20 @@
-"""What of a configuration is refused or warned of before a run, where it takes its parts to see it."""
+"""What is seen to before a run where it takes its parts: refusals, warnings, a judge made of one of them."""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from operator import attrgetter
 
 from hir.config.schema import Config
 from hir.errors import UserError
+from hir.feedback.judge import Judge
 from hir.methods.base import METHODS
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.relabel.base import Relabel
+from hir.relabel.correctness import stated
+from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
 
 ON_POLICY = {
@@ -43,10 +47,13 @@ def check_on_policy(config: Config) -> None:
             )
 
 
-def check_targets(task: Task, name: str) -> None:
-    """Refuse a method that is trained on targets where rows have none; UserError."""
+def check_rows(task: Task, config: Config) -> None:
+    """Refuse a method that is trained on targets where rows have none, and so for constraints; UserError."""
+    name, relabel = config.method["name"], config.relabel["name"]
     if not METHODS[name].samples and not all(row.targets for row in task.train):
         raise UserError(f"method={name} is trained on targets, and rows of {task.name} have none")
+    if relabel == "constraints" and not any(row.constraints for row in task.train):
+        raise UserError(f"relabel={relabel} needs rows with constraints, and those of {task.name} have none")
 
 
 def check_lengths(
@@ -57,7 +64,10 @@ def check_lengths(
     """
     lines, most = [], config.sampling.max_new_tokens
     for number, task in enumerate(tasks):
-        prompts = ([policy.render(text, row.query) for row in task.rows] for text in relabel.texts)
+        prompts = (
+            [policy.render(stated(text, row.constraints), row.query) for row in task.rows]
+            for text in relabel.texts
+        )
         lengths = [max(map(len, of_row)) for of_row in zip(*map(policy.token_ids, prompts), strict=True)]
         if long := [length for length in lengths if length > policy.max_input_tokens]:
             line = f"{len(long)} of {len(lengths)} prompts of {task.name} are over model.max_input_tokens="
@@ -67,7 +77,7 @@ def check_lengths(
             continue  # a judge is not to be asked, which may be paid
         targets = [*{target for row in task.rows for target in row.targets}]
         ids, long = dict(zip(targets, policy.token_ids(targets), strict=True)), []
-        for row in (row for row in task.rows if row.targets):
+        for row in (row for row in task.rows if row.targets and not row.constraints):
             target = min((ids[text] for text in row.targets), key=len)
             # A judge may ask for no more than a target's beginning.
             if len(target) > most and not task.verify(row, policy.decode(target[:most])):
@@ -77,3 +87,14 @@ def check_lengths(
             line += f"sampling.max_new_tokens={most}"
             lines.append(f"{line}, so that no answer to them can be right: set it to {max(long)}")
     return tuple(lines)
+
+
+def ask_start(task: Task, policy: Seq2SeqPolicy, config: Config) -> None:
+    """Let a judge without an endpoint ask a frozen copy of the policy as it is now, whole on each device."""
+    if isinstance(task.feedback, Judge) and not task.feedback.url:
+        start = copy.deepcopy(policy, {id(policy.tokenizer): policy.tokenizer}).requires_grad_(False)
+        sampler = build_sampler(start, config.sampling, config.evaluation.batch_size)
+        # It is no part of the module: no checkpoint has it, and it follows the policy to its device.
+        task.feedback.ask_policy = lambda prompts: [
+            *map(start.to(policy.device).decode, sampler.greedy(prompts))
+        ]

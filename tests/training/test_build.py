@@ -12,8 +12,7 @@ from hir.records import Example
 from hir.relabel.correctness import Correctness
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
-from hir.training.checks import check_lengths
-from hir.training.start import ask_start
+from hir.training.checks import ask_start, check_lengths
 
 ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat", ("one",)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import combinations
@@ -82,24 +82,13 @@ class Kind:
     """Whether an answer meets one with such arguments."""
 
 
-def _no_letter(answer: Answer, rng: random.Random) -> Made:
-    unused = [letter for letter in "acegilort" if letter not in "".join(answer.words)]
-    return (f"no {(letter := rng.choice(unused))}", {"letter": letter}) if unused else None
-
-
 def _longest(answer: Answer, rng: random.Random) -> Made:
     number = max(map(len, answer.words))
     return (f"up to {NUMBERS[number]} letters", {"number": number}) if number < 5 else None
 
 
-def _include(answer: Answer, rng: random.Random) -> Made:
-    inner = answer.words[1:-1]
-    return (f"with {(word := rng.choice(inner))}", {"word": word}) if inner else None
-
-
-def _avoid(answer: Answer, rng: random.Random) -> Made:
-    word = rng.choice([word for word in WORDS if word not in answer.words])
-    return f"without {word}", {"word": word}
+def _one(text: str, name: str, choices: Sequence[str], rng: random.Random) -> Made:
+    return (text.format(choice := rng.choice(choices)), {name: choice}) if choices else None
 
 
 KINDS = {
@@ -113,8 +102,13 @@ KINDS = {
     "last": Kind(
         lambda a, rng: (f"{a.words[-1]} last", {"word": a.words[-1]}), lambda a, word: a.words[-1] == word
     ),
-    "include": Kind(_include, lambda a, word: word in a.words),
-    "avoid": Kind(_avoid, lambda a, word: word not in a.words),
+    "include": Kind(
+        lambda a, rng: _one("with {}", "word", a.words[1:-1], rng), lambda a, word: word in a.words
+    ),
+    "avoid": Kind(
+        lambda a, rng: _one("without {}", "word", [w for w in WORDS if w not in a.words], rng),
+        lambda a, word: word not in a.words,
+    ),
     "sorted": Kind(
         lambda a, rng: ("sorted", {}) if [*a.words] == sorted(a.words) else None,
         lambda a: [*a.words] == sorted(a.words),
@@ -128,7 +122,10 @@ KINDS = {
         lambda a: len(a.words) > 1 and a.words[0] == a.words[-1],
     ),
     "longest": Kind(_longest, lambda a, number: max(map(len, a.words)) <= number),
-    "no_letter": Kind(_no_letter, lambda a, letter: letter not in "".join(a.words)),
+    "no_letter": Kind(
+        lambda a, rng: _one("no {}", "letter", [c for c in "acegilort" if c not in "".join(a.words)], rng),
+        lambda a, letter: letter not in "".join(a.words),
+    ),
     "case": Kind(lambda a, rng: (f"{a.case} case", {"case": a.case}), lambda a, case: a.case == case),
     "separator": Kind(
         lambda a, rng: (f"{SEPARATORS[a.separator]} between", {"separator": a.separator}),
@@ -172,7 +169,7 @@ class Settings:
 
 
 def is_held_out(row: Example) -> bool:
-    """Whether two of the row's kinds are never asked together in training: one pair in ten is not.
+    """Whether two of the row's kinds are never asked together in training: about one pair in ten is.
 
     So whatever part of a training row's constraints hindsight leaves, no test row asks for the same kinds.
     """
