@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import runpy
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -27,6 +28,8 @@ def run_program(job: dict[str, Any]) -> int:
         (2, job["stderr"], os.O_WRONLY),
     ):
         os.dup2(os.open(path, flags), stream)
+    # Ignored in what a shell's script starts in the background; here each has it as at a prompt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(job["environment"])
     os.chdir(job["folder"])
