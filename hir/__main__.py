@@ -5,6 +5,7 @@
   sweep      a W&B sweep file without a server
   report     a run, or several, as one HTML page
   export     a run's model as a folder for transformers
+  teams-rl   a set of instructions by TeaMs-RL
   new-task   a generated task of your own
 
 python -m hir VERB --help lists a verb's keys.
@@ -19,8 +20,8 @@ import sys
 from hir.errors import UserError, exit_code
 from hir.tools.arguments import help_of, read_options
 
-VERBS = ("evaluate", "compare", "sweep", "report", "export", "new-task")
-TAKE_SETTINGS = ("evaluate", "compare", "sweep")
+VERBS = ("evaluate", "compare", "sweep", "report", "export", "teams-rl", "new-task")
+TAKE_SETTINGS = ("evaluate", "compare", "sweep", "teams-rl")
 """Verbs with keys of train.py beside their own."""
 
 

@@ -72,9 +72,13 @@ def keys_of(options: type, prefix: str = "") -> dict[str, Key]:
 
 @cache
 def _texts(options: type) -> dict[str, str]:
-    with suppress(OSError, TypeError):  # a class of a notebook has no source that can be found
-        return meanings(ast.parse(dedent(inspect.getsource(options))).body[0])
-    return {}
+    texts: dict[str, str] = {}
+    for kind in reversed(options.__mro__):
+        with suppress(OSError, TypeError):  # a class of a notebook has no source that can be found
+            texts |= (
+                meanings(ast.parse(dedent(inspect.getsource(kind))).body[0]) if is_dataclass(kind) else {}
+            )
+    return texts
 
 
 def meanings(definition: ast.AST) -> dict[str, str]:

@@ -32,9 +32,9 @@ class TaskConfig:
 
     name: str = "object_counting"
     """Name of a generated task, of a BigBench task, or of any file in data_dir."""
-    source: Literal["generated", "bbh", "bigbench"] | None = None
-    """generated, bbh (BIG-Bench Hard) or bigbench (BIG-bench's task.json); null: generated where a generator
-    exists and no data_dir is given, else bbh."""
+    source: Literal["generated", "bbh", "bigbench", "teams_rl"] | None = None
+    """generated, bbh (BIG-Bench Hard), bigbench (BIG-bench's task.json) or teams_rl (instructions that
+    TeaMs-RL makes); null: generated where a generator exists and no data_dir is given, else bbh."""
     data_dir: str | None = None
     """Folder with NAME.json, NAME/task.json or BIG-bench's nested folders; null: download to the cache."""
     seed: int | None = limited(None, "[0, inf)")
@@ -53,6 +53,8 @@ class TaskConfig:
     """Test rows of a generated task."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Difficulty settings of a generated task; its file in hir/tasks/ lists them."""
+    teams_rl: dict[str, Any] = field(default_factory=dict)
+    """What source=teams_rl does otherwise than `python -m hir teams-rl --help` says."""
 
 
 @dataclass

@@ -32,6 +32,23 @@ def check(constraint: Constraint, output: str) -> bool:
     return output.strip() != "" and CHECKERS[constraint.kind](output, **dict(constraint.arguments))
 
 
+def read_constraints(given: Any) -> tuple[Constraint, ...]:
+    """The constraints of a row of a file, objects with a text, a kind and its arguments; UserError."""
+    made = []
+    for one in given if isinstance(given, list) else [given]:
+        keys = ("text", "kind", "arguments")
+        text, kind, arguments = map(one.get, keys) if isinstance(one, dict) else (None, None, None)
+        if not isinstance(text, str) or not isinstance(arguments, dict) or kind not in CHECKERS:
+            raise UserError(f"constraints: {one!r:.80} has no text, known kind and object of arguments")
+        values = (tuple(v) if isinstance(v, list) else v for v in arguments.values())
+        made.append(Constraint(text, kind, (*zip(arguments, values, strict=True),)))
+        try:
+            check(made[-1], "a")
+        except TypeError as error:
+            raise UserError(f"constraints: {text!r:.80}: {error}") from error
+    return tuple(made)
+
+
 @register("constraints")
 @dataclass(frozen=True)
 class Constraints:

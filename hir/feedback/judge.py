@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import json
-import os
 import re
 import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from hir.config.schema import check, limited
-from hir.errors import UserError
 from hir.feedback.base import FEW, Feedback, check_failures, register, unjudged
-from hir.files import atomic_write, cache_dir, writing
+from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
+from hir.files import cache_dir
 from hir.records import Example, Verdict
 
 PROMPT = """{query}
@@ -37,11 +32,7 @@ class Judge:
     """
 
     @dataclass
-    class Settings:
-        base_url: str = ""
-        """The endpoint, such as https://api.openai.com/v1 or http://localhost:8000/v1; empty: the policy."""
-        model: str = ""
-        """The judge's name there."""
+    class Settings(EndpointSettings):
         prompt: str = PROMPT
         """What it is asked, with {query}, {instruction} (its constraints), {answer} and {target}; the form of
         the reply is added."""
@@ -49,45 +40,19 @@ class Judge:
         """1: it says yes or no; else it gives points, so many to a perfect answer."""
         threshold: float = limited(1.0, "(0, 1]")
         """Least share of the points that is right."""
-        max_calls: int = limited(1000, "[0, inf)")
-        """Most calls, failed ones included, of all runs that share the cache; then the run ends."""
-        timeout: float = limited(60.0, "(0, inf)")
-        """Seconds without a sign of a reply after which a call has failed."""
-        retries: int = limited(3, "[0, 20]")
-        """Further tries after a time-out or a refusal for now."""
-        concurrency: int = limited(8, "[1, 1000]")
-        """Calls at a time."""
-        request: dict[str, Any] = field(default_factory=lambda: {"temperature": 0})
-        """Whatever else the endpoint takes, such as max_tokens."""
 
     ask_policy: Callable[[list[str]], list[str]] | None = None
     """Gives the replies of the policy's start to prompts; whoever makes the policy sets it."""
 
     def __init__(self, settings: Settings, own: Feedback) -> None:
-        self.settings, self.url, self.cache = settings, settings.base_url, cache_dir() / "judge"
+        self.settings, self.url = settings, settings.base_url
         self.graded, self.name = settings.scale > 1, "policy as it was at the start"
         check("{answer}" in settings.prompt, "feedback.prompt", "a text with {answer}", settings.prompt)
         where = "the judge's name at feedback.base_url, and empty without one"
         check(bool(settings.model) == bool(self.url), "feedback.model", where, settings.model)
-        if not self.url:
-            return
-        check(bool(re.match("https?://", self.url)), "feedback.base_url", "an http(s) address", self.url)
-        self.key = os.environ.get("OPENAI_API_KEY", "").strip() or "no key"
-        try:
-            self.openai: Any = importlib.import_module("openai")
-            self.client = self.openai.OpenAI(
-                base_url=self.url,
-                api_key=self.key,
-                timeout=settings.timeout,
-                max_retries=settings.retries,
-                # A retry is a call, too.
-                http_client=self.openai.DefaultHttpxClient(event_hooks={"request": [self._count]}),
-            )
-        except ImportError as error:
-            raise UserError("feedback.base_url needs openai: pip install openai") from error
-        except Exception as error:  # openai's and its client's for a wrong address are no ValueError
-            raise UserError(f"feedback.base_url={self.url}: {error}") from error
-        self.name = f"judge {settings.model} at {self.client.base_url.host}"
+        if self.url:
+            self.endpoint = Endpoint(settings, "feedback", cache_dir() / "judge")
+            self.name = f"judge {self.endpoint.name}"
 
     def about(self, rows: Sequence[Example]) -> str:
         return self.name
@@ -119,43 +84,11 @@ class Judge:
 
     def _judge(self, prompt: str) -> Verdict:
         """The verdict of the endpoint, or of its reply in the cache."""
-        model, request = self.settings.model, self.settings.request
-        asked = json.dumps([self.url, model, request, prompt], sort_keys=True, default=str)
-        name = hashlib.sha256(asked.encode(errors="replace")).hexdigest()
-        path = self.cache / name[:2] / f"{name}.txt"
-        if path.exists():
-            return self._read(path.read_text(encoding="utf-8", errors="replace"))
         try:
-            given = self.client.chat.completions.create(
-                model=model, messages=[{"role": "user", "content": prompt}], extra_body=request
-            )
-            reply = given.choices[0].message.content.encode(errors="replace").decode().strip()
-        except self.openai.APIStatusError as error:
-            note = textwrap.shorten(str(error).replace(self.key, "***"), 200)
-            if error.status_code in (401, 403, 404):
-                raise UserError(f"the {self.name} cannot be asked: {note}") from error
-            return unjudged(note)
-        except self.openai.APITimeoutError:
-            return unjudged(f"no reply within {self.settings.timeout:g} s")
-        except (self.openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError) as error:
-            if isinstance(error.__cause__, UserError):  # from _count, as older clients pass it on
-                raise error.__cause__ from None
-            # An endpoint may send anything; the text of the error might hold the key.
-            return unjudged(f"no reply ({type(error.__cause__ or error).__name__})")
-        if not reply:
-            return unjudged("an empty reply")
-        atomic_write(path, reply.encode())
-        return self._read(reply)
-
-    def _count(self, request: object) -> None:
-        """Put a call on the account before it is made; UserError if there is none left."""
-        path, most = self.cache / "calls", self.settings.max_calls
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab", buffering=0) as file:  # of a byte a call, to which any process appends
-                if file.tell() < most and file.write(b".") and file.tell() <= most:
-                    return
-        raise UserError(f"feedback.max_calls={most} are made, as {path} counts: raise it (no reply is lost)")
+            reply = self.endpoint.ask(prompt)
+        except NoReply as error:
+            return unjudged(str(error))
+        return self._read(reply) if reply else unjudged("an empty reply")
 
     def _read(self, reply: str) -> Verdict:
         """The verdict in a reply's last line."""

@@ -9,8 +9,9 @@ import functools
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, ClassVar, Generic, TypeVar
 
 from hir.config.keys import suggest
@@ -90,6 +91,11 @@ class GeneratedTask(Generic[S]):
         """One row drawn with ``rng``, and with nothing else."""
         raise NotImplementedError
 
+    @classmethod
+    def settings_of(cls, rows: Sequence[Example]) -> dict[str, Any]:
+        """Settings that make a test for a file's rows, which are all trained on; none: they are split."""
+        return {}
+
     def row(self, seed: int, index: int) -> Example:
         """Row ``index`` of the endless file ``seed``."""
         return self.example(random.Random(f"{self.name}/{seed}/{index}"))
@@ -153,16 +159,25 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
         generator = generated_task(name, config.settings)
         return generator.splits(seed, config.num_train or 8192, config.num_validation, config.num_test)
-    if config.data_dir is not None:
+    if source == "teams_rl":
+        dataset = import_module("hir.teams_rl.dataset")  # which needs libraries of its own
+        path = dataset.made_for_task(config.teams_rl) / "instructions.json"
+    elif config.data_dir is not None:
         path = find_file(config.data_dir, name)
     elif name in SOURCES["bbh"]:
         path = download(source or "bbh", name)
     else:
         raise UserError(f"unknown task {name!r} without task.data_dir{suggest(name, known_tasks())}")
     read = ifeval.read_rows if path.suffix == ".jsonl" else bigbench.read_rows
-    train, validation, test = split_rows(read(path), config, seed)
+    own = GENERATORS[name] if name in GENERATORS else GeneratedTask  # it may bring checkers of constraints
+    rows = read(path)
+    if settings := own.settings_of(rows):
+        tested = generated_task(name, {**settings, **config.settings})
+        held_out = tested.splits(seed, 1, config.num_validation, config.num_test)
+        return replace(held_out, train=rows[: config.num_train])
+    train, validation, test = split_rows(rows, config, seed)
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
-    own = Match(multiple_choice)
-    judge = Constraints(own=own) if any(row.constraints for row in train) else own
+    plain = Match(multiple_choice)
+    judge = Constraints(own=plain) if any(row.constraints for row in train) else plain
     return Task(name, train[: config.num_train], validation, test, judge)

@@ -12,6 +12,7 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
   right, and the options, which the query does not show, are answered by their texts.
 - A target of a multiple-choice row that is none of its options (an explanation) is right as it stands.
 - A row with ``target`` whose input ends in lettered options is multiple choice (BIG-Bench Hard).
+- A row may have ``constraints``, which then say what is right, and a ``group``.
 - A target that is a number, true or false is its text in JSON.
 - Where a file has the right option at one place nearly always, the order of options gives the answer away;
   BIG-bench permutes them, and so does this reader, by the row's text. Otherwise the file's order stays.
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from hir.errors import UserError
+from hir.feedback.constraints import read_constraints
 from hir.feedback.normalise import clean
 from hir.feedback.options import HEADER, listed_options, option_letter, read_choice, scenario
 from hir.records import Example
@@ -142,7 +144,9 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
             targets = _letters(targets, options)
     if len(set(options)) < len(options):
         raise UserError(f"duplicate options ({reprlib.repr(Counter(options).most_common(1)[0][0])})")
-    return Example(query=body, targets=targets, options=options, lettered=lettered, group=scenario(stem))
+    constraints = read_constraints(row.get("constraints", []))
+    group = row["group"] if isinstance(row.get("group"), str) else scenario(stem)
+    return Example(body, targets, options, lettered, constraints, group)
 
 
 def _text(value: Any, key: str) -> str:

@@ -60,12 +60,12 @@ class Base:
     """Every query it saw a label of."""
 
     def unseen(self, task: Task) -> Task:
-        """The task without rows that it saw a label of; generated tasks have none of those."""
-        train, validation, test = (
+        """The task, tested on no row that it saw a label of; splits of generated tasks have none of those."""
+        validation, test = (
             tuple(row for row in rows if row.asked not in self.queries)
-            for rows in (task.train, task.validation, task.test)
+            for rows in (task.validation, task.test)
         )
-        return replace(task, train=train, validation=validation, test=test)
+        return replace(task, validation=validation, test=test)
 
 
 def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:

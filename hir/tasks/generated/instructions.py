@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import combinations
@@ -21,6 +21,7 @@ from hir.feedback.constraints import CHECKERS, Constraints
 from hir.records import Constraint, Example
 from hir.tasks.base import GeneratedTask, Task, register
 
+QUERY = "Name animals."
 WORDS = "cat dog goat pig cow bear owl tiger".split()
 MIN_WORDS, MAX_WORDS = 2, 5
 NUMBERS = "no one two three four five".split()
@@ -34,6 +35,7 @@ SEPARATORS = {
     " & ": "ands",
 }
 BRACKETS = {"()": "round", "[]": "square", "{}": "curly", "<>": "angle"}
+LETTERS = "acegilort"
 MARKS = "!.?;"
 LIST = re.compile(
     r"((?:[(\[{<] )?)[A-Za-z]+(?:(, | [-/+=&] )[A-Za-z]+(?:\2[A-Za-z]+)*)?((?: [)\]}>])?)([!.?;]?)"
@@ -123,7 +125,7 @@ KINDS = {
     ),
     "longest": Kind(_longest, lambda a, number: max(map(len, a.words)) <= number),
     "no_letter": Kind(
-        lambda a, rng: _one("no {}", "letter", [c for c in "acegilort" if c not in "".join(a.words)], rng),
+        lambda a, rng: _one("no {}", "letter", [c for c in LETTERS if c not in "".join(a.words)], rng),
         lambda a, letter: letter not in "".join(a.words),
     ),
     "case": Kind(lambda a, rng: (f"{a.case} case", {"case": a.case}), lambda a, case: a.case == case),
@@ -194,6 +196,19 @@ class Instructions(GeneratedTask[Settings]):
         train = self.unique_rows(seed, num_train, lambda row: not is_held_out(row))
         return Task(self.name, train, held_out[num_test:], held_out[:num_test], self.feedback())
 
+    @classmethod
+    def settings_of(cls, rows: Sequence[Example]) -> dict[str, Any]:
+        """Requests of 2 constraints up to as many as the rows have, where those are this task's own."""
+        kinds = {constraint.kind for row in rows for constraint in row.constraints}
+        if (
+            not kinds
+            or not all(row.constraints for row in rows)
+            or kinds - {f"words:{kind}" for kind in KINDS}
+        ):
+            return {}
+        most = max(len(row.constraints) for row in rows)
+        return {"min_constraints": 2, "max_constraints": min(8, max(2, most))}
+
     def pretraining_rows(self, seed: int, n: int) -> tuple[Example, ...]:
         """Rows of one constraint, which come again with other answers."""
         return tuple(self.draw(random.Random(f"{self.name}/base/{seed}/{i}"), 1) for i in range(n))
@@ -205,14 +220,24 @@ class Instructions(GeneratedTask[Settings]):
             if number > 1:
                 kinds = rng.sample(FORM, number - number // 3) + rng.sample(CONTENT, number // 3)
                 rng.shuffle(kinds)
-            if "ends" in kinds and {"last", "sorted", "distinct"} & {*kinds}:
-                continue  # one says the other, or nearly so
+            if clash(kinds):
+                continue
             for _ in range(20):
                 answer = _answer(kinds, rng)
-                made = [(kind, KINDS[kind].make(answer, rng)) for kind in kinds]
-                fit = tuple(Constraint(m[0], f"words:{kind}", (*m[1].items(),)) for kind, m in made if m)
+                fit = tuple(c for kind in kinds if (c := constraint(kind, answer, rng)))
                 if len(fit) == number:
-                    return Example("Name animals.", (answer.text,), constraints=fit)
+                    return Example(QUERY, (answer.text,), constraints=fit)
+
+
+def clash(kinds: Collection[str]) -> bool:
+    """Whether one of the kinds says what another says, or nearly so."""
+    return "ends" in kinds and not {"last", "sorted", "distinct"}.isdisjoint(kinds)
+
+
+def constraint(kind: str, answer: Answer, rng: random.Random) -> Constraint | None:
+    """One of the kind that the answer meets, if there is one."""
+    made = KINDS[kind].make(answer, rng)
+    return Constraint(made[0], f"words:{kind}", (*made[1].items(),)) if made else None
 
 
 def _answer(kinds: list[str], rng: random.Random) -> Answer:

@@ -1,0 +1,109 @@
+"""The agent of TeaMs-RL: a small policy over operations, and two without training."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from hir.errors import UserError
+from hir.teams_rl.environment import HORIZON, Observation, TextOperations
+from hir.teams_rl.operations import OPERATIONS
+
+try:
+    from sb3_contrib import TRPO
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+except ModuleNotFoundError as error:
+    raise UserError("teams-rl needs sb3-contrib and gymnasium: pip install sb3-contrib gymnasium") from error
+
+Agent = Callable[[Observation, int], list[float]]
+"""The probability of each operation by what is observed and by the step of the episode."""
+
+BASELINES: dict[str, Agent] = {
+    "random": lambda seen, step: [1 / len(OPERATIONS)] * len(OPERATIONS),
+    "cycle": lambda seen, step: [float(i == step % len(OPERATIONS)) for i in range(len(OPERATIONS))],
+}
+"""Operations at random, and each in its turn: evolving by prompts, without learning."""
+
+REFERENCE = {"gamma": 0.995, "gae_lambda": 0.97}
+LEARNERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "trpo": (TRPO, {**REFERENCE, "target_kl": 0.01, "cg_damping": 0.1, "cg_max_steps": 10}),
+    "ppo": (PPO, {**REFERENCE, "ent_coef": 0.01}),
+}
+"""Classes, and the arguments that the reference code has, or that stand in for them."""
+
+
+class Learner:
+    """A categorical policy of two layers of 64 on an environment.
+
+    Args:
+        name: of :data:`LEARNERS`.
+        env: what it acts in.
+        episodes: of an update.
+        settings: further arguments of the class of that name.
+    """
+
+    def __init__(self, name: str, env: TextOperations, episodes: int, settings: Mapping[str, Any]) -> None:
+        size = episodes * HORIZON
+        common: dict[str, Any] = {"n_steps": size, "batch_size": size, "device": "cpu", "seed": env.seed}
+        common["policy_kwargs"] = {"net_arch": [64, 64], "activation_fn": nn.ReLU}
+        kind, reference = LEARNERS[name]
+        try:
+            self.model = kind("MlpPolicy", env, **{**common, **reference, **settings})
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UserError(f"settings={dict(settings)}: {error}") from error
+
+    def learn(self, updates: int, told: Callable[[dict[str, float]], None]) -> None:
+        """Train; each update's episodes are told of."""
+        steps = self.model.n_steps
+        self.model.learn(updates * steps, callback=_Recorder(told))
+
+    def __call__(self, seen: Observation, step: int) -> list[float]:
+        with torch.no_grad():
+            distribution = self.model.policy.get_distribution(torch.as_tensor(seen)[None])
+        probabilities: list[float] = distribution.distribution.probs[0].tolist()
+        return probabilities
+
+
+class _Recorder(BaseCallback):
+    def __init__(self, told: Callable[[dict[str, float]], None]) -> None:
+        super().__init__()
+        self.told = told
+        self.rewards, self.infos = list[float](), list[dict[str, Any]]()
+
+    def _on_step(self) -> bool:
+        self.rewards += self.locals["rewards"].tolist()
+        self.infos += self.locals["infos"]
+        return True
+
+    def _on_rollout_end(self) -> None:
+        number = len(self.infos)
+        shares = shares_of(Counter(info["operation"] for info in self.infos))
+        changed = [info for info in self.infos if info["changed"]]
+        self.told(
+            {
+                "reward": sum(self.rewards) / number,
+                "changed": len(changed) / number,
+                "distinct": len({info["text"] for info in changed}) / number,
+                "entropy": entropy([*shares.values()]),
+                **shares,
+            }
+        )
+        self.rewards, self.infos = [], []
+        self.training_env.env_method("forget")
+
+
+def shares_of(counts: Mapping[str, int]) -> dict[str, float]:
+    """Each operation's share of those done."""
+    total = max(1, sum(counts.values()))
+    return {operation: counts.get(operation, 0) / total for operation in OPERATIONS}
+
+
+def entropy(probabilities: Sequence[float]) -> float:
+    """In nats; ln 6 = 1.79 where all operations are as likely."""
+    return -sum(p * math.log(p) for p in probabilities if p > 0)

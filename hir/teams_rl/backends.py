@@ -1,0 +1,151 @@
+"""Who rewrites a request, says whether that changed it, and answers it: rules, or a language model."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from hir.errors import UserError
+from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
+from hir.records import Example
+from hir.teams_rl import operations
+from hir.teams_rl.operations import PROMPTS
+
+REWRITE = """{what}
+Reply with the request alone, which has at most twenty words more than this one:
+
+{request}"""
+
+COMPARE = """First request: {old}
+
+Second request: {new}
+
+Do they have the same constraints, and the same depth and breadth? Reply with Equal or Not Equal."""
+
+CHECK = """Request: {request}
+
+Answer: {answer}
+
+Does the answer do all that the request asks for? Reply with yes or no."""
+
+
+Ask = Callable[[str, int], str]
+"""A model's reply to a prompt; the same for the same seed."""
+
+
+class Backend(Protocol):
+    """The operator, the reviewer and the responder of TeaMs-RL; what each draws is a function of ``rng``."""
+
+    queries: Counter[str]
+    """How often each of the three was asked."""
+
+    def start(self, rng: random.Random) -> Example:
+        """A request from which an episode starts."""
+
+    def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
+        """The operator: the request after an operation; itself where nothing came of it."""
+
+    def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
+        """The reviewer: whether two requests ask for the same; None if it did not say."""
+
+    def answer(self, request: Example, rng: random.Random) -> Example | None:
+        """The responder: the request with an answer that was found to be right; None if there is none."""
+
+
+class Rules:
+    """Operations, comparison and a solver for requests of the task ``instructions``, exact and free.
+
+    Args:
+        most: constraints of a request at the most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.queries: Counter[str] = Counter()
+
+    def start(self, rng: random.Random) -> Example:
+        return operations.start(rng)
+
+    def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
+        self.queries["operator"] += 1
+        return operations.rewrite(operation, request, self.most, rng)
+
+    def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
+        self.queries["reviewer"] += 1
+        return old.query == new.query and {*old.constraints} == {*new.constraints}
+
+    def answer(self, request: Example, rng: random.Random) -> Example | None:
+        self.queries["responder"] += 1
+        found = operations.solve(request.constraints, rng)
+        return replace(request, targets=(found.text,)) if found else None
+
+
+class Language:
+    """A language model in all three parts, for requests in plain text.
+
+    Args:
+        ask: gives its replies.
+        requests: those that episodes start from.
+    """
+
+    def __init__(self, ask: Ask, requests: Sequence[str]) -> None:
+        self.ask, self.requests = ask, requests
+        self.queries: Counter[str] = Counter()
+
+    def start(self, rng: random.Random) -> Example:
+        return Example(text := rng.choice(self.requests), (), group=text)
+
+    def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
+        prompt = REWRITE.format(what=PROMPTS[operation], request=request.query)
+        return replace(request, query=self._ask("operator", prompt, rng) or request.query)
+
+    def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
+        prompt = COMPARE.format(old=old.query, new=new.query)
+        replies = (self._ask("reviewer", prompt, rng) for _ in range(2))  # asked once more, if it must be
+        return next((equal for reply in replies if (equal := says_equal(reply)) is not None), None)
+
+    def answer(self, request: Example, rng: random.Random) -> Example | None:
+        answer = self._ask("responder", request.query, rng)
+        check = CHECK.format(request=request.query, answer=answer)
+        right = answer and re.match(r"\W*yes\b", self._ask("reviewer", check, rng), re.IGNORECASE)
+        return replace(request, targets=(answer,)) if right else None
+
+    def _ask(self, who: str, prompt: str, rng: random.Random) -> str:
+        self.queries[who] += 1
+        return self.ask(prompt, rng.getrandbits(32)).strip()
+
+
+def says_equal(reply: str) -> bool | None:
+    """What a reviewer's reply says: "Equal", "Not Equal.", "not equal, because ..."; None if neither."""
+    found = re.search(r"\b(not[\s-]+)?equal\b", reply, re.IGNORECASE)
+    return None if found is None else found[1] is None
+
+
+def ask_endpoint(settings: EndpointSettings, folder: Path) -> Ask:
+    """Asks an endpoint, whose replies lie in a folder; a call that fails for good is a UserError."""
+    endpoint = Endpoint(settings, "endpoint", folder)
+
+    def ask(prompt: str, seed: int) -> str:
+        try:
+            return endpoint.ask(prompt, seed)
+        except NoReply as error:
+            raise UserError(f"{endpoint.name} gave no reply: {error}") from error
+
+    return ask
+
+
+def read_requests(path: str | None) -> list[str]:
+    """The requests of a text file, one a line; UserError if there are none."""
+    try:
+        lines = Path(path or "").read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        hint = "requests=FILE is needed, a text file with a request a line"
+        raise UserError(f"requests={path} cannot be read: {error}" if path else hint) from error
+    if not (requests := [line.strip() for line in lines if line.strip()]):
+        raise UserError(f"requests={path} has no line with a request")
+    return requests

@@ -1,0 +1,284 @@
+"""From episodes to instructions.json: an agent is trained, evolves requests, and has them answered."""
+
+from __future__ import annotations
+
+import copy
+import fcntl
+import hashlib
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from hir.config.schema import limited
+from hir.config.values import read_settings
+from hir.errors import UserError
+from hir.feedback.constraints import read_constraints
+from hir.feedback.endpoint import EndpointSettings
+from hir.files import atomic_write, cache_dir, write_json, writing
+from hir.records import Example
+from hir.teams_rl.agent import BASELINES, Agent, Learner, entropy, shares_of
+from hir.teams_rl.backends import Ask, Backend, Language, Rules, ask_endpoint, read_requests
+from hir.teams_rl.diversity import distinct_n, vendi_score
+from hir.teams_rl.environment import HORIZON, TextOperations, canonical, observe, operate
+from hir.teams_rl.operations import OPERATIONS
+
+Told = Callable[[str, int, int, str], None]
+"""Hears of a stage, how far it is, of how much, and its latest numbers."""
+
+
+@dataclass
+class TeacherSettings(EndpointSettings):
+    """The model that backend=endpoint asks; its replies lie beside the rows."""
+
+    request: dict[str, Any] = field(default_factory=lambda: {"temperature": 0.7, "top_p": 0.95})
+    """Whatever else the endpoint takes (paper: temperature 0.7, top_p 0.95)."""
+
+
+@dataclass
+class Settings:
+    """How a set of instructions is built."""
+
+    seed: int = limited(1, "[0, inf)")
+    """Seed of all that is random in it."""
+    backend: Literal["rules", "policy", "endpoint"] = "rules"
+    """Who rewrites, reviews and answers: the rules of the task instructions; the model of train.py's model.*
+    keys; or one at an endpoint."""
+    requests: str | None = None
+    """Text file of the requests that a model's episodes start from, one a line."""
+    agent: Literal["trpo", "ppo", "random", "cycle", "none"] = "trpo"
+    """Who picks the operations: trpo (paper) or ppo, which learn; random; cycle: each in its turn; none:
+    requests stay as they start."""
+    reward: Literal["archive", "parent"] = "archive"
+    """parent: 1 where the reviewer finds the request changed (paper); archive: that divided by 1 + how often
+    the same one came before in the update."""
+    state: Literal["operation", "episode"] = "operation"
+    """What the agent sees: the last operation (paper), or also how often each was done so far."""
+    updates: int = limited(30, "[1, inf)")
+    """Updates of the agent (reference code: 200)."""
+    episodes: int = limited(32, "[1, inf)")
+    """Episodes of six operations an update (reference code: 1)."""
+    learner: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of sb3-contrib's TRPO or stable-baselines3's PPO."""
+    queries: int = limited(2400, "[0, inf)")
+    """Operations of the trained agent; the rows come of them."""
+    rows: int | None = limited(None, "[1, inf)")
+    """Most rows of instructions.json, the first ones; null: all."""
+    max_constraints: int = limited(5, "[2, 8]")
+    """Most constraints of a request that the rules make."""
+    endpoint: TeacherSettings = field(default_factory=TeacherSettings)
+
+
+def build(settings: Settings, out: Path, told: Told, ask_policy: Ask | None = None) -> dict[str, Any]:
+    """Build a set of instructions in a folder, or go on with it; returns the contents of its results.json.
+
+    Args:
+        settings: how.
+        out: the folder.
+        told: of the progress.
+        ask_policy: asks the model of backend=policy.
+
+    The folder has agent.pt, the trained agent; steps.jsonl, a line for each operation as soon as it is done
+    and its request is answered; instructions.json, the rows of those; results.json, their numbers.
+
+    Raises:
+        UserError: the folder holds a set of other settings, or the backend cannot go on; what is done stays.
+    """
+    saved, wanted = out / "settings.json", asdict(settings)
+    if saved.exists() and json.loads(saved.read_text(encoding="utf-8")) != wanted:
+        raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
+    backend, threads = _backend(settings, out, ask_policy)
+    write_json(saved, wanted)
+    agent, training = _agent(settings, backend, out / "agent.pt", told)
+    journal = _Journal(out / "steps.jsonl")
+    try:
+        _evolve(settings, backend, agent, journal, threads, told)
+    except UserError as error:
+        raise UserError(f"{error}; {out} keeps what is done, and the same command goes on") from error
+    finally:
+        rows = _rows(settings, journal)
+        if rows:
+            content = {"name": "instructions", "description": "Made by TeaMs-RL.", "examples": rows}
+            write_json(out / "instructions.json", content)
+    if not rows:
+        raise UserError(f"no request of {settings.queries} was changed and answered: raise queries")
+    results = {**_results(rows, journal, settings), "training": training}
+    write_json(out / "results.json", results)
+    return results
+
+
+def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> tuple[Backend, int]:
+    """Who is asked, and by how many threads at a time."""
+    if settings.backend == "rules":
+        return Rules(settings.max_constraints), 1
+    requests = read_requests(settings.requests)
+    if settings.backend == "endpoint":
+        return Language(
+            ask_endpoint(settings.endpoint, out / "replies"), requests
+        ), settings.endpoint.concurrency
+    if not ask_policy:
+        raise UserError("backend=policy: make the rows by python -m hir teams-rl, and give task.data_dir")
+    return Language(ask_policy, requests), 1
+
+
+def _agent(
+    settings: Settings, backend: Backend, path: Path, told: Told
+) -> tuple[Agent | None, dict[str, Any]]:
+    """The agent, from its file or trained now, and how its training went."""
+    if settings.agent in (*BASELINES, "none"):
+        return BASELINES.get(settings.agent), {"queries": {}, "history": []}
+    env = TextOperations(backend, settings.reward, settings.state, settings.seed)
+    learner = Learner(settings.agent, env, settings.episodes, settings.learner)
+    if path.exists():
+        made = torch.load(path, weights_only=True)
+        learner.model.policy.load_state_dict(made.pop("weights"))
+        return learner, made
+    history: list[dict[str, float]] = []
+
+    def updated(row: dict[str, float]) -> None:
+        history.append(row)
+        numbers = (f"{name} {row[name]:.2f}" for name in ("reward", "changed", "distinct", "entropy"))
+        told("agent", len(history), settings.updates, "  ".join(numbers))
+
+    learner.learn(settings.updates, updated)
+    training = {"queries": dict(backend.queries), "history": history}
+    with writing(path):
+        scratch = path.with_name(".agent.pt.tmp")
+        torch.save({"weights": learner.model.policy.state_dict(), **training}, scratch)
+        scratch.replace(path)
+    return learner, training
+
+
+class _Journal:
+    """The steps of episodes, each a line of a file as soon as it is done; a cut last line is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lock = path, threading.Lock()
+        self.steps: dict[int, list[dict[str, Any]]] = {}
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        if whole != lines:
+            atomic_write(path, b"".join(whole))
+        for step in map(json.loads, whole):
+            self.steps.setdefault(step["episode"], []).append(step)
+
+    def add(self, step: dict[str, Any]) -> None:
+        with self.lock, writing(self.path), self.path.open("ab", buffering=0) as file:
+            file.write((json.dumps(step, ensure_ascii=False) + "\n").encode())
+            self.steps.setdefault(step["episode"], []).append(step)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (step for episode in sorted(self.steps) for step in self.steps[episode])
+
+
+def _evolve(
+    settings: Settings, backend: Backend, agent: Agent | None, journal: _Journal, threads: int, told: Told
+) -> None:
+    """Play the episodes that the journal has not, several at a time."""
+    number = settings.queries // HORIZON
+
+    def play(episode: int) -> None:
+        mine = copy.copy(backend)  # which counts its own queries
+        done = journal.steps.get(episode, [])
+        key = f"teams-rl/dataset/{settings.seed}/{episode}"
+        request = read_request(done[-1]) if done else mine.start(random.Random(key))
+        operations = [OPERATIONS.index(step["operation"]) for step in done if step["operation"]]
+        for step in range(len(done), HORIZON):
+            rng, old = random.Random(f"{key}/{step}"), request
+            mine.queries, operation = Counter(), None
+            changed: bool | None = True
+            if agent is None:
+                request = mine.start(rng)
+            else:
+                weights = agent(observe(operations, settings.state), step)
+                operations += rng.choices(range(len(OPERATIONS)), weights)
+                operation = OPERATIONS[operations[-1]]
+                request, changed = operate(mine, operation, old, rng)
+            answered = mine.answer(request, rng) if changed else None
+            row = {"episode": episode, "step": step, "operation": operation, "changed": changed}
+            row |= {"parent": old.asked if operation else None, **as_json(request)}
+            journal.add({**row, "target": answered and answered.target, "queries": dict(mine.queries)})
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for done, _ in enumerate(pool.map(play, range(number)), 1):
+            told("episodes", done, number, "")
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _rows(settings: Settings, journal: _Journal) -> list[dict[str, Any]]:
+    """A row for each different request that was changed and answered, with where it comes from."""
+    rows: dict[str, dict[str, Any]] = {}
+    spent: Counter[str] = Counter()
+    for step in journal:
+        spent.update(step["queries"])
+        if step["target"]:
+            # Where nothing is evolved only the answers to the same few requests differ.
+            key = canonical(read_request(step)) + ("" if step["operation"] else step["target"])
+            origin = {name: step[name] for name in ("episode", "step", "operation", "parent")}
+            row = {name: step[name] for name in ("input", "constraints", "target", "group")}
+            rows.setdefault(key, {**row, "origin": {**origin, "queries": spent.total()}})
+    return [*rows.values()][: settings.rows]
+
+
+def _results(rows: list[dict[str, Any]], journal: _Journal, settings: Settings) -> dict[str, Any]:
+    """The numbers of a set of instructions."""
+    steps = [*journal]
+    queries: Counter[str] = sum((Counter(step["queries"]) for step in steps), Counter())
+    shares = shares_of(Counter(step["operation"] for step in steps if step["operation"]))
+    texts = [read_request(row).asked for row in rows]
+    distinct = {canonical(read_request(step)) for step in steps if step["target"]}
+    return {
+        "rows": len(rows),
+        "queries": dict(queries),
+        "changed": sum(step["changed"] is True for step in steps) / len(steps),
+        "not said": sum(step["changed"] is None for step in steps),
+        "no right answer": sum(step["changed"] is True and not step["target"] for step in steps),
+        "distinct valid by query": len(distinct) / len(steps),
+        "entropy": entropy([*shares.values()]),
+        "operations": shares,
+        "distinct 1": distinct_n(texts, 1),
+        "distinct 2": distinct_n(texts, 2),
+        "vendi": vendi_score(texts),
+    }
+
+
+def as_json(request: Example) -> dict[str, Any]:
+    """A request in the format of the project's files."""
+    constraints = [
+        {"text": c.text, "kind": c.kind, "arguments": dict(c.arguments)} for c in request.constraints
+    ]
+    return {"input": request.query, "constraints": constraints, "group": request.group}
+
+
+def read_request(row: dict[str, Any]) -> Example:
+    """The request of :func:`as_json`."""
+    return Example(row["input"], (), constraints=read_constraints(row["constraints"]), group=row["group"])
+
+
+def made_for_task(values: dict[str, Any]) -> Path:
+    """The folder of the rows that task.teams_rl.* make, in the cache; made now where it is not there."""
+    settings = read_settings(Settings, "task.teams_rl", {"name": "task.source=teams_rl", **values})
+    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:16]
+    out = cache_dir() / "teams_rl" / digest
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / ".lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the processes of a run make it once
+            if not (out / "results.json").exists():
+                build(settings, out, print_tenths)
+    return out
+
+
+def print_tenths(stage: str, done: int, total: int, note: str) -> None:
+    """Print a line ten times in a stage."""
+    if done * 10 // total > (done - 1) * 10 // total:
+        print(f"teams-rl: {stage} {done}/{total}  {note}".rstrip(), flush=True)

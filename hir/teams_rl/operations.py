@@ -1,0 +1,154 @@
+"""The six operations of TeaMs-RL (Gu et al. 2024, arXiv 2403.08694), as prompts and as rules.
+
+A rule does to a request of the task ``instructions`` what the prompt of the same operation asks a language
+model for. Where the request gives no room for that, it stays as it was.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from hir.records import Constraint, Example
+from hir.tasks.generated.instructions import (
+    BRACKETS,
+    CASES,
+    KINDS,
+    LETTERS,
+    MARKS,
+    MAX_WORDS,
+    MIN_WORDS,
+    QUERY,
+    SEPARATORS,
+    WORDS,
+    Answer,
+    clash,
+    constraint,
+    is_held_out,
+)
+
+PROMPTS = {
+    "breadth": "Write one new request, inspired by the one below: of the same domain, but rarer, and as long "
+    "and as difficult.",
+    "add_constraints": "Make the request below somewhat harder: add one more constraint or requirement.",
+    "deepening": "Make the request below somewhat harder: ask for more depth in what it asks for.",
+    "concretizing": "Make the request below somewhat harder: put something more specific in place of "
+    "something general.",
+    "increase_reasoning_steps": "Make the request below somewhat harder: where a few simple steps of thought "
+    "would do, ask for more of them.",
+    "complicate_input": "Make the request below somewhat harder: give it some data, or ask for a format.",
+}
+"""By operation, in the order of the reference code."""
+
+OPERATIONS = tuple(PROMPTS)
+
+ADDED = {
+    "add_constraints": tuple(KINDS),
+    "concretizing": ("first", "last", "include", "avoid"),
+    "increase_reasoning_steps": ("count", "sorted", "distinct", "ends"),
+    "complicate_input": ("case", "separator", "brackets", "mark"),
+}
+"""Kinds of constraints of which a rule adds one."""
+
+OF_PARTS = {"avoid", "no_letter", "longest", "first", "sorted", "distinct"}
+"""Kinds that the beginning of a list meets where the list does."""
+
+TRIES = 8
+"""Answers around which a constraint of a kind is sought."""
+
+
+def start(rng: random.Random) -> Example:
+    """A request of one constraint."""
+    return Example(QUERY, (), constraints=_longer((), tuple(KINDS), rng))
+
+
+def rewrite(operation: str, request: Example, most: int, rng: random.Random) -> Example:
+    """The request after the rule of an operation, or as it was: of at most ``most`` constraints.
+
+    Some list of words meets all of them, and no test row asks for their kinds.
+    """
+    old, kinds = request.constraints, _kinds(request.constraints)
+    new: tuple[Constraint, ...] = ()
+    if operation == "breadth":
+        others = tuple(kind for kind in KINDS if kind not in kinds)
+        for _ in old:
+            new = _longer(new, others, rng)
+        new = new if len(new) == len(old) else old
+    elif operation == "deepening":
+        new = next(_deeper(old, rng), old)
+    else:
+        new = _longer(old, ADDED[operation], rng) if len(old) < most else old
+    return Example(request.query, (), constraints=new)
+
+
+def solve(constraints: Sequence[Constraint], rng: random.Random) -> Answer | None:
+    """A list of words that meets all constraints, at random if they leave a choice; None if there is none."""
+    asked = {kind: dict(c.arguments) for c, kind in zip(constraints, _kinds(constraints), strict=True)}
+    form = {
+        "case": rng.choice(CASES),
+        "separator": rng.choice([*SEPARATORS]),
+        "brackets": rng.choice(["", *BRACKETS]),
+        "mark": rng.choice(["", *MARKS]),
+    }
+    form |= {kind: asked.pop(kind)[kind] for kind in form if kind in asked}
+
+    def meets(kinds: set[str], *words: str) -> bool:
+        answer = Answer(words, **form)
+        return all(KINDS[kind].check(answer, **asked[kind]) for kind in asked.keys() & kinds)
+
+    def lists(number: int, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        """Those of so many words that begin with some and meet all."""
+        if len(words) == number:
+            if meets({*KINDS}, *words):
+                yield words
+        else:
+            for word in rng.sample(WORDS, len(WORDS)):
+                if meets(OF_PARTS, *words, word):
+                    yield from lists(number, (*words, word))
+
+    for number in rng.sample(range(MIN_WORDS, MAX_WORDS + 1), MAX_WORDS + 1 - MIN_WORDS):
+        if number == asked.get("count", {}).get("number", number):
+            for words in lists(number):
+                return Answer(words, **form)
+    return None
+
+
+def _kinds(constraints: Sequence[Constraint]) -> list[str]:
+    return [constraint.kind.removeprefix("words:") for constraint in constraints]
+
+
+def _longer(
+    old: tuple[Constraint, ...], kinds: tuple[str, ...], rng: random.Random
+) -> tuple[Constraint, ...]:
+    """The constraints with one more, of another kind than theirs; as they were where none is found."""
+    for kind in rng.sample(kinds, len(kinds)):
+        for _ in range(TRIES if kind not in _kinds(old) else 0):
+            answer = solve(old, rng)  # what is made around it can be met
+            if answer and (made := constraint(kind, answer, rng)) and _is_allowed(new := (*old, made)):
+                return new
+    return old
+
+
+def _deeper(old: tuple[Constraint, ...], rng: random.Random) -> Iterator[tuple[Constraint, ...]]:
+    """The constraints with one that says more in the place of one that says less."""
+    for place, less in enumerate(old):
+        others, said = (*old[:place], *old[place + 1 :]), dict(less.arguments)
+        word, number = said.get("word", ""), said.get("number", 0)
+        more = {
+            "words:include": [
+                ("first", f"{word} first", "word", word),
+                ("last", f"{word} last", "word", word),
+            ],
+            "words:avoid": [
+                ("no_letter", f"no {c}", "letter", c) for c in dict.fromkeys(word) if c in LETTERS
+            ],
+            "words:longest": [("longest", "up to three letters", "number", 3)] * (number > 3),
+        }.get(less.kind, [])
+        for kind, text, name, value in rng.sample(more, len(more)):
+            new = (*others, Constraint(text, f"words:{kind}", ((name, value),)))
+            if kind not in _kinds(others) and _is_allowed(new) and solve(new, rng):
+                yield new
+
+
+def _is_allowed(constraints: tuple[Constraint, ...]) -> bool:
+    return not clash(_kinds(constraints)) and not is_held_out(Example(QUERY, (), constraints=constraints))
