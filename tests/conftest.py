@@ -11,6 +11,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from tests.command_line import SMALL, run  # noqa: E402
+from tests.endpoint import endpoint as endpoint  # noqa: E402
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 

@@ -61,7 +61,7 @@ class Settings:
     the same one came before in the update."""
     state: Literal["operation", "episode"] = "operation"
     """What the agent sees: the last operation (paper), or also how often each was done so far."""
-    updates: int = limited(30, "[1, inf)")
+    updates: int = limited(40, "[1, inf)")
     """Updates of the agent (reference code: 200)."""
     episodes: int = limited(32, "[1, inf)")
     """Episodes of six operations an update (reference code: 1)."""
@@ -92,6 +92,9 @@ def build(settings: Settings, out: Path, told: Told, ask_policy: Ask | None = No
         UserError: the folder holds a set of other settings, or the backend cannot go on; what is done stays.
     """
     saved, wanted = out / "settings.json", asdict(settings)
+    for name in ("queries", "rows"):  # of which there may be more next time
+        del wanted[name]
+    wanted["endpoint"] = {name: wanted["endpoint"][name] for name in ("base_url", "model", "request")}
     if saved.exists() and json.loads(saved.read_text(encoding="utf-8")) != wanted:
         raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
     backend, threads = _backend(settings, out, ask_policy)

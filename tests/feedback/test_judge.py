@@ -7,8 +7,6 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,60 +18,10 @@ from hir.feedback.judge import Judge
 from hir.feedback.match import Match, exact_match
 from hir.records import Constraint, Example, Verdict
 from tests.command_line import SMALL, run
+from tests.endpoint import KEY, Endpoint, said, url
 
 ROW = Example("How many?", ("3", "three"))
-KEY = "sk-secret"
 RIGHT, WRONG = Verdict(True, 1.0), Verdict(False, 0.0)
-
-
-def said(text: object) -> bytes:
-    """The body of a reply that says so."""
-    return json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
-
-
-class Endpoint(ThreadingHTTPServer):
-    """Replies as ``reply`` says to a prompt: a text, or status, content type and body."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.reply: Callable[[str], Any] = lambda prompt: "yes"
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(asked | {"path": self.path, "key": self.headers["Authorization"]})
-        reply = self.server.reply(asked["messages"][0]["content"])
-        status, kind, body = (200, "application/json", said(reply)) if isinstance(reply, str) else reply
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("retry-after-ms", "1")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoint]:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("HIR_CACHE", str(tmp_path / "cache"))
-    with Endpoint() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-def url(endpoint: Endpoint) -> str:
-    return f"http://127.0.0.1:{endpoint.server_port}/v1"
 
 
 def judge(endpoint: Endpoint, **settings: Any) -> Feedback:
