@@ -46,8 +46,8 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
     quiet_libraries()
     config = complete(config)
     folder = run_folder(config)
-    checkpoint, saved = check_resume(config, say) if config.resume else (None, {})
-    trainer = build_trainer(config, folder, checkpoint)
+    checkpoint, saved = check_resume(config) if config.resume else (None, {})
+    trainer = build_trainer(config, folder)
     run = build_run(config, say)
     if saved:
         check_module(config, run.module, run.module.rows, saved)

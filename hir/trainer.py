@@ -11,12 +11,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loops.fit_loop import _FitLoop
 
-from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
+from hir.callbacks.checkpoint import LastCheckpoint, WholeCheckpointIO
 from hir.callbacks.recorder import WRITTEN
 from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import checkpoints, find_checkpoint
+from hir.files import CHECKPOINT, find_checkpoint, has_checkpoint
 from hir.training.launch import check_launch, check_num_processes
 from hir.training.rows import rows_per_device
 from hir.training.strategies import choose_strategy
@@ -31,18 +31,18 @@ class FitLoop(_FitLoop):
     skip = False
 
 
-def build_trainer(config: Config, folder: Path, checkpoint: Path | None = None) -> Trainer:
-    """Lightning's Trainer with the arguments of ``trainer.*``, for a run that may begin from a checkpoint.
+def build_trainer(config: Config, folder: Path) -> Trainer:
+    """Lightning's Trainer with the arguments of ``trainer.*``.
 
     Raises:
         UserError: Lightning refuses one of them, or they do not go with the processes of the run.
     """
     check_launch(config.trainer.get("num_nodes", 1))
     own = {
-        "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt", checkpoint)],
+        "callbacks": [LastCheckpoint(folder / CHECKPOINT)],
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has lines of its own
-        "plugins": [DirectIO()],
+        "plugins": [WholeCheckpointIO()],
         "logger": RunLogger(config, folder) if config.logger == "wandb" else False,  # beside metrics.csv
         "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself
@@ -83,7 +83,7 @@ def run_folder(config: Config) -> Path:
     metrics = folder / "metrics.csv"
     # Of its header, the base and an iteration; a config.yaml without it is somebody else's.
     begun = len(metrics.read_bytes().splitlines()) <= 3 if metrics.is_file() else "config.yaml" not in names
-    if folder.is_file() or others or not begun or checkpoints(folder):
+    if folder.is_file() or others or not begun or has_checkpoint(folder):
         raise UserError(
             f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
         )

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
-from hir.files import checkpoints
+from hir.files import CHECKPOINT, has_checkpoint
 from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.findings import COLLAPSE, findings
@@ -172,12 +172,12 @@ class ConsoleReport(Callback):
         if trainer.is_global_zero:  # whose recorder has written the folder
             for title, text in findings(read_run(self.recorder.folder)):
                 self._tell("note", f"{title}: {text}", "yellow")
-        files = " ".join((*WRITTEN, *ENDED, "checkpoints/last.ckpt"))
+        files = " ".join((*WRITTEN, *ENDED, CHECKPOINT))
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         folder = self.recorder.folder
         with suppress(OSError):  # what is wrong may be standard output
-            if checkpoints(folder):
+            if has_checkpoint(folder):
                 again = shlex.quote(f"resume={folder}")
                 self._say(f"its last checkpoint is kept; go on with: python train.py {escape(again)}")

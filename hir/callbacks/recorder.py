@@ -13,7 +13,6 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from hir.callbacks.checkpoint import remove
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config.load import save_config
 from hir.config.schema import Config
@@ -129,7 +128,6 @@ class RunRecorder(Callback):
             answers = [asdict(given) for given in self.evaluation.test_answers]
             write_lines(self.folder / "answers.jsonl", answers)
             atomic_write(self.folder / "learning_curve.png", self._learning_curve())
-            remove(self.folder / "checkpoints" / "previous.ckpt")  # before the file that says it has ended
             write_json(self.folder / "summary.json", self.summary())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

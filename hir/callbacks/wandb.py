@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import WandbLogger
 from hir.callbacks.recorder import RunRecorder
 from hir.config.load import flat
 from hir.config.schema import Config
-from hir.files import atomic_write
+from hir.files import CHECKPOINT, atomic_write
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -156,7 +156,7 @@ class WandbReport(Callback):
         if self.logger.config.wandb.log_checkpoint:
             artifact = wandb.Artifact(f"{run.id}-checkpoint", type="model", metadata=summary)
             artifact.add_file(str(folder / "config.yaml"))
-            artifact.add_file(str(folder / "checkpoints" / "last.ckpt"), name="checkpoints/last.ckpt")
+            artifact.add_file(str(folder / CHECKPOINT), name=CHECKPOINT)
             run.log_artifact(artifact)
 
 

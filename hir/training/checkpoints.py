@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 from hir.config.load import flat
 from hir.config.schema import BufferConfig, Config
 from hir.errors import UserError
-from hir.files import checkpoints, find_checkpoint
+from hir.files import find_checkpoint
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.training.buffer import ReplayBuffer
 
@@ -70,22 +70,14 @@ def _read_state(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_resume(config: Config, say: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]]:
+def check_resume(config: Config) -> tuple[Path, dict[str, Any]]:
     """The checkpoint that ``config.resume`` names, fit to be continued under this configuration.
-
-    Where a run's last one is damaged that is the one before it.
 
     Raises:
         UserError: it is from another configuration, finished, or unreadable.
     """
     folder, path = find_checkpoint(str(config.resume))
-    try:
-        checkpoint = _read_state(path)
-    except UserError as error:
-        if path.name != "last.ckpt" or len(both := checkpoints(folder)) < 2:
-            raise
-        path, checkpoint = both[1], _read_state(both[1])
-        say(f"{error}; going on from {path}")
+    checkpoint = _read_state(path)
     saved, now = flat(checkpoint["hir"]["config"]), flat(asdict(config))
     for key in {**now, **saved}:
         before, after = saved.get(key), now.get(key)
