@@ -1,16 +1,14 @@
-"""What asks a run to end: Ctrl-C, a scheduler, a closed terminal, a reader of its output that has gone."""
+"""What asks a run to end: Ctrl-C, a scheduler, a closed terminal."""
 
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-"""SIGUSR1 is what Slurm is told to send before a job's time is over; Windows has the first two alone."""
-ENDING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""SIGUSR1 is what Slurm is told to send before a job's time is over."""
 
 
 @contextmanager
@@ -21,18 +19,18 @@ def exit_on_signals() -> Iterator[None]:
     ignored, as under nohup, stay so.
     """
     received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    handlers = {
+        number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
+    }
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in ours:  # there is no second one while the run clears up
+        for each in handlers:  # there is no second one while the run clears up
             signal.signal(each, signal.SIG_IGN)
         received.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in ENDING}
-    ours = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
-    if threading.current_thread() is not threading.main_thread():  # which alone may set them
-        ours = []
-    for number in ours:
+    for number in handlers:
         signal.signal(number, interrupt)
     try:
         yield
@@ -41,5 +39,5 @@ def exit_on_signals() -> Iterator[None]:
             raise SystemExit(128 + received[0]) from None
         raise
     finally:
-        for number in ours:
-            signal.signal(number, before[number])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
