@@ -19,18 +19,16 @@ def exit_on_signals() -> Iterator[None]:
     ignored, as under nohup, stay so.
     """
     received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in ENDING}
-    handlers = {
-        number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
-    }
+    before = {number: signal.getsignal(number) for number in ENDING}
+    ours = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in handlers:  # there is no second one while the run clears up
+        for each in ours:  # there is no second one while the run clears up
             signal.signal(each, signal.SIG_IGN)
         received.append(number)
         raise KeyboardInterrupt
 
-    for number in handlers:
+    for number in ours:
         signal.signal(number, interrupt)
     try:
         yield
@@ -39,5 +37,5 @@ def exit_on_signals() -> Iterator[None]:
             raise SystemExit(128 + received[0]) from None
         raise
     finally:
-        for number, handler in handlers.items():
+        for number, handler in ours.items():
             signal.signal(number, handler)
