@@ -148,7 +148,7 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
         try:
             policy.model.save_pretrained(scratch)
             policy.tokenizer.save_pretrained(scratch)
-            write_json(scratch / "base.json", {**definition, **made, "sizes": _sizes(scratch)})
+            write_json(scratch / "base.json", {**definition, **made})
             with suppress(OSError):  # another process of this run has made the same meanwhile
                 os.replace(scratch, path)
         finally:
@@ -156,16 +156,9 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     try:
         made = json.loads((path / "base.json").read_text(encoding="utf-8"))
         accuracy, updates = made["accuracy"], made["num_updates"]
-        if not made.get("sizes", {}).items() <= _sizes(path).items():
-            raise ValueError("a file was cut")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the cached base is damaged: delete {path}, and it is made anew") from error
     return Base(path, names, accuracy, updates, frozenset(row.asked for row in rows))
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of the files that make the base; they show one that a crash of the machine cut."""
-    return {file.name: file.stat().st_size for file in folder.iterdir() if file.name != "base.json"}
 
 
 def _pretrain(
