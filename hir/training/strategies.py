@@ -53,19 +53,12 @@ def choose_strategy(config: Config) -> str:
         name = "fsdp"
     if not name.startswith("fsdp"):
         return name
-    if name not in ("fsdp", "fsdp_cpu"):
-        raise UserError(f"trainer.strategy={name} is not supported: set fsdp")
-    method, sampling = config.method["name"], config.sampling.name
-    for setting, refused in {
-        f"method={method}": METHODS[method].asks_policy,
-        f"sampling={sampling}": sampling != "t5",
-        "training.compile=true": config.training.compile,
-    }.items():
-        if refused:
-            raise UserError(
-                f"{setting} does not go with trainer.strategy={name}, which shares the model out: "
-                "change it, or set trainer.strategy=ddp"
-            )
+    asks = METHODS[config.method["name"]].asks_policy
+    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5" or config.training.compile:
+        raise UserError(
+            f"trainer.strategy={name} shares the model out: it must be fsdp, with sampling=t5 and without "
+            "method=ppo and training.compile; or set trainer.strategy=ddp"
+        )
     return name
 
 
