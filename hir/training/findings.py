@@ -75,8 +75,6 @@ def _training(run: SavedRun) -> Iterator[Finding]:
         text = f"In {len(empty)} of {len(history) - 1} iterations, first in {empty[0]:.0f}, nothing was "
         text += "right to imitate or to relabel towards: start from a stronger model or an easier task, or "
         yield Finding("No correct sample", text + "raise sampling.num_samples.")
-    if broken := sorted({name for row in history for name in row if not math.isfinite(row[name])}):
-        yield Finding("Not a number", f"{', '.join(broken)}: the learning rate may be too high.")
     if lost := sum(row.get("num_unjudged", 0) for row in history):
         text = f"The judge failed on {lost:.0f} answers, which count for nothing: see the notes of the run."
         yield Finding("Answers without a verdict", text)
