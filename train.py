@@ -38,7 +38,7 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
     from hir.quiet import quiet_libraries
     from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
-    from hir.training.checkpoints import check_module, check_resume
+    from hir.training.checkpoints import check_resume, check_same_rows
     from hir.training.ranks import EndTogether
     from hir.training.settings import complete
     from hir.training.signals import exit_on_signals
@@ -50,11 +50,11 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
     trainer = build_trainer(config, folder)
     run = build_run(config, say)
     if saved:
-        check_module(config, run.module, run.module.rows, saved)
+        check_same_rows(config, run.module.rows, saved)
     data = run.datamodule
     evaluation = BigBenchEvaluation(config.evaluation, data.phi, data.task, run.evaluation_tasks)
     recorder = RunRecorder(config, folder, evaluation, started)
-    own = [FiniteNumbers(config), evaluation, recorder, ConsoleReport(config, run, recorder)]
+    own = [FiniteNumbers(), evaluation, recorder, ConsoleReport(config, run, recorder)]
     if config.logger == "wandb":
         own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
     # Before the checkpoint, which holds their state.

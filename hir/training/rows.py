@@ -1,18 +1,9 @@
-"""How the rows of an iteration's plan are dealt out to devices and forward passes."""
+"""How many rows of an update each device takes at a time."""
 
 from __future__ import annotations
 
 from hir.config.schema import Config
 from hir.errors import UserError
-
-
-def blocks(total: int, size: int, rank: int, world_size: int) -> list[int]:
-    """A rank's numbers below ``total``: every world_size-th block of ``size``; neighbours stay together.
-
-    ``total`` is a multiple of ``size * world_size``: every number has one rank, and each rank has as many.
-    """
-    starts = range(rank * size, total, world_size * size)
-    return [start + i for start in starts for i in range(size)]
 
 
 def rows_per_device(config: Config, world_size: int) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,8 +11,6 @@ import torch
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.trainer import run_folder
-from hir.training.checkpoints import check_resume
-from hir.training.settings import load_run_config
 from tests.command_line import FAULTY, SMALL, run
 from tests.robustness.same import Place, differences
 
@@ -29,7 +25,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
     done = run(environment, *SMALL, "training.lr=1e10", "trainer.max_epochs=2", f"run_dir={folder}")
     assert done.returncode == 2 and not folder.exists()
     assert done.stderr.startswith("error: iteration 1, update ") and done.stderr.count("\n") == 1
-    for told in ("loss nan", "gradient norm nan", "training.lr below 1e+10"):
+    for told in ("loss nan", "gradient norm nan", "Try a lower training.lr"):
         assert told in done.stderr
     done = run(
         environment, "broken", "2", "0", *SMALL, "trainer.max_epochs=2", f"run_dir={folder}", program=FAULTY
@@ -54,14 +50,14 @@ def test_a_full_disk_costs_no_iteration(finished: Path, environment: dict[str, s
 
 
 @slow
-def test_a_folder_that_is_removed_while_its_run_goes_on_stays_so(
-    environment: dict[str, str], tmp_path: Path
+def test_a_folder_that_is_removed_while_its_run_goes_on_comes_back_whole(
+    finished: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    fresh = [*SMALL, "trainer.max_epochs=2", f"run_dir={folder}"]
-    done = run(environment, "removed", "2", "0", *fresh, program=FAULTY)
-    assert done.returncode == 2 and not folder.exists()
-    assert done.stderr == f"error: run_dir={folder} was removed while the run was going on: start it anew\n"
+    fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
+    assert run(environment, "removed", "2", "0", *fresh, program=FAULTY).returncode == 0
+    shutil.copytree(finished, tmp_path / "whole" / "run")
+    assert differences(Place(tmp_path), Place(tmp_path / "whole")) == []
 
 
 def test_what_a_run_left_before_its_first_checkpoint_is_no_run_to_lose(tmp_path: Path) -> None:
@@ -72,28 +68,3 @@ def test_what_a_run_left_before_its_first_checkpoint_is_no_run_to_lose(tmp_path:
     (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n2\n")
     with pytest.raises(UserError, match="holds another run"):
         run_folder(config)
-
-
-EDITS: list[Callable[[dict[str, Any]], object]] = [
-    lambda saved: saved.pop("state_dict"),
-    lambda saved: saved.pop("optimizer_states"),
-    lambda saved: saved["hir"].update(config=None),
-    lambda saved: saved["callbacks"]["RunRecorder"].update(history="none"),
-    lambda saved: saved["callbacks"].pop("BigBenchEvaluation"),
-    lambda saved: saved["HIRDataModule"]["buffer"].update(iterations=[1]),
-]
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_a_checkpoint_without_a_part_of_the_state_is_refused(
-    edit: Callable[[dict[str, Any]], object], finished: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(finished, tmp_path / "run")
-    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    config = load_run_config([f"resume={tmp_path / 'run'}", "trainer.max_epochs=9"])
-    check_resume(config)
-    saved = torch.load(path, weights_only=True)
-    edit(saved)
-    torch.save(saved, path)
-    with pytest.raises(UserError, match=f"^{path} (lacks a part of a run's state|is no readable checkpoint)"):
-        check_resume(config)
