@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,39 +97,33 @@ class BigBenchEvaluation(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.base:  # a resumed run has it already
-            with self._asking(trainer):
-                answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-                self.base = {**measured("test", answers), **self._measure(pl_module)}
+            answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
+            self.base = {**measured("test", answers), **self._measure(pl_module)}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         finished = trainer.current_epoch + 1
         self.results = {}
         if finished % self.config.every == 0 or finished == trainer.max_epochs:
-            with self._asking(trainer):
-                self.results = self._measure(pl_module)
+            self.results = self._measure(pl_module)
             pl_module.log_dict(self.results, logger=False, sync_dist=True, batch_size=1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        with self._asking(trainer):
-            if not self.results:  # the run ended early, by trainer.max_time say
-                self.results = self._measure(pl_module)
-            answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-            self.results |= measured("test", answers)
-            self.test_answers = [given for given in answers if given.judged]
-
-    @contextmanager
-    def _asking(self, trainer: Trainer) -> Iterator[None]:
-        """Takes the time, in the precision plugin's autocast, outside of which hooks run."""
-        start = time.perf_counter()
-        with trainer.precision_plugin.forward_context():
-            yield
-        self.seconds += time.perf_counter() - start
+        if not self.results:  # the run ended early, by trainer.max_time say
+            self.results = self._measure(pl_module)
+        answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
+        self.results |= measured("test", answers)
+        self.test_answers = [given for given in answers if given.judged]
 
     def _ask(
         self, module: LightningModule, task: Task, rows: Sequence[Example], asked: Callable[[Example], str]
     ) -> list[GreedyAnswer]:
+        """Answers under the precision plugin's autocast, outside of which hooks run; takes the time."""
         assert isinstance(module, HIRModule)
-        return answer(module.policy, module.sampler, task, rows, asked, module.stage)
+        start = time.perf_counter()
+        with module.trainer.precision_plugin.forward_context():
+            answers = answer(module.policy, module.sampler, task, rows, asked, module.stage)
+        self.seconds += time.perf_counter() - start
+        return answers
 
     def _measure(self, module: LightningModule) -> dict[str, float]:
         rows, goal = self.task.validation, self.phi.goal
