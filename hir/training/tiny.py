@@ -29,7 +29,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Feedback
-from hir.files import cache_dir, clear_leftovers, write_json
+from hir.files import cache_dir, clear_leftovers, write_json, writing
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
@@ -137,11 +137,9 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "base" / digest
     if not path.is_dir():
-        try:
+        with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            clear_leftovers(path.parent, age=3600)
-        except OSError as error:
-            raise UserError(f"the cache {path.parent} cannot be written: {error}; set HIR_CACHE") from error
+        clear_leftovers(path.parent, age=3600)
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
         policy, made = _pretrain(config, rows, [source.feedback() for source in sources], say)
         scratch = path.with_name(f".{digest}.{secrets.token_hex(4)}.tmp")
@@ -196,7 +194,6 @@ def _pretrain(
             judged = zip(held_out, sampler.greedy(prompts[:NUM_HELD_OUT]), cycle(judges), strict=False)
             right = [judge([row], [policy.decode(ids)])[0].correct for row, ids, judge in judged]
             accuracy = sum(right) / len(right)
-        if update % 25 == 0:
-            right_now = f": {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted"
-            say(f"  {update} updates{right_now if update > WARMUP else ''}")
+            if update % 25 == 0:
+                say(f"  {update} updates: {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted")
     return policy, {"accuracy": accuracy, "num_updates": update}
