@@ -11,15 +11,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loops.fit_loop import _FitLoop
 
-from hir.callbacks.checkpoint import LastCheckpoint, WholeCheckpointIO
 from hir.callbacks.recorder import WRITTEN
-from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import CHECKPOINT, find_checkpoint, has_checkpoint
-from hir.training.launch import check_launch, check_num_processes
-from hir.training.rows import rows_per_device
-from hir.training.strategies import choose_strategy
+from hir.training.checkpoints import LastCheckpoint, WholeCheckpointIO
+from hir.training.devices import check_launch, check_num_processes, choose_strategy, rows_per_device
 
 LEFT = {*WRITTEN, "checkpoints", "wandb"}
 """What a run may leave that is killed before its first checkpoint, and that is no run to lose."""
@@ -43,7 +40,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has lines of its own
         "plugins": [WholeCheckpointIO()],
-        "logger": RunLogger(config, folder) if config.logger == "wandb" else False,  # beside metrics.csv
+        "logger": False,  # the recorder writes metrics.csv, and the W&B callback brings its own
         "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself
     }
@@ -59,7 +56,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
     trainer.fit_loop.__class__ = FitLoop
     # Lightning would wait for the next batch, broadcast amid other collectives, and requeue Slurm's jobs from
-    # a checkpoint of half an iteration; hir/training/signals.py does without.
+    # a checkpoint of half an iteration; hir/training/ending.py does without.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     # In place of an argument of each strategy, of which Lightning chooses one by itself.
     trainer.strategy._timeout = timedelta(seconds=config.training.rank_timeout)  # type: ignore[attr-defined]
@@ -67,10 +64,10 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
 
 
 def run_folder(config: Config) -> Path:
-    """The run's folder, made when training starts; that of rank 0 counts, which alone writes.
+    """The run's folder, made when the first iteration has ended; that of rank 0 counts, which alone writes.
 
     Raises:
-        UserError: it holds another run.
+        UserError: it holds another run, or cannot be written.
     """
     started = datetime.now().strftime("%Y%m%d-%H%M%S")
     unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second
@@ -78,6 +75,9 @@ def run_folder(config: Config) -> Path:
     folder = Path(config.run_dir or f"outputs/{name}")
     if config.resume and folder.resolve() == find_checkpoint(config.resume)[0].resolve():
         return folder
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"run_dir={folder} cannot be written: {parent} is read-only")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     others = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))} - LEFT
     metrics = folder / "metrics.csv"

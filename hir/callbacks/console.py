@@ -19,7 +19,6 @@ from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.findings import COLLAPSE, findings
 from hir.training.module import HIRModule
-from hir.training.run_folder import SavedRun, read_run
 
 SILENCE = 5.0
 """Seconds without a line after which one says how far the run is."""
@@ -120,9 +119,7 @@ class ConsoleReport(Callback):
         every = self.config.evaluation.samples_every
         if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)
-        recorder = self.recorder
-        now = SavedRun(recorder.folder, self.config, recorder.history, recorder.samples, [], None)
-        for title, text in findings(now):
+        for title, text in findings(self.recorder.run()):
             if title not in self._warned and row["iteration"] >= COLLAPSE.get(title, math.inf):
                 self._warned.add(title)
                 self._tell("warning", f"{title}: {text}")
@@ -155,9 +152,8 @@ class ConsoleReport(Callback):
         spent = self.recorder.summary()["seconds"]
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in spent.items())
         self._say(seconds)
-        if trainer.is_global_zero:  # whose recorder has written the folder
-            for title, text in findings(read_run(self.recorder.folder)):
-                self._tell("note", f"{title}: {text}")
+        for title, text in findings(self.recorder.run()):
+            self._tell("note", f"{title}: {text}")
         files = " ".join((*WRITTEN, *ENDED, CHECKPOINT))
         self._say(f"saved in {self.recorder.folder}: {files}")
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import io
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config.load import save_config
 from hir.config.schema import Config
 from hir.figures import Curve, curve_figure, image
-from hir.files import atomic_write, clear_leftovers, write_json, write_lines, writing
+from hir.files import atomic_write, clear_leftovers, write_json, write_lines
 from hir.training.module import HIRModule
+from hir.training.run_folder import SavedRun
 
 WRITTEN = ("config.yaml", "metrics.csv", "samples.jsonl")
 """Files that are written after each iteration."""
@@ -40,7 +40,7 @@ class RunRecorder(Callback):
 
     Args:
         config: the run's configuration.
-        folder: the run folder; made when training starts, empty until its first iteration has ended.
+        folder: the run folder; made when its first iteration has ended.
         evaluation: gives the accuracies; must stand before this callback.
         started: time.perf_counter() at the start of the program.
     """
@@ -62,12 +62,8 @@ class RunRecorder(Callback):
             zeros = dict.fromkeys(("iteration", "samples", "updates", "seconds"), 0)
             self.history.append({**zeros, **self.evaluation.base})
         if trainer.is_global_zero:
-            with writing(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.folder, self.folder / "checkpoints"):
                 clear_leftovers(folder)
-            for name in WRITTEN if len(self.history) == 1 else ():  # of a run killed before its checkpoint
-                (self.folder / name).unlink(missing_ok=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lap()
@@ -117,15 +113,14 @@ class RunRecorder(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lap()
         if trainer.is_global_zero:
-            answers = [asdict(given) for given in self.evaluation.test_answers]
-            write_lines(self.folder / "answers.jsonl", answers)
+            write_lines(self.folder / "answers.jsonl", self.run().answers)
             atomic_write(self.folder / "learning_curve.png", self._learning_curve())
             write_json(self.folder / "summary.json", self.summary())
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.is_global_zero:
-            with suppress(OSError):  # it is not empty once an iteration has ended
-                self.folder.rmdir()
+    def run(self) -> SavedRun:
+        """What there is of the run so far."""
+        answers = [asdict(given) for given in self.evaluation.test_answers]
+        return SavedRun(self.folder, self.config, self.history, self.samples, answers, None)
 
     def summary(self) -> dict[str, Any]:
         """The contents of summary.json; accuracies are greedy, under p_correct, on rows never trained on."""

@@ -1,20 +1,22 @@
-"""Reads a run's checkpoint: plain containers and tensors only, and from the same configuration."""
+"""Writes a run's checkpoint whole, and reads it: plain containers and tensors only."""
 
 from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from hir.config.load import flat
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import find_checkpoint
+from hir.files import find_checkpoint, replacing
 from hir.policies.seq2seq import Seq2SeqPolicy
 
 FIXED = """seed task. instructions. model. feedback. relabel. method. sampling. buffer. training.
@@ -24,6 +26,27 @@ FIXED = """seed task. instructions. model. feedback. relabel. method. sampling. 
 OF_THE_HARDWARE = """model.shard training.rows_per_device training.rank_timeout feedback.device
     feedback.batch_size feedback.max_calls feedback.timeout feedback.retries feedback.concurrency""".split()
 """Those of them in which it may differ."""
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, once the disk has it.
+
+    Lightning's own takes it through memory and the system's temporary folder, which may be a small one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(Path(path)) as file:
+            torch.save(checkpoint, file)
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes ``path`` after each iteration, in place of the one before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -49,7 +72,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_resume(config: Config) -> tuple[Path, dict[str, Any]]:
+def check_resume(config: Config) -> Path:
     """The checkpoint that ``config.resume`` names, fit to be continued under this configuration.
 
     Raises:
@@ -72,27 +95,7 @@ def check_resume(config: Config) -> tuple[Path, dict[str, Any]]:
             f"resume={config.resume}: the run has finished its {finished} iterations; raise "
             f"trainer.max_epochs to go on, or `python -m hir evaluate run={config.resume}`"
         )
-    return path, checkpoint
-
-
-def check_same_rows(config: Config, rows: Sequence[str], checkpoint: dict[str, Any]) -> None:
-    """Refuse to go on with a run whose rows have changed since: what it was trained on may be tested on.
-
-    Args:
-        config: of the run that goes on.
-        rows: fingerprints of the tasks, the run's own first.
-        checkpoint: its contents.
-
-    Raises:
-        UserError: the rows of a task are others than the checkpoint's.
-    """
-    names = (config.task.name, *config.evaluation.tasks)
-    for name, before, now in zip(names, checkpoint["hir"]["rows"], rows, strict=True):
-        if before != now:
-            raise UserError(
-                f"resume={config.resume}: the rows of task {name}, or their split, are others than those the "
-                "run was trained on: restore them, or start a new run"
-            )
+    return path
 
 
 def load_weights(policy: Seq2SeqPolicy, path: Path) -> None:

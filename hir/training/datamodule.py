@@ -23,7 +23,7 @@ from hir.relabel.base import Relabel
 from hir.sampling.base import Answer, Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
-from hir.training.rows import rows_per_device
+from hir.training.devices import rows_per_device
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,19 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 import train
 from hir.config.load import load_config
-from hir.config.schema import Config, EvaluationConfig
+from hir.config.schema import Config
 from hir.errors import UserError
 from hir.trainer import run_folder
-from hir.training.checkpoints import check_same_rows, read_checkpoint
-from hir.training.launch import check_launch, check_num_processes
-from hir.training.strategies import choose_strategy
+from hir.training.checkpoints import read_checkpoint
+from hir.training.devices import check_launch, check_num_processes, choose_strategy
+from hir.training.module import HIRModule
 from tests.command_line import ROOT, assert_same_run, run
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
@@ -91,9 +92,9 @@ def test_a_folder_that_holds_what_is_not_a_killed_runs_is_refused(tmp_path: Path
 
 
 def test_rows_of_a_further_task_that_have_changed_are_refused() -> None:
-    config = Config(evaluation=EvaluationConfig(tasks=["more"]))
-    with pytest.raises(UserError, match="the rows of task more, or their split, are others"):
-        check_same_rows(config, ["a", "c"], {"hir": {"rows": ["a", "b"]}})
+    module = Mock(config=Config(resume="run"), rows=["a", "c"])
+    with pytest.raises(UserError, match="^resume=run: a task's rows, or their split, are others"):
+        HIRModule.on_load_checkpoint(module, {"hir": {"rows": ["a", "b"]}})
 
 
 def test_a_truncated_checkpoint_and_pickled_code_are_refused(tmp_path: Path) -> None:

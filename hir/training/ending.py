@@ -1,4 +1,4 @@
-"""Ends the processes of a run together, and lets the one that failed say why: the others only lost it.
+"""How the processes of a run end: by a signal, or together where one fails, which says why.
 
 Lightning starts the processes of a machine as children of its first one, and would kill that one as soon as a
 child fails, before it can say anything. Under torchrun and srun it is they who end what is left.
@@ -11,22 +11,55 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from subprocess import Popen, TimeoutExpired
+from types import FrameType
 
 import torch.distributed as dist
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import subprocess_script
 
 from hir.errors import UserError
-from hir.training.signals import ENDING
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""SIGUSR1 is what Slurm is told to send before a job's time is over."""
 STARTER = "HIR_STARTER"
 """Environment variable with the process that has started this one."""
 LOST = 75
 """Exit code of a child that has lost another process, by no fault of its own."""
 INNOCENT = (None, 0, LOST, *(128 + number for number in ENDING))
 """Exit codes of a child that is alive, or has ended as its parent will, too."""
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Drop the iteration in hand at any of these signals, and exit with 128 + its number.
+
+    All of them become KeyboardInterrupt, which Lightning knows; the last checkpoint stands. Those that are
+    ignored, as under nohup, stay so.
+    """
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in ENDING}
+    ours = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in ours:  # there is no second one while the run clears up
+            signal.signal(each, signal.SIG_IGN)
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for number in ours:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except BaseException:  # Lightning ends with 1, and torch, in a file, with an error of its own
+        if received:
+            raise SystemExit(128 + received[0]) from None
+        raise
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def is_loss(error: BaseException | None) -> bool:
@@ -47,8 +80,7 @@ class EndTogether:
         """Seconds after the first process that gives up, in which the cause may show."""
         self.children: list[Popen[bytes]] = []
         self.parent = 0
-        self.lost = ""
-        """What this process was told when it lost another."""
+        self.lost = False
         self.over = threading.Event()  # set once this process has come to an end of its own
 
     def __enter__(self) -> None:
@@ -65,11 +97,10 @@ class EndTogether:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
             if self.trainer.world_size > 1 and is_loss(error):
-                self.lost = str(error).splitlines()[0]
+                self.lost = True
                 if self.parent:
                     os._exit(LOST)
-                time.sleep(2 * self.grace)  # the thread ends this process when it knows the cause
-                self._end([], f"has lost another process: {self.lost}")
+                time.sleep(2 * self.grace)  # the thread, or a launcher, ends this process with the cause
             self.over.set()
             if error is None:
                 with suppress(TimeoutExpired):
@@ -97,13 +128,13 @@ class EndTogether:
             if patience < 0 and (hanging or not self.lost):
                 self._end(hanging)
 
-    def _end(self, cause: list[Popen[bytes]], text: str = "") -> None:
-        """End the run and say which children are the cause, or what this process is where none is."""
+    def _end(self, cause: list[Popen[bytes]]) -> None:
+        """End the run and say which children are the cause; where none is it is this process."""
         codes = {1 + self.children.index(child): child.poll() for child in cause}
         self._kill_children()
         for local_rank, code in (codes or {0: None}).items():
             if code is None:
-                said = text or f"gave no answer for {self.timeout:g} s and was killed"
+                said = f"gave no answer for {self.timeout:g} s and was killed"
             elif code < 0:
                 said = f"was killed by {signal.Signals(-code).name}"
             else:
