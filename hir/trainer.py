@@ -22,12 +22,6 @@ LEFT = {*WRITTEN, "checkpoints", "wandb"}
 """What a run may leave that is killed before its first checkpoint, and that is no run to lose."""
 
 
-class FitLoop(_FitLoop):
-    """Lightning's; where no iteration is left the run still starts and ends: its last test may be missing."""
-
-    skip = False
-
-
 def build_trainer(config: Config, folder: Path) -> Trainer:
     """Lightning's Trainer with the arguments of ``trainer.*``.
 
@@ -54,7 +48,8 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows = rows_per_device(config, trainer.world_size)
     trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
-    trainer.fit_loop.__class__ = FitLoop
+    # Where no iteration is left the run still starts and ends: its last test may be missing.
+    _FitLoop.skip = False  # type: ignore[assignment, method-assign]
     # Lightning would wait for the next batch, broadcast amid other collectives, and requeue Slurm's jobs from
     # a checkpoint of half an iteration; hir/training/ending.py does without.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]

@@ -41,7 +41,6 @@ class ConsoleReport(Callback):
         # Counted before a strategy shares them out.
         self.num_weights = sum(weight.numel() for weight in run.module.policy.model.parameters())
         self.recorder = recorder
-        self._where = "before the first iteration"
         self._said = time.monotonic()  # when the last line was printed
         self._warned: set[str] = set()
 
@@ -82,7 +81,9 @@ class ConsoleReport(Callback):
 
     def _say_how_far(self, name: str, done: int, total: int) -> None:
         if time.monotonic() - self._said > SILENCE:
-            self._say(f"      {self._where}: {name} {done}/{total}")
+            trainer = self.run.module.trainer
+            where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._say(f"      {where}: {name} {done}/{total}")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         accuracy = self.recorder.evaluation.base["test/accuracy"]
@@ -95,9 +96,6 @@ class ConsoleReport(Callback):
             )
         if trainer.current_epoch:
             self._tell("resume", f"after iteration {trainer.current_epoch}")
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -125,8 +123,7 @@ class ConsoleReport(Callback):
                 self._tell("warning", f"{title}: {text}")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
-        """An answer to each of three queries, wrong ones first, with the target, for a judge may err; of
-        constraints those that are missed, and both instructions."""
+        """An answer to each of three queries, wrong ones first, with the target, for a judge may err."""
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         size = self.config.sampling.num_samples
         by_query = sorted(pl_module.report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)

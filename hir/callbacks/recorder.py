@@ -1,5 +1,4 @@
-"""RunRecorder: the run folder. config.yaml, metrics.csv, samples.jsonl, answers.jsonl, summary.json and
-learning_curve.png."""
+"""RunRecorder: keeps the run's history and writes its folder."""
 
 from __future__ import annotations
 

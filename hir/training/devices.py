@@ -53,9 +53,8 @@ def check_num_processes(devices: int, num_nodes: int) -> None:
     launcher = _launcher()
     if launcher and (number := launcher().world_size()) != devices * num_nodes:
         raise UserError(
-            f"{number} processes were started, but trainer.devices={devices} x "
-            f"trainer.num_nodes={num_nodes} is {devices * num_nodes}: make both alike, or in a SLURM job set "
-            "SLURM_JOB_NAME=interactive to have Lightning start the processes of one machine"
+            f"{number} processes were started, but trainer.devices={devices} x trainer.num_nodes={num_nodes} "
+            f"is {devices * num_nodes}: make both alike, or in a SLURM job set SLURM_JOB_NAME=interactive"
         )
 
 
