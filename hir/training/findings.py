@@ -16,7 +16,6 @@ MIN_ROWS = 5
 OTHER = "other"
 """Stands for the outputs that are no target."""
 
-
 COLLAPSE = {"No correct sample": 1, "Sampling has collapsed": 3, "p_wrong is not falling": 3}
 """Titles of what a run is told while it goes on, and after how many iterations one can tell."""
 
