@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
+
+OF_THE_MACHINE = {
+    getattr(errno, name)
+    for name in """EACCES EBUSY EDQUOT EFBIG EIO ELOOP EMFILE ENAMETOOLONG ENFILE ENOSPC ENOTDIR EPERM EPIPE
+    EROFS ESTALE""".split()
+    if hasattr(errno, name)
+}
+"""What a disk or the system may answer to a program without a fault."""
 
 
 class UserError(Exception):
@@ -18,11 +27,18 @@ class UserError(Exception):
 
 
 def exit_code(error: UserError | OSError) -> int:
-    """Say in one line what is wrong; 2 to exit with, or 141 where the reader of the output has gone."""
+    """Say in one line what is wrong, for a program to end with: 2, or 141 where its output's reader has gone.
+
+    Raises:
+        OSError: this one, where it is a fault of the program.
+    """
     if isinstance(error, OSError):
+        if error.errno not in OF_THE_MACHINE:
+            raise error
         with suppress(OSError, AttributeError):  # what is left to print would fail too
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
+        if error.errno == errno.EPIPE:
             return 141  # as if SIGPIPE had ended it
-    print(f"error: {UserError(error)}", file=sys.stderr)
+    reason = f"{error.filename or 'the output'}: {error.strerror}" if isinstance(error, OSError) else error
+    print(f"error: {UserError(reason)}", file=sys.stderr)
     return 2
