@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torchmetrics import MeanMetric
 
 from hir.config.schema import EvaluationConfig
 from hir.distributed import gather, shard
@@ -58,7 +60,9 @@ def accuracy(answers: Sequence[GreedyAnswer], of: str = "correct") -> float:
     values = [float(getattr(given, of)) for given in answers if given.judged]
     if not values:
         raise UserError(f"the judge failed on all {len(answers)} answers of an evaluation")
-    return round(sum(values) / len(values), 6)
+    mean = MeanMetric().set_dtype(torch.float64)
+    mean.update(torch.tensor(values, dtype=torch.float64))
+    return round(float(mean.compute()), 6)
 
 
 def measured(name: str, answers: Sequence[GreedyAnswer]) -> dict[str, float]:
