@@ -38,25 +38,22 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
     from hir.quiet import quiet_libraries
     from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
-    from hir.training.checkpoints import check_module, check_resume
-    from hir.training.ranks import EndTogether
+    from hir.training.checkpoints import check_resume
+    from hir.training.ending import EndTogether, exit_on_signals
     from hir.training.settings import complete
-    from hir.training.signals import exit_on_signals
 
     quiet_libraries()
     config = complete(config)
     folder = run_folder(config)
-    checkpoint, saved = check_resume(config, say) if config.resume else (None, {})
-    trainer = build_trainer(config, folder, checkpoint)
+    checkpoint = check_resume(config) if config.resume else None
+    trainer = build_trainer(config, folder)
     run = build_run(config, say)
-    if saved:
-        check_module(config, run.module, run.module.rows, saved)
     data = run.datamodule
     evaluation = BigBenchEvaluation(config.evaluation, data.phi, data.task, run.evaluation_tasks)
     recorder = RunRecorder(config, folder, evaluation, started)
-    own = [FiniteNumbers(config), evaluation, recorder, ConsoleReport(config, run, recorder)]
+    own: list[Any] = [FiniteNumbers(), evaluation, recorder, ConsoleReport(config, run, recorder)]
     if config.logger == "wandb":
-        own.append(WandbReport(trainer.logger, recorder))  # type: ignore[arg-type]
+        own.append(WandbReport(config, recorder))
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
     with exit_on_signals(), EndTogether(trainer, config.training.rank_timeout):

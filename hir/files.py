@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hir.errors import UserError
+
+CHECKPOINT = "checkpoints/last.ckpt"
+"""Where in a run's folder the state after its last finished iteration lies."""
 
 
 def cache_dir() -> Path:
@@ -20,8 +23,9 @@ def cache_dir() -> Path:
     return Path(os.environ.get("HIR_CACHE") or "~/.cache/hir").expanduser()
 
 
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write the file whole or leave what was there; makes the folder. Raises UserError.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, put in the place of ``path`` whole, or not at all; makes the folder. Raises UserError.
 
     The temporary file lies in the same folder, for a rename is atomic within one file system only.
     """
@@ -30,12 +34,18 @@ def atomic_write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write the file whole or leave what was there; makes the folder. Raises UserError."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 @contextmanager
@@ -69,26 +79,23 @@ def write_json(path: Path, content: Any) -> None:
     atomic_write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run, the newest first."""
-    paths = (folder / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
-    return [path for path in paths if os.path.exists(path)]  # False for too long a path
+def has_checkpoint(folder: Path) -> bool:
+    """Whether an iteration of the run has ended."""
+    return os.path.isfile(folder / CHECKPOINT)  # False for too long a path
 
 
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
-    """Folder and newest checkpoint of a run, given either.
+    """Folder and checkpoint of a run, given either.
 
     Raises:
         UserError: there is no such run, or it has finished no iteration.
     """
     path = Path(run)
-    folder = path.parent.parent if path.suffix == ".ckpt" else path
-    found = checkpoints(folder)
-    if path.suffix == ".ckpt":
-        found = [path] if os.path.exists(path) else []
-    if not found or not os.path.isfile(folder / "config.yaml"):
+    path = path if path.suffix == ".ckpt" else path / CHECKPOINT
+    folder = path.parent.parent
+    if not os.path.isfile(path) or not os.path.isfile(folder / "config.yaml"):
         raise UserError(
             f"{run} holds no run to go on with: it has no config.yaml or no checkpoint; a run that finished "
             "no iteration is begun anew by its own command"
         )
-    return folder, found[0]
+    return folder, path

@@ -11,39 +11,30 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loops.fit_loop import _FitLoop
 
-from hir.callbacks.checkpoint import DirectIO, LastCheckpoint
 from hir.callbacks.recorder import WRITTEN
-from hir.callbacks.wandb import RunLogger
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import checkpoints, find_checkpoint
-from hir.training.launch import check_launch, check_num_processes
-from hir.training.rows import rows_per_device
-from hir.training.strategies import choose_strategy
+from hir.files import CHECKPOINT, find_checkpoint, has_checkpoint
+from hir.training.checkpoints import LastCheckpoint, WholeCheckpointIO
+from hir.training.devices import check_launch, check_num_processes, choose_strategy, rows_per_device
 
 LEFT = {*WRITTEN, "checkpoints", "wandb"}
 """What a run may leave that is killed before its first checkpoint, and that is no run to lose."""
 
 
-class FitLoop(_FitLoop):
-    """Lightning's; where no iteration is left the run still starts and ends: its last test may be missing."""
-
-    skip = False
-
-
-def build_trainer(config: Config, folder: Path, checkpoint: Path | None = None) -> Trainer:
-    """Lightning's Trainer with the arguments of ``trainer.*``, for a run that may begin from a checkpoint.
+def build_trainer(config: Config, folder: Path) -> Trainer:
+    """Lightning's Trainer with the arguments of ``trainer.*``.
 
     Raises:
         UserError: Lightning refuses one of them, or they do not go with the processes of the run.
     """
     check_launch(config.trainer.get("num_nodes", 1))
     own = {
-        "callbacks": [LastCheckpoint(folder / "checkpoints" / "last.ckpt", checkpoint)],
+        "callbacks": [LastCheckpoint(folder / CHECKPOINT)],
         "default_root_dir": folder,
         "enable_progress_bar": False,  # the console report has lines of its own
-        "plugins": [DirectIO()],
-        "logger": RunLogger(config, folder) if config.logger == "wandb" else False,  # beside metrics.csv
+        "plugins": [WholeCheckpointIO()],
+        "logger": False,  # the recorder writes metrics.csv, and the W&B callback brings its own
         "strategy": choose_strategy(config),
         "use_distributed_sampler": False,  # the data module shards its rows itself
     }
@@ -57,9 +48,10 @@ def build_trainer(config: Config, folder: Path, checkpoint: Path | None = None) 
     check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows = rows_per_device(config, trainer.world_size)
     trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
-    trainer.fit_loop.__class__ = FitLoop
+    # Where no iteration is left the run still starts and ends: its last test may be missing.
+    _FitLoop.skip = False  # type: ignore[assignment, method-assign]
     # Lightning would wait for the next batch, broadcast amid other collectives, and requeue Slurm's jobs from
-    # a checkpoint of half an iteration; hir/training/signals.py does without.
+    # a checkpoint of half an iteration; hir/training/ending.py does without.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     # In place of an argument of each strategy, of which Lightning chooses one by itself.
     trainer.strategy._timeout = timedelta(seconds=config.training.rank_timeout)  # type: ignore[attr-defined]
@@ -67,10 +59,10 @@ def build_trainer(config: Config, folder: Path, checkpoint: Path | None = None) 
 
 
 def run_folder(config: Config) -> Path:
-    """The run's folder, made when training starts; that of rank 0 counts, which alone writes.
+    """The run's folder, made when the first iteration has ended; that of rank 0 counts, which alone writes.
 
     Raises:
-        UserError: it holds another run.
+        UserError: it holds another run, or cannot be written.
     """
     started = datetime.now().strftime("%Y%m%d-%H%M%S")
     unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second
@@ -78,12 +70,15 @@ def run_folder(config: Config) -> Path:
     folder = Path(config.run_dir or f"outputs/{name}")
     if config.resume and folder.resolve() == find_checkpoint(config.resume)[0].resolve():
         return folder
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"run_dir={folder} cannot be written: {parent} is read-only")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     others = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))} - LEFT
     metrics = folder / "metrics.csv"
     # Of its header, the base and an iteration; a config.yaml without it is somebody else's.
     begun = len(metrics.read_bytes().splitlines()) <= 3 if metrics.is_file() else "config.yaml" not in names
-    if folder.is_file() or others or not begun or checkpoints(folder):
+    if folder.is_file() or others or not begun or has_checkpoint(folder):
         raise UserError(
             f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
         )

@@ -17,7 +17,7 @@ from torch.distributed.fsdp import (  # noqa: E402
     StateDictType,
 )
 
-from hir.training.strategies import BlockFSDP  # noqa: E402
+from hir.training.devices import BlockFSDP  # noqa: E402
 from train import main  # noqa: E402
 
 

@@ -31,7 +31,7 @@ class Probe(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         make = HIRDataModule.train_dataloader
 
-        def noted(data: HIRDataModule) -> DataLoader[int]:
+        def noted(data: HIRDataModule) -> DataLoader[range]:
             loader = make(data)
             collate = loader.collate_fn
 

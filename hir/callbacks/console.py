@@ -16,12 +16,11 @@ from rich.table import Table
 
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
-from hir.files import checkpoints
+from hir.files import CHECKPOINT, has_checkpoint
 from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.findings import COLLAPSE, findings
 from hir.training.module import HIRModule
-from hir.training.run_folder import SavedRun, read_run
 
 SILENCE = 5.0
 """Seconds without a line after which one says how far the run is."""
@@ -45,7 +44,6 @@ class ConsoleReport(Callback):
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
         self.console = PlainConsole(highlight=False, soft_wrap=True, force_jupyter=False)
-        self._where = "before the first iteration"
         self._said = time.monotonic()  # when the last line was printed
         self._warned: set[str] = set()
 
@@ -86,7 +84,9 @@ class ConsoleReport(Callback):
 
     def _say_how_far(self, name: str, done: int, total: int) -> None:
         if time.monotonic() - self._said > SILENCE:
-            self._say(f"[dim]      {self._where}: {name} {done}/{total}[/]")
+            trainer = self.run.module.trainer
+            where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._say(f"[dim]      {where}: {name} {done}/{total}[/]")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         accuracy = self.recorder.evaluation.base["test/accuracy"]
@@ -99,9 +99,6 @@ class ConsoleReport(Callback):
             )
         if trainer.current_epoch:
             self._tell("resume", f"after iteration {trainer.current_epoch}")
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -128,16 +125,13 @@ class ConsoleReport(Callback):
         every = self.config.evaluation.samples_every
         if every and trainer.current_epoch % every == 0:
             self._print_samples(pl_module)
-        recorder = self.recorder
-        now = SavedRun(recorder.folder, self.config, recorder.history, recorder.samples, [], None)
-        for title, text in findings(now):
+        for title, text in findings(self.recorder.run()):
             if title not in self._warned and row["iteration"] >= COLLAPSE.get(title, math.inf):
                 self._warned.add(title)
                 self._tell("warning", f"{title}: {text}", "yellow")
 
     def _print_samples(self, pl_module: LightningModule) -> None:
-        """An answer to each of three queries, wrong ones first, with the target, for a judge may err; of
-        constraints those that are missed, and both instructions."""
+        """An answer to each of three queries, wrong ones first, with the target, for a judge may err."""
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         size = self.config.sampling.num_samples
         by_query = sorted(pl_module.report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
@@ -169,15 +163,14 @@ class ConsoleReport(Callback):
         spent = self.recorder.summary()["seconds"]
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in spent.items())
         self._say(f"[dim]{seconds}[/]")
-        if trainer.is_global_zero:  # whose recorder has written the folder
-            for title, text in findings(read_run(self.recorder.folder)):
-                self._tell("note", f"{title}: {text}", "yellow")
-        files = " ".join((*WRITTEN, *ENDED, "checkpoints/last.ckpt"))
+        for title, text in findings(self.recorder.run()):
+            self._tell("note", f"{title}: {text}", "yellow")
+        files = " ".join((*WRITTEN, *ENDED, CHECKPOINT))
         self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         folder = self.recorder.folder
         with suppress(OSError):  # what is wrong may be standard output
-            if checkpoints(folder):
+            if has_checkpoint(folder):
                 again = shlex.quote(f"resume={folder}")
                 self._say(f"its last checkpoint is kept; go on with: python train.py {escape(again)}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,31 +44,31 @@ def answer(
     asked: Callable[[Example], str],
     stage: Stage = silent_stage,
 ) -> list[GreedyAnswer]:
-    """This rank's share of the task's rows answered greedily, and judged."""
+    """The task's rows answered greedily and judged: each rank does its share, and all get all, in order."""
     share = shard(rows)
     prompts = [policy.render(asked(row), row.query) for row in share]
     texts = [policy.decode(ids) for ids in sampler.greedy(prompts, stage("evaluation", len(share)))]
-    return [
+    answers = [
         GreedyAnswer(row.asked, row.target, text, verdict.correct, verdict.score, verdict.judged)
         for row, text, verdict in zip(share, texts, task.feedback(share, texts), strict=True)
     ]
+    return gather(answers)
 
 
-def accuracy(answers: Sequence[GreedyAnswer], device: torch.device, of: str = "correct") -> float:
-    """Share of right answers over all ranks, or mean score, or share judged; only sums are exchanged."""
-    metric = MeanMetric().to(device)
-    values = [getattr(given, of) for given in answers if given.judged or of == "judged"]
-    metric.update(torch.tensor(values, dtype=torch.float32, device=device))
-    share = round(float(metric.compute()), 6)
-    if answers and math.isnan(share):
-        raise UserError(f"the judge failed on all answers of an evaluation, {len(answers)} here")
-    return share
+def accuracy(answers: Sequence[GreedyAnswer], of: str = "correct") -> float:
+    """Share of right answers, or mean score, of those that the judge could judge."""
+    values = [float(getattr(given, of)) for given in answers if given.judged]
+    if not values:
+        raise UserError(f"the judge failed on all {len(answers)} answers of an evaluation")
+    mean = MeanMetric().set_dtype(torch.float64)
+    mean.update(torch.tensor(values, dtype=torch.float64))
+    return round(float(mean.compute()), 6)
 
 
-def measured(name: str, answers: Sequence[GreedyAnswer], device: torch.device) -> dict[str, float]:
+def measured(name: str, answers: Sequence[GreedyAnswer]) -> dict[str, float]:
     """Accuracy, and the share of answers that the judge could judge where that is not all."""
-    right, judged = accuracy(answers, device), accuracy(answers, device, "judged")
-    return {f"{name}/accuracy": right, **({f"{name}/judged": judged} if judged < 1 else {})}
+    judged = round(sum(given.judged for given in answers) / len(answers), 6)
+    return {f"{name}/accuracy": accuracy(answers), **({f"{name}/judged": judged} if judged < 1 else {})}
 
 
 class BigBenchEvaluation(Callback):
@@ -97,65 +95,54 @@ class BigBenchEvaluation(Callback):
         self.base: dict[str, float] = {}
         """All of them before training."""
         self.test_answers: list[GreedyAnswer] = []
-        """The final model's judged answers to the task's test rows, of all ranks, rank by rank."""
+        """The final model's judged answers to the task's test rows."""
         self.seconds = 0.0
-        """Time spent so far, in all and in the last evaluation."""
-        self.latest_seconds = 0.0
+        """Time spent by this process so far."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.base:  # a resumed run has it already
-            with self._asking(trainer):
-                answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-                test = measured("test", answers, pl_module.device)
-                self.base = {**test, **self._measure(pl_module)}
+            answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
+            self.base = {**measured("test", answers), **self._measure(pl_module)}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         finished = trainer.current_epoch + 1
-        self.results, self.latest_seconds = {}, 0.0
+        self.results = {}
         if finished % self.config.every == 0 or finished == trainer.max_epochs:
-            with self._asking(trainer):
-                self.results = self._measure(pl_module)
+            self.results = self._measure(pl_module)
             pl_module.log_dict(self.results, logger=False, sync_dist=True, batch_size=1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        with self._asking(trainer):
-            if not self.results:  # the run ended early, by trainer.max_time say
-                self.results = self._measure(pl_module)
-            answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-            self.results |= measured("test", answers, pl_module.device)
-            self.test_answers = [given for share in gather([answers]) for given in share if given.judged]
-
-    @contextmanager
-    def _asking(self, trainer: Trainer) -> Iterator[None]:
-        """Takes the time, in the precision plugin's autocast, outside of which hooks run."""
-        start = time.perf_counter()
-        with trainer.precision_plugin.forward_context():
-            yield
-        self.latest_seconds = time.perf_counter() - start
-        self.seconds += self.latest_seconds
+        if not self.results:  # the run ended early, by trainer.max_time say
+            self.results = self._measure(pl_module)
+        answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
+        self.results |= measured("test", answers)
+        self.test_answers = [given for given in answers if given.judged]
 
     def _ask(
         self, module: LightningModule, task: Task, rows: Sequence[Example], asked: Callable[[Example], str]
     ) -> list[GreedyAnswer]:
+        """Answers under the precision plugin's autocast, outside of which hooks run; takes the time."""
         assert isinstance(module, HIRModule)
-        return answer(module.policy, module.sampler, task, rows, asked, module.stage)
+        start = time.perf_counter()
+        with module.trainer.precision_plugin.forward_context():
+            answers = answer(module.policy, module.sampler, task, rows, asked, module.stage)
+        self.seconds += time.perf_counter() - start
+        return answers
 
     def _measure(self, module: LightningModule) -> dict[str, float]:
         rows, goal = self.task.validation, self.phi.goal
         answers = self._ask(module, self.task, rows, goal)
-        results = measured("val", answers, module.device)
-        wrong = accuracy(self._ask(module, self.task, rows, self.phi.opposite), module.device)
+        results = measured("val", answers)
+        wrong = accuracy(self._ask(module, self.task, rows, self.phi.opposite))
         results |= {"val/accuracy_p_wrong": wrong, "val/gap": round(results["val/accuracy"] - wrong, 6)}
         if getattr(self.task.feedback, "graded", False):
-            results["val/score"] = accuracy(answers, module.device, "score")
+            results["val/score"] = accuracy(answers, "score")
         for task in self.further:
-            answers = self._ask(module, task, task.test, goal)
-            results[f"{task.name}/accuracy"] = accuracy(answers, module.device)
+            results[f"{task.name}/accuracy"] = accuracy(self._ask(module, task, task.test, goal))
         return results
 
     def state_dict(self) -> dict[str, Any]:
-        return {"base": self.base, "results": self.results, "seconds": self.seconds}
+        return {"base": self.base, "results": self.results}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.base, self.results = state_dict["base"], state_dict.get("results", {})
-        self.seconds = state_dict["seconds"]
+        self.base, self.results = state_dict["base"], state_dict["results"]

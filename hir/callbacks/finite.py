@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from hir.config.schema import Config
 from hir.errors import UserError
 
 
@@ -19,9 +16,6 @@ class FiniteNumbers(Callback):
 
     A step with such a gradient has been made by then; the last checkpoint is from before it.
     """
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -34,15 +28,8 @@ class FiniteNumbers(Callback):
         # One look at the device for all of them.
         looked_at = torch.stack([value.float().to(pl_module.device) for value in numbers.values()])
         if not looked_at.isfinite().all():
-            raise UserError(self._message(trainer, numbers))
-
-    def _message(self, trainer: Trainer, numbers: Mapping[str, Tensor]) -> str:
-        broken = [f"{name} {float(value)}" for name, value in numbers.items() if not value.isfinite()]
-        training, clip = self.config.training, trainer.gradient_clip_val
-        tips = [f"a training.lr below {training.lr:g}"]
-        tips += [f"a training.weight_decay below {training.weight_decay:g}"] if training.weight_decay else []
-        tips += ["trainer.gradient_clip_val=1.0"] if not clip else []
-        tips += ["trainer.precision=32-true"] if "bf16" in trainer.precision else []
-        where = f"iteration {trainer.current_epoch + 1}, update {trainer.global_step}"
-        told = f"{where}: {', '.join(broken)}. Nothing of this iteration is kept"
-        return f"{told}. Try {', '.join(tips)} in a run of its own"
+            broken = [f"{name} {float(value)}" for name, value in numbers.items() if not value.isfinite()]
+            raise UserError(
+                f"iteration {trainer.current_epoch + 1}, update {trainer.global_step}: {', '.join(broken)}. "
+                "Nothing of this iteration is kept. Try a lower training.lr, or trainer.gradient_clip_val=1.0"
+            )

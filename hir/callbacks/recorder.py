@@ -1,26 +1,23 @@
-"""RunRecorder: the run folder. config.yaml, metrics.csv, samples.jsonl, answers.jsonl, summary.json and
-learning_curve.png."""
+"""RunRecorder: keeps the run's history and writes its folder."""
 
 from __future__ import annotations
 
 import csv
 import io
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from hir.callbacks.checkpoint import remove
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config.load import save_config
 from hir.config.schema import Config
-from hir.errors import UserError
 from hir.figures import Curve, curve_figure, image
 from hir.files import atomic_write, clear_leftovers, write_json, write_lines
 from hir.training.module import HIRModule
+from hir.training.run_folder import SavedRun
 
 WRITTEN = ("config.yaml", "metrics.csv", "samples.jsonl")
 """Files that are written after each iteration."""
@@ -42,7 +39,7 @@ class RunRecorder(Callback):
 
     Args:
         config: the run's configuration.
-        folder: the run folder; made when training starts, empty until its first iteration has ended.
+        folder: the run folder; made when its first iteration has ended.
         evaluation: gives the accuracies; must stand before this callback.
         started: time.perf_counter() at the start of the program.
     """
@@ -55,23 +52,17 @@ class RunRecorder(Callback):
         """One row an iteration, the base's first as iteration 0."""
         self.samples: list[dict[str, Any]] = []
         """Rows of samples.jsonl."""
-        self.seconds = {"total": 0.0, "sampling": 0.0, "training": 0.0, "setup": 0.0}
-        self._clock = started
+        self.seconds = dict.fromkeys(("total", "sampling", "training", "setup", "evaluation"), 0.0)
+        self._clock, self._evaluated = started, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds["setup"] += self._lap() - self.evaluation.latest_seconds
+        self.seconds["setup"] += self._lap()
         if not self.history:
             zeros = dict.fromkeys(("iteration", "samples", "updates", "seconds"), 0)
             self.history.append({**zeros, **self.evaluation.base})
         if trainer.is_global_zero:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"run_dir={self.folder} cannot be written: {error.strerror}") from error
             for folder in (self.folder, self.folder / "checkpoints"):
                 clear_leftovers(folder)
-            for name in WRITTEN if len(self.history) == 1 else ():  # of a run killed before its checkpoint
-                (self.folder / name).unlink(missing_ok=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lap()
@@ -80,10 +71,11 @@ class RunRecorder(Callback):
         assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         report = pl_module.report
         self.seconds["sampling"] += report.seconds
-        self.seconds["training"] += self._lap() - report.seconds - self.evaluation.latest_seconds
+        self.seconds["training"] += self._lap() - report.seconds
         iteration, metrics = trainer.current_epoch + 1, trainer.callback_metrics
         graded = getattr(pl_module.datamodule.task.feedback, "graded", False)
-        plan = pl_module.datamodule.plan  # without one the metrics are those of an iteration before
+        # Without a plan they are those of an iteration before.
+        losses = [name for name in metrics if pl_module.datamodule.plan and name.startswith("train/")]
         self.history.append(
             {
                 "iteration": iteration,
@@ -95,11 +87,7 @@ class RunRecorder(Callback):
                 **({"num_unjudged": len(report.unjudged)} if report.unjudged else {}),
                 "fraction_unique": round(report.fraction_unique, 6),
                 "samples_per_second": round(report.num_samples / report.seconds, 1),
-                **{
-                    name: round(float(metrics[name]), 6)
-                    for name in metrics
-                    if plan and name.startswith("train/")
-                },
+                **{name: round(float(metrics[name]), 6) for name in losses},
                 **self.evaluation.results,
             }
         )
@@ -117,7 +105,6 @@ class RunRecorder(Callback):
             for rollout, relabeled in report.logged
         ]
         if trainer.is_global_zero:
-            self._check_folder()
             for name in reversed(ENDED):  # of a run that had ended and goes on
                 (self.folder / name).unlink(missing_ok=True)
             self._write()
@@ -125,25 +112,18 @@ class RunRecorder(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._lap()
         if trainer.is_global_zero:
-            self._check_folder()
-            answers = [asdict(given) for given in self.evaluation.test_answers]
-            write_lines(self.folder / "answers.jsonl", answers)
+            write_lines(self.folder / "answers.jsonl", self.run().answers)
             atomic_write(self.folder / "learning_curve.png", self._learning_curve())
-            remove(self.folder / "checkpoints" / "previous.ckpt")  # before the file that says it has ended
             write_json(self.folder / "summary.json", self.summary())
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.is_global_zero:
-            with suppress(OSError):  # it is not empty once an iteration has ended
-                self.folder.rmdir()
-
-    def _check_folder(self) -> None:
-        if not self.folder.is_dir():
-            raise UserError(f"run_dir={self.folder} was removed while the run was going on: start it anew")
+    def run(self) -> SavedRun:
+        """What there is of the run so far."""
+        answers = [asdict(given) for given in self.evaluation.test_answers]
+        return SavedRun(self.folder, self.config, self.history, self.samples, answers, None)
 
     def summary(self) -> dict[str, Any]:
         """The contents of summary.json; accuracies are greedy, under p_correct, on rows never trained on."""
-        last, seconds = self.history[-1], {**self.seconds, "evaluation": self.evaluation.seconds}
+        last = self.history[-1]
         return {
             "task": self.config.task.name,
             "method": self.config.method["name"],
@@ -153,7 +133,7 @@ class RunRecorder(Callback):
             "base": {"accuracy": self.evaluation.base["test/accuracy"]},
             "val": {"accuracy": self.latest("val/accuracy")},
             "test": {"accuracy": self.latest("test/accuracy")},
-            "seconds": {name: round(value, 2) for name, value in seconds.items()},
+            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
             "samples": last["samples"],
             "updates": last["updates"],
         }
@@ -164,11 +144,12 @@ class RunRecorder(Callback):
         return next(row[name] for row in rows if name in row)
 
     def _lap(self) -> float:
-        """Seconds since the last call."""
-        seconds = time.perf_counter() - self._clock
-        self._clock += seconds
+        """Seconds since the last call, but for those of evaluations."""
+        seconds, evaluation = time.perf_counter() - self._clock, self.evaluation.seconds - self._evaluated
+        self._clock, self._evaluated = self._clock + seconds, self.evaluation.seconds
         self.seconds["total"] += seconds
-        return seconds
+        self.seconds["evaluation"] += evaluation
+        return seconds - evaluation
 
     def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self.history for name in row))

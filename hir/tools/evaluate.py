@@ -61,7 +61,7 @@ def run(options: Options, settings: list[str]) -> int:
     results: dict[str, Any] = {}
     for task in tasks:
         right, wrong = (
-            accuracy(answer(policy, sampler, task, task.test, asked), policy.device)
+            accuracy(answer(policy, sampler, task, task.test, asked))
             for asked in (relabel.goal, relabel.opposite)
         )
         results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}

@@ -24,7 +24,7 @@ from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.figures import image
-from hir.files import atomic_write, checkpoints, write_json
+from hir.files import atomic_write, has_checkpoint, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def is_finished(cell: Cell) -> bool:
     Raises UserError where its folder holds a run, finished or not, with another configuration.
     """
     finished = (cell.folder / "summary.json").is_file()
-    begun = finished or checkpoints(cell.folder)
+    begun = finished or has_checkpoint(cell.folder)
     if begun and load([f"config={cell.folder / 'config.yaml'}"]) != cell.config:
         raise UserError(f"{cell.folder} holds a run with other settings: choose another out, or delete it")
     return finished
@@ -164,7 +164,7 @@ def run_cells(
 
 
 def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    resume = bool(checkpoints(cell.folder))
+    resume = has_checkpoint(cell.folder)
     arguments = [f"resume={cell.folder}"] if resume else [*cell.arguments, f"run_dir={cell.folder}"]
     cell.log.parent.mkdir(parents=True, exist_ok=True)
     with cell.log.open("ab" if resume else "wb") as log:

@@ -61,10 +61,7 @@ class ReplayBuffer:
         """Rows in shuffled passes without end, those of a query together if they are grouped."""
         queries: dict[Any, list[TrainingExample]] = {}
         for number, row in enumerate(rows):
-            asked = (
-                row.query,
-                frozenset((row.instruction, *row.contrast)),
-            )  # instructions may be a query's own
+            asked = row.query, frozenset((row.instruction, *row.contrast))  # which may be a query's own
             queries.setdefault(asked if self.config.group else number, []).append(row)
         groups = list(queries.values())
         while groups:

@@ -1,23 +1,23 @@
-"""Reads a run's checkpoint: plain containers and tensors only, and from the same configuration."""
+"""Writes a run's checkpoint whole, and reads it: plain containers and tensors only."""
 
 from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from hir.config.load import flat
-from hir.config.schema import BufferConfig, Config
+from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import checkpoints, find_checkpoint
+from hir.files import find_checkpoint, replacing
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.training.buffer import ReplayBuffer
 
 FIXED = """seed task. instructions. model. feedback. relabel. method. sampling. buffer. training.
     evaluation.tasks trainer.gradient_clip""".split()
@@ -28,11 +28,32 @@ OF_THE_HARDWARE = """model.shard training.rows_per_device training.rank_timeout 
 """Those of them in which it may differ."""
 
 
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, once the disk has it.
+
+    Lightning's own takes it through memory and the system's temporary folder, which may be a small one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(Path(path)) as file:
+            torch.save(checkpoint, file)
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes ``path`` after each iteration, in place of the one before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The checkpoint's contents, loaded with weights_only=True; tensors are read from the file when used.
 
     Raises:
-        UserError: it is damaged, holds pickled code, or is no checkpoint of this project.
+        UserError: it is damaged, holds pickled code, or was not written by this project.
     """
     try:
         assert path.is_file()
@@ -42,8 +63,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is refused anyway
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        for name, kind in {"hir": dict, "epoch": int, "state_dict": dict}.items():
-            assert isinstance(checkpoint[name], kind)
+        assert {"hir", "epoch", "state_dict"} <= checkpoint.keys()
     except Exception as error:  # a damaged file makes the reader fail in any way
         raise UserError(
             f"{path} is no readable checkpoint of this project (damaged, or a pickle that would run "
@@ -52,40 +72,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    """A checkpoint that has all of a run's state; UserError if it cannot be read, or lacks a part."""
-    checkpoint = read_checkpoint(path)
-    try:
-        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-        recorded = checkpoint["callbacks"]["RunRecorder"]
-        assert progress["processed"] == checkpoint["epoch"] + 1 == len(recorded["history"]) - 1
-        assert {*map(type, [*recorded["history"], *recorded["samples"]])} == {dict}
-        assert checkpoint["optimizer_states"]
-        assert isinstance(checkpoint["callbacks"]["BigBenchEvaluation"]["base"], dict)
-        assert type(checkpoint["hir"]["num_samples"]) is int
-        ReplayBuffer(BufferConfig()).load_state_dict(checkpoint["HIRDataModule"]["buffer"])
-        flat(checkpoint["hir"]["config"])
-    except Exception as error:  # as above
-        raise UserError(f"{path} lacks a part of a run's state: give the last.ckpt of a run") from error
-    return checkpoint
-
-
-def check_resume(config: Config, say: Callable[[str], None] = print) -> tuple[Path, dict[str, Any]]:
+def check_resume(config: Config) -> Path:
     """The checkpoint that ``config.resume`` names, fit to be continued under this configuration.
-
-    Where a run's last one is damaged that is the one before it.
 
     Raises:
         UserError: it is from another configuration, finished, or unreadable.
     """
     folder, path = find_checkpoint(str(config.resume))
-    try:
-        checkpoint = _read_state(path)
-    except UserError as error:
-        if path.name != "last.ckpt" or len(both := checkpoints(folder)) < 2:
-            raise
-        path, checkpoint = both[1], _read_state(both[1])
-        say(f"{error}; going on from {path}")
+    checkpoint = read_checkpoint(path)
     saved, now = flat(checkpoint["hir"]["config"]), flat(asdict(config))
     for key in {**now, **saved}:
         before, after = saved.get(key), now.get(key)
@@ -101,35 +95,7 @@ def check_resume(config: Config, say: Callable[[str], None] = print) -> tuple[Pa
             f"resume={config.resume}: the run has finished its {finished} iterations; raise "
             f"trainer.max_epochs to go on, or `python -m hir evaluate run={config.resume}`"
         )
-    return path, checkpoint
-
-
-def check_module(config: Config, module: nn.Module, rows: Sequence[str], checkpoint: dict[str, Any]) -> None:
-    """Refuse to go on with a run whose rows have changed since: what it was trained on may be tested on.
-
-    Args:
-        config: of the run that goes on.
-        module: has the weights that the checkpoint is to fill.
-        rows: fingerprints of the tasks, the run's own first.
-        checkpoint: its contents.
-
-    Raises:
-        UserError: rows, or names and shapes of weights, are others than the checkpoint's.
-    """
-    shapes, saved_shapes = (
-        {name: weight.shape for name, weight in state.items()}
-        for state in (module.state_dict(), checkpoint["state_dict"])
-    )
-    if shapes != saved_shapes:
-        raise UserError(f"resume={config.resume}: its weights are of another model than {config.model.name}")
-    saved = checkpoint["hir"].get("rows", rows)
-    names = (config.task.name, *config.evaluation.tasks)
-    for name, before, now in zip(names, saved, rows, strict=True):
-        if before != now:
-            raise UserError(
-                f"resume={config.resume}: the rows of task {name}, or their split, are others than those the "
-                "run was trained on: restore them, or start a new run"
-            )
+    return path
 
 
 def load_weights(policy: Seq2SeqPolicy, path: Path) -> None:

@@ -59,34 +59,25 @@ def check_rows(task: Task, config: Config) -> None:
 def check_lengths(
     policy: Seq2SeqPolicy, tasks: Sequence[Task], relabel: Relabel, config: Config
 ) -> tuple[str, ...]:
-    """A line on the prompts of each task that are longer than the encoder takes under some instruction, and
-    on its rows to which no answer of ``sampling.max_new_tokens`` is right.
+    """A line on the prompts of each task that are longer than the encoder takes, of all instructions, and on
+    its targets that are longer than an answer may be.
     """
-    lines, most = [], config.sampling.max_new_tokens
-    for number, task in enumerate(tasks):
-        prompts = (
-            [policy.render(stated(text, row.constraints), row.query) for row in task.rows]
-            for text in relabel.texts
-        )
-        lengths = [max(map(len, of_row)) for of_row in zip(*map(policy.token_ids, prompts), strict=True)]
-        if long := [length for length in lengths if length > policy.max_input_tokens]:
-            line = f"{len(long)} of {len(lengths)} prompts of {task.name} are over model.max_input_tokens="
-            line += f"{policy.max_input_tokens}, the longest has {max(long)}"
-            lines.append(f"{line}: they are cut in their middle")
-        if config.feedback["name"] and number == 0:
-            continue  # a judge is not to be asked, which may be paid
+    notes, limit, most = list[str](), policy.max_input_tokens, config.sampling.max_new_tokens
+    for task in tasks:
+        asked = [(stated(text, row.constraints), row.query) for text in relabel.texts for row in task.rows]
+        lengths = [*map(len, policy.token_ids([policy.render(*each) for each in asked]))]
+        if long := [length for length in lengths if length > limit]:
+            line = f"{len(long)} of {len(lengths)} prompts of {task.name} are cut in their middle"
+            notes.append(f"{line}: the longest has {max(long)} tokens, model.max_input_tokens={limit}")
         targets = [*{target for row in task.rows for target in row.targets}]
-        ids, long = dict(zip(targets, policy.token_ids(targets), strict=True)), []
-        for row in (row for row in task.rows if row.targets and not row.constraints):
-            target = min((ids[text] for text in row.targets), key=len)
-            # A judge may ask for no more than a target's beginning.
-            if len(target) > most and not task.verify(row, policy.decode(target[:most])):
-                long.append(len(target))
-        if long:
-            line = f"{len(long)} of {len(task.rows)} targets of {task.name} are longer than "
-            line += f"sampling.max_new_tokens={most}"
-            lines.append(f"{line}, so that no answer to them can be right: set it to {max(long)}")
-    return tuple(lines)
+        lengths = [len(ids) - 1 for ids in policy.token_ids(targets)]  # an answer may lack its end token
+        length_of = dict(zip(targets, lengths, strict=True))
+        rows = [row for row in task.rows if row.targets and not row.constraints]
+        shortest = [min(length_of[target] for target in row.targets) for row in rows]
+        if long := [length for length in shortest if length > most]:
+            line = f"no answer is as long as {len(long)} of {len(task.rows)} targets of {task.name}"
+            notes.append(f"{line}: the longest has {max(long)} tokens, sampling.max_new_tokens={most}")
+    return tuple(notes)
 
 
 def ask_start(task: Task, policy: Seq2SeqPolicy, config: Config) -> None:

@@ -23,7 +23,7 @@ from hir.relabel.base import Relabel
 from hir.sampling.base import Answer, Sampler, Stage, silent_stage
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
-from hir.training.rows import blocks, rows_per_device
+from hir.training.devices import rows_per_device
 
 
 @dataclass(frozen=True)
@@ -184,19 +184,15 @@ class HIRDataModule(LightningDataModule):
 
         return [row for rows in updates for row in sorted(rows, key=length)]
 
-    def train_dataloader(self) -> DataLoader[int]:
-        places = range(self.num_updates * self.config.training.batch_size)
-        per_device = rows_per_device(self.config, world_size())
+    def train_dataloader(self) -> DataLoader[range]:
+        total = self.num_updates * self.config.training.batch_size
+        size = rows_per_device(self.config, world_size())
+        # Every rank has as many batches: size x world_size divides a batch_size.
+        batches = [range(start, start + size) for start in range(rank() * size, total, world_size() * size)]
         # No workers: a worker process would keep the plan it was started with.
-        return DataLoader(
-            places,  # type: ignore[arg-type]  # a range is as good as a Dataset
-            sampler=blocks(len(places), per_device, rank(), world_size()),
-            batch_size=per_device,
-            collate_fn=self._collate,
-            num_workers=0,
-        )
+        return DataLoader(batches, batch_size=None, collate_fn=self._collate, num_workers=0)  # type: ignore
 
-    def _collate(self, places: Sequence[int]) -> Batch:
+    def _collate(self, places: range) -> Batch:
         """The rows that stand there; nothing in an iteration that has no plan, whose batches are skipped."""
         return self.policy.collate([self.plan[place] for place in places]) if self.plan else {}
 

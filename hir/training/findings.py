@@ -16,7 +16,6 @@ MIN_ROWS = 5
 OTHER = "other"
 """Stands for the outputs that are no target."""
 
-
 COLLAPSE = {"No correct sample": 1, "Sampling has collapsed": 3, "p_wrong is not falling": 3}
 """Titles of what a run is told while it goes on, and after how many iterations one can tell."""
 
@@ -75,8 +74,6 @@ def _training(run: SavedRun) -> Iterator[Finding]:
         text = f"In {len(empty)} of {len(history) - 1} iterations, first in {empty[0]:.0f}, nothing was "
         text += "right to imitate or to relabel towards: start from a stronger model or an easier task, or "
         yield Finding("No correct sample", text + "raise sampling.num_samples.")
-    if broken := sorted({name for row in history for name in row if not math.isfinite(row[name])}):
-        yield Finding("Not a number", f"{', '.join(broken)}: the learning rate may be too high.")
     if lost := sum(row.get("num_unjudged", 0) for row in history):
         text = f"The judge failed on {lost:.0f} answers, which count for nothing: see the notes of the run."
         yield Finding("Answers without a verdict", text)
@@ -108,11 +105,6 @@ def _test(run: SavedRun) -> Iterator[Finding]:
         return
     targets, (low, high) = by_target(run.answers), wilson(base, total)
     rows = {name: outputs.total() for name, outputs in targets.items()}
-    common = max(rows, key=lambda name: rows[name], default="")
-    share = rows.get(common, 0) / total
-    if 0 < len(targets) < total / MIN_ROWS and low <= share:
-        text = f"{base:.3f} of the test rows, where always answering {common} gives {share:.3f}: "
-        yield Finding("The base is near chance", text + "little for relabeling to work from.")
     if lost := [name for name in targets if rows[name] >= MIN_ROWS and not targets[name][name]]:
         text = f"{len(lost)} of {len(targets)} targets have no right answer, whatever else was learned: "
         yield Finding("Lost answers", text + ", ".join(f"{name} ({rows[name]} rows)" for name in lost[:6]))

@@ -14,6 +14,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LinearLR
 
 from hir.config.schema import Config
+from hir.errors import UserError
 from hir.methods.base import Method
 from hir.policies.base import Batch
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -105,4 +106,10 @@ class HIRModule(LightningModule):
         checkpoint["hir"] = dict(config=asdict(self.config), num_samples=self.num_samples, rows=self.rows)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises UserError where rows have changed since: what was trained on may be tested on."""
+        if checkpoint["hir"]["rows"] != self.rows:
+            raise UserError(
+                f"resume={self.config.resume}: a task's rows, or their split, are others than those the run "
+                "was trained on: restore them, or start a new run"
+            )
         self.num_samples = checkpoint["hir"]["num_samples"]

@@ -30,12 +30,9 @@ def complete(config: Config) -> Config:
     Raises:
         ConfigError: a setting is nobody's, of another type or beyond a limit.
     """
-    return replace(
-        config,
-        method=_complete(METHODS, "method", config.method),
-        feedback=_complete(FEEDBACKS, "feedback", config.feedback),
-        relabel=_complete(RELABELS, "relabel", config.relabel),
-    )
+    registries = {"method": METHODS, "feedback": FEEDBACKS, "relabel": RELABELS}
+    sections = {name: _complete(kinds, name, getattr(config, name)) for name, kinds in registries.items()}
+    return replace(config, **sections)  # type: ignore[arg-type]
 
 
 def _complete(registry: Registry[Any], section: str, values: Mapping[str, Any]) -> dict[str, Any]:

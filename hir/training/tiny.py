@@ -29,7 +29,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Feedback
-from hir.files import cache_dir, clear_leftovers, write_json
+from hir.files import cache_dir, clear_leftovers, write_json, writing
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
@@ -137,18 +137,16 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "base" / digest
     if not path.is_dir():
-        try:
+        with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            clear_leftovers(path.parent, age=3600)
-        except OSError as error:
-            raise UserError(f"the cache {path.parent} cannot be written: {error}; set HIR_CACHE") from error
+        clear_leftovers(path.parent, age=3600)
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
         policy, made = _pretrain(config, rows, [source.feedback() for source in sources], say)
         scratch = path.with_name(f".{digest}.{secrets.token_hex(4)}.tmp")
         try:
             policy.model.save_pretrained(scratch)
             policy.tokenizer.save_pretrained(scratch)
-            write_json(scratch / "base.json", {**definition, **made, "sizes": _sizes(scratch)})
+            write_json(scratch / "base.json", {**definition, **made})
             with suppress(OSError):  # another process of this run has made the same meanwhile
                 os.replace(scratch, path)
         finally:
@@ -156,16 +154,9 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     try:
         made = json.loads((path / "base.json").read_text(encoding="utf-8"))
         accuracy, updates = made["accuracy"], made["num_updates"]
-        if not made.get("sizes", {}).items() <= _sizes(path).items():
-            raise ValueError("a file was cut")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the cached base is damaged: delete {path}, and it is made anew") from error
     return Base(path, names, accuracy, updates, frozenset(row.asked for row in rows))
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of the files that make the base; they show one that a crash of the machine cut."""
-    return {file.name: file.stat().st_size for file in folder.iterdir() if file.name != "base.json"}
 
 
 def _pretrain(
@@ -203,7 +194,6 @@ def _pretrain(
             judged = zip(held_out, sampler.greedy(prompts[:NUM_HELD_OUT]), cycle(judges), strict=False)
             right = [judge([row], [policy.decode(ids)])[0].correct for row, ids, judge in judged]
             accuracy = sum(right) / len(right)
-        if update % 25 == 0:
-            right_now = f": {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted"
-            say(f"  {update} updates{right_now if update > WARMUP else ''}")
+            if update % 25 == 0:
+                say(f"  {update} updates: {accuracy:.2f} of held-out rows are right, {base.accuracy} wanted")
     return policy, {"accuracy": accuracy, "num_updates": update}

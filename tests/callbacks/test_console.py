@@ -17,9 +17,10 @@ def test_a_plain_log_says_how_far_a_long_part_is(
     """A piece takes 2 seconds: the third, at 6 seconds, is the first after more than 5 without a line."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    run = SimpleNamespace(module=SimpleNamespace(policy=SimpleNamespace(model=torch.nn.Linear(1, 1))))
+    policy = SimpleNamespace(model=torch.nn.Linear(1, 1))
+    trainer = SimpleNamespace(current_epoch=1, max_epochs=14)
+    run = SimpleNamespace(module=SimpleNamespace(policy=policy, trainer=trainer))
     report = console.ConsoleReport(Config(), run, recorder=None)  # type: ignore[arg-type]
-    report.on_train_epoch_start(SimpleNamespace(current_epoch=1, max_epochs=14), None)  # type: ignore[arg-type]
     advance = report._stage("sampling", 512)
     for _ in range(8):
         clock.now += 2

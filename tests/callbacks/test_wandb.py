@@ -13,10 +13,9 @@ from unittest.mock import Mock
 
 import pytest
 import wandb
-from lightning.pytorch.utilities import rank_zero_only
 from wandb.util import get_core_path
 
-from hir.callbacks.wandb import RunLogger, WandbReport
+from hir.callbacks.wandb import WandbReport
 from hir.config.load import flat, load_config
 from hir.config.schema import Config
 from hir.trainer import run_folder
@@ -104,26 +103,28 @@ def test_samples_summary_curve_and_checkpoint_are_logged(logged):
 
 @pytest.fixture
 def log(tmp_path, monkeypatch):
-    """Starts a logger as a program of its own would; logs a history of so many iterations and one more."""
+    """Reports as a program of its own would: a history of so many iterations and one more."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     for name, text in without_account(tmp_path / "home", WANDB_MODE="offline").items():
         monkeypatch.setenv(name, text)
 
-    def log(config: Config, before: int, run: object = None) -> RunLogger:
+    def log(config: Config, before: int, run: object = None, rank: int = 0) -> object:
         wandb.teardown()  # what was read of the environment before
-        logger = RunLogger(config, tmp_path / "run")
-        if run:
-            logger._experiment, logger._started = run, True
-        started = logger.experiment
         rows = [{"iteration": i, "samples": 10 * i, "val/accuracy": i / 10} for i in range(before + 2)]
-        recorder = SimpleNamespace(history=rows[: before + 1], samples=[])
-        report = WandbReport(logger, recorder)
-        report.on_train_start(None, None)
+        recorder = SimpleNamespace(folder=tmp_path / "run", history=rows[: before + 1], samples=[])
+        trainer = SimpleNamespace(current_epoch=before, is_global_zero=rank == 0)
+        report = WandbReport(config, recorder)
+        if run:
+            report.run = run
+        else:
+            report.setup(trainer, None, "fit")
+        started = report.run
+        report.on_train_start(trainer, None)
         recorder.history = rows
-        report.on_train_epoch_end(SimpleNamespace(current_epoch=before), None)
-        logger.finalize("success")
-        logger.finalize("failed")  # again, as after an interruption at the very end
+        report.on_train_epoch_end(trainer, None)
+        report.on_fit_end(trainer, None)
+        report.on_exception(trainer, None, KeyboardInterrupt())  # an interruption at the very end
         return started
 
     yield log
@@ -169,9 +170,8 @@ def test_one_line_without_a_secret_says_why_nothing_is_uploaded(
     assert iterations(tmp_path / "run") == ([[0, 1]] if ends == UPLOAD else [])
 
 
-def test_other_ranks_have_none(log, tmp_path, monkeypatch):
-    monkeypatch.setattr(rank_zero_only, "rank", 1)
-    log(Config(logger="wandb"), before=0).log({"anything": 1})
+def test_other_ranks_have_none(log, tmp_path):
+    assert log(Config(logger="wandb"), before=0, rank=1) is None
     assert not (tmp_path / "run/wandb").exists()
 
 

@@ -18,7 +18,7 @@ from hir.config.load import CONF, GROUPS, group_files, load_config, save_config
 from hir.config.schema import Config, ConfigError
 from hir.errors import UserError
 from hir.training.checks import check_on_policy
-from hir.training.rows import rows_per_device
+from hir.training.devices import rows_per_device
 
 
 def message(*argv: str) -> str:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import torch
 
-from hir.callbacks.checkpoint import LastCheckpoint
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.trainer import run_folder
-from hir.training.checkpoints import check_resume
-from hir.training.settings import load_run_config
 from tests.command_line import FAULTY, SMALL, run
 from tests.robustness.same import Place, differences
 
@@ -31,7 +25,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
     done = run(environment, *SMALL, "training.lr=1e10", "trainer.max_epochs=2", f"run_dir={folder}")
     assert done.returncode == 2 and not folder.exists()
     assert done.stderr.startswith("error: iteration 1, update ") and done.stderr.count("\n") == 1
-    for told in ("loss nan", "gradient norm nan", "training.lr below 1e+10"):
+    for told in ("loss nan", "gradient norm nan", "Try a lower training.lr"):
         assert told in done.stderr
     done = run(
         environment, "broken", "2", "0", *SMALL, "trainer.max_epochs=2", f"run_dir={folder}", program=FAULTY
@@ -42,49 +36,28 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
 
 
 @slow
-def test_a_full_disk_and_a_damaged_checkpoint_cost_no_iteration(
-    finished: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_full_disk_costs_no_iteration(finished: Path, environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
     done = run(environment, "full", "3", "0", *fresh, program=FAULTY)
     assert done.returncode == 2
-    assert done.stderr == f"error: {folder}/checkpoints/.last.ckpt.tmp cannot be written: File too large\n"
+    assert done.stderr == f"error: {folder}/checkpoints/last.ckpt cannot be written: File too large\n"
     assert f"go on with: python train.py resume={folder}" in done.stdout
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
-    # Whose room the one before was to have; a run that is killed between two iterations has both.
-    path = folder / "checkpoints" / "last.ckpt"
-    shutil.copy(path, path.with_name("previous.ckpt"))
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    done = run(environment, f"resume={folder}")
-    assert done.returncode == 0 and f"going on from {path.with_name('previous.ckpt')}" in done.stdout
+    assert run(environment, f"resume={folder}").returncode == 0
     shutil.copytree(finished, tmp_path / "whole" / "run")
     assert differences(Place(tmp_path), Place(tmp_path / "whole")) == []
 
 
 @slow
-def test_a_folder_that_is_removed_while_its_run_goes_on_stays_so(
-    environment: dict[str, str], tmp_path: Path
+def test_a_folder_that_is_removed_while_its_run_goes_on_comes_back_whole(
+    finished: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    fresh = [*SMALL, "trainer.max_epochs=2", f"run_dir={folder}"]
-    done = run(environment, "removed", "2", "0", *fresh, program=FAULTY)
-    assert done.returncode == 2 and not folder.exists()
-    assert done.stderr == f"error: run_dir={folder} was removed while the run was going on: start it anew\n"
-
-
-def test_the_good_one_of_two_checkpoints_is_never_removed_first(tmp_path: Path) -> None:
-    last, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
-    for begun_from, left in (
-        (last, {"last.ckpt": "a", "previous.ckpt": "b"}),
-        (previous, {"last.ckpt": "b"}),
-    ):
-        last.write_text("a")
-        previous.write_text("b")
-        LastCheckpoint(last, begun_from).on_train_start(Mock(is_global_zero=True), Mock())
-        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
+    fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
+    assert run(environment, "removed", "2", "0", *fresh, program=FAULTY).returncode == 0
+    shutil.copytree(finished, tmp_path / "whole" / "run")
+    assert differences(Place(tmp_path), Place(tmp_path / "whole")) == []
 
 
 def test_what_a_run_left_before_its_first_checkpoint_is_no_run_to_lose(tmp_path: Path) -> None:
@@ -95,28 +68,3 @@ def test_what_a_run_left_before_its_first_checkpoint_is_no_run_to_lose(tmp_path:
     (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n2\n")
     with pytest.raises(UserError, match="holds another run"):
         run_folder(config)
-
-
-EDITS: list[Callable[[dict[str, Any]], object]] = [
-    lambda saved: saved.pop("state_dict"),
-    lambda saved: saved.pop("optimizer_states"),
-    lambda saved: saved["hir"].update(config=None),
-    lambda saved: saved["callbacks"]["RunRecorder"].update(history="none"),
-    lambda saved: saved["callbacks"].pop("BigBenchEvaluation"),
-    lambda saved: saved["HIRDataModule"]["buffer"].update(iterations=[1]),
-]
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_a_checkpoint_without_a_part_of_the_state_is_refused(
-    edit: Callable[[dict[str, Any]], object], finished: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(finished, tmp_path / "run")
-    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    config = load_run_config([f"resume={tmp_path / 'run'}", "trainer.max_epochs=9"])
-    check_resume(config)
-    saved = torch.load(path, weights_only=True)
-    edit(saved)
-    torch.save(saved, path)
-    with pytest.raises(UserError, match=f"^{path} (lacks a part of a run's state|is no readable checkpoint)"):
-        check_resume(config)

@@ -35,7 +35,7 @@ def test_a_run_killed_eight_times_is_the_run_it_would_have_been(place: Place, wh
         {"event": "open run/checkpoints/"},
         {"event": "rename run/checkpoints/"},  # the first checkpoint is written, not in its place
         {"event": r"rename run/\S*samples\.jsonl", "nth": 2},  # the table has an iteration more than the rows
-        {"event": "rename run/checkpoints/", "nth": 2},  # last.ckpt has become previous.ckpt
+        {"event": "rename run/checkpoints/", "nth": 2},
         {"event": r"rename run/\S*answers\.jsonl"},
         {"event": r"open run/\S*learning_curve\.png"},
         {"event": r"rename run/\S*summary\.json"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -95,14 +94,12 @@ def test_answers_by_target() -> None:
     ("changes", "expected"),
     [
         ({}, []),
-        ({"base": 0.5, "given": TEN * 4}, ["The base is near chance"]),
         # Four rows may be wrong by chance.
-        ({"given": answers(t2={"2": 9}, t3={"2": 4})}, ["The base is near chance"]),
-        ({"given": answers(t2={"2": 9}, t3={"2": 5})}, ["The base is near chance", "Lost answers"]),
-        ({"base": 0.9, "given": answers(t2={"2": 2, "3": 8})}, ["The base is near chance", "Training hurt"]),
+        ({"given": answers(t2={"2": 9}, t3={"2": 4})}, []),
+        ({"given": answers(t2={"2": 9}, t3={"2": 5})}, ["Lost answers"]),
+        ({"base": 0.9, "given": answers(t2={"2": 2, "3": 8})}, ["Training hurt"]),
         ({"base": 0.8}, ["No change that shows"]),
         ({"rows": [*GOOD, (0.0, 0.5, 1.0, 0.0)]}, ["No correct sample"]),
-        ({"rows": [*GOOD, (math.nan, 0.3, 1.0, 0.0)]}, ["Not a number"]),
         # Unique samples over 1 of 4: 0.5 at first, 0.05 at the end.
         ({"rows": [GOOD[0], GOOD[1], (0.8, 0.3, 0.9, 0.1)]}, ["Sampling has collapsed"]),
         ({"rows": [GOOD[0], GOOD[1], (0.8, 0.4, 0.9, 0.1)]}, []),

@@ -23,23 +23,16 @@ ROWS = tuple(Example(query, targets) for query, targets in (
 TASK = Task("mine", ROWS[:2], ROWS[2:3], ROWS[3:], Match(exact_match))
 
 
-def test_targets_that_no_answer_holds_are_counted_with_the_length_that_would(policy: Seq2SeqPolicy) -> None:
+def test_targets_that_are_longer_than_an_answer_are_counted(policy: Seq2SeqPolicy) -> None:
     # In tokens, the end included: 2, 5, 3 (the shorter of two) and 6. Of 5 the first 4 are the whole text.
-    def told(max_new_tokens: int, task: Task = TASK) -> tuple[str, ...]:
+    def told(max_new_tokens: int) -> tuple[str, ...]:
         config = Config(sampling=SamplingConfig(max_new_tokens=max_new_tokens))
-        return check_lengths(policy, [task], Correctness(InstructionConfig("right", "wrong")), config)
+        return check_lengths(policy, [TASK], Correctness(InstructionConfig("right", "wrong")), config)
 
     assert told(6) == told(5) == ()
-    said = (
-        "targets of mine are longer than sampling.max_new_tokens={}, so that no answer to them can be right"
-    )
-    assert told(4) == (f"1 of 4 {said.format(4)}: set it to 6",)
-    assert told(3) == (f"2 of 4 {said.format(3)}: set it to 6",)
-    first_word = Match(lambda row, output: output.split()[0] == row.targets[0].split()[0])
-    assert told(1, replace(TASK, feedback=first_word)) == ()
-    config = Config(sampling=SamplingConfig(max_new_tokens=3), feedback={"name": "judge"})
-    never = replace(TASK, feedback=Match(lambda row, output: 1 // 0))  # it may be paid for each answer
-    assert check_lengths(policy, [never], Correctness(InstructionConfig("right", "wrong")), config) == ()
+    said = "targets of mine: the longest has 5 tokens, sampling.max_new_tokens="
+    assert told(4) == (f"no answer is as long as 1 of 4 {said}4",)
+    assert told(3) == (f"no answer is as long as 2 of 4 {said}3",)
 
 
 def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPolicy) -> None:
@@ -54,14 +47,14 @@ def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPo
     ask_start(TASK, policy, Config())  # another feedback takes no policy
 
 
-def test_prompts_are_counted_under_their_longest_instruction(policy: Seq2SeqPolicy) -> None:
+def test_prompts_that_are_cut_are_counted_under_all_instructions(policy: Seq2SeqPolicy) -> None:
     instructions = Correctness(InstructionConfig("right", "wrong wrong", ()))
     (shortest,) = map(len, policy.token_ids([render_prompt("wrong wrong", "cat")]))
     policy.max_input_tokens = shortest
-    told = (
-        f"2 of 4 prompts of mine are over model.max_input_tokens={shortest}, the longest has {shortest + 2}"
-    )
-    assert check_lengths(policy, [TASK], instructions, Config()) == (f"{told}: they are cut in their middle",)
+    # Longer are two queries under "wrong wrong", the longest of them by a token under "right", too.
+    said = f"the longest has {shortest + 2} tokens, model.max_input_tokens={shortest}"
+    told = check_lengths(policy, [TASK], instructions, Config())
+    assert told == (f"3 of 8 prompts of mine are cut in their middle: {said}",)
 
 
 def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:

@@ -22,13 +22,6 @@ from hir.relabel.correctness import Correctness
 from hir.sampling.base import Answer, Progress
 from hir.tasks.base import Task
 from hir.training.datamodule import HIRDataModule
-from hir.training.rows import blocks
-
-
-def test_a_rank_gets_a_block_of_each_batch() -> None:
-    """2 updates of 8 rows, by two ranks, in two batches of 2 each."""
-    assert blocks(16, size=2, rank=0, world_size=2) == [0, 1, 4, 5, 8, 9, 12, 13]
-    assert blocks(16, size=2, rank=1, world_size=2) == [2, 3, 6, 7, 10, 11, 14, 15]
 
 
 def datamodule(

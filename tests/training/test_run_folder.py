@@ -35,15 +35,12 @@ def test_a_run_has_files_after_an_iteration_and_those_of_its_end_no_longer(tmp_p
     shares = {"fraction_correct": 0.5, "fraction_unique": 0.5, "mean_score": 0.5}
     module.report = Mock(**shares, num_samples=64, seconds=1.0, logged=[], unjudged=())
     trainer = Mock(is_global_zero=True, current_epoch=0, global_step=3, callback_metrics={})
-    recorder = RunRecorder(Config(), folder, Mock(base={}, results={}, latest_seconds=0.0), 0.0)
+    recorder = RunRecorder(Config(), folder, Mock(base={}, results={}, seconds=0.0), 0.0)
     recorder.on_train_start(trainer, module)
-    assert not [*folder.iterdir()]
-    recorder.on_exception(trainer, module, KeyboardInterrupt())
     assert not folder.exists()
-    recorder.on_train_start(trainer, module)
+    folder.mkdir()
     for name in ENDED:
         (folder / name).touch()
     recorder.on_train_epoch_end(trainer, module)
-    recorder.on_exception(trainer, module, KeyboardInterrupt())
     assert {path.name for path in folder.iterdir()} == {*WRITTEN}
     assert [row["iteration"] for row in read_run(folder).history] == [0, 1]

@@ -1,0 +1,128 @@
+"""How a run is spread over devices: who started its processes, its strategy, and the rows that each takes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.strategies import FSDPStrategy, StrategyRegistry
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from hir.config.schema import Config
+from hir.errors import UserError
+from hir.methods.base import METHODS
+
+
+def _launcher() -> type[TorchElasticEnvironment] | type[SLURMEnvironment] | None:
+    """Lightning's name for torchrun or srun; None where Lightning is to start the processes."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment
+    return SLURMEnvironment if SLURMEnvironment.detect() else None
+
+
+def check_launch(num_nodes: object) -> None:
+    """Refuse what Lightning would trip over or wait for because no launcher has started this process.
+
+    Raises:
+        UserError: SLURM's tasks without srun, or several machines of which Lightning knows this one alone.
+    """
+    if _launcher():
+        if not {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"} & os.environ.keys():
+            raise UserError(
+                "in this SLURM job srun has not started this process: put srun before the command, or set "
+                "SLURM_JOB_NAME=interactive to have Lightning start the processes of this machine"
+            )
+    elif num_nodes != 1 and not {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys():  # started by hand
+        raise UserError(
+            f"trainer.num_nodes={num_nodes}, and nothing starts the processes of the other machines: start "
+            "the run with torchrun or srun, as docs/hardware.md shows"
+        )
+
+
+def check_num_processes(devices: int, num_nodes: int) -> None:
+    """Lightning takes its own word for the number of processes, and would let each train a run of its own.
+
+    Raises:
+        UserError: the launcher has started another number of them.
+    """
+    launcher = _launcher()
+    if launcher and (number := launcher().world_size()) != devices * num_nodes:
+        raise UserError(
+            f"{number} processes were started, but trainer.devices={devices} x trainer.num_nodes={num_nodes} "
+            f"is {devices * num_nodes}: make both alike, or in a SLURM job set SLURM_JOB_NAME=interactive"
+        )
+
+
+def rows_per_device(config: Config, world_size: int) -> int:
+    """Rows of a forward pass on one device: the most that it takes and that share out batch_size evenly.
+
+    Raises:
+        UserError: the devices cannot share batch_size.
+    """
+    share, left = divmod(config.training.batch_size, world_size)
+    if left or not share:
+        raise UserError(
+            f"training.batch_size={config.training.batch_size} cannot be shared by {world_size} devices; "
+            f"make it a multiple of {world_size}"
+        )
+    most = min(config.training.rows_per_device or share, share)
+    return next(rows for rows in range(most, 0, -1) if share % rows == 0)
+
+
+class BlockFSDP(FSDPStrategy):
+    """Lightning's FSDP, each block of the transformer sharded by itself: one at a time is whole.
+
+    Weights are gathered and gradients summed in float32, so that numbers are those of ddp; what is computed
+    in bf16 is left to autocast. FSDP's own bf16 would round T5's residual stream, and the log-probabilities
+    in a batch. Checkpoints are single files, as without sharding.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        # The class that transformers makes each block of a model from.
+        blocks: set[type[nn.Module]] = {GradientCheckpointingLayer}
+        super().__init__(auto_wrap_policy=blocks, mixed_precision=MixedPrecision(), **arguments)
+
+    def setup_precision_plugin(self) -> None:
+        super().setup_precision_plugin()
+        # Lightning's own refuses, since it does not know the module whose shards make up the norm.
+        self.precision_plugin.clip_grad_by_norm = self._clip_grad_by_norm  # type: ignore[method-assign]
+
+    def _clip_grad_by_norm(self, optimizer: Any, clip_val: float) -> None:
+        assert isinstance(self.model, FullyShardedDataParallel)
+        self.model.clip_grad_norm_(clip_val)
+
+
+StrategyRegistry.register("fsdp", BlockFSDP, override=True)
+
+
+def choose_strategy(config: Config) -> str:
+    """trainer.strategy; where it is not set, fsdp for a model that several devices are to share out.
+
+    Raises:
+        UserError: what a run under fsdp cannot have is set.
+    """
+    trainer = config.trainer
+    name = str(trainer.get("strategy") or "auto")
+    if name == "auto" and config.model.shard and _several(trainer.get("devices"), trainer.get("num_nodes")):
+        name = "fsdp"
+    if not name.startswith("fsdp"):
+        return name
+    asks = METHODS[config.method["name"]].asks_policy
+    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5" or config.training.compile:
+        raise UserError(
+            f"trainer.strategy={name} shares the model out: it must be fsdp, with sampling=t5 and without "
+            "method=ppo and training.compile; or set trainer.strategy=ddp"
+        )
+    return name
+
+
+def _several(devices: Any, num_nodes: Any) -> bool:
+    """Whether these arguments of Lightning's Trainer mean more devices than one."""
+    if devices in (None, "auto", -1):
+        devices = torch.cuda.device_count()
+    return num_nodes not in (None, 1) or (devices if isinstance(devices, int) else len(devices)) > 1
