@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise as pairs
 
 from hir.feedback.match import exact_match
 from hir.feedback.normalise import clean, normalise_answer, without_prompt_cue
@@ -12,8 +11,7 @@ from hir.records import Example
 
 HEADER = re.compile(r"^[ \t]*(?:answer )?(?:options|choices):?[ \t]*$", re.IGNORECASE | re.MULTILINE)
 """A line that says that options follow."""
-_LABEL = re.compile(r"^[ \t]*([(\[]?)([A-Za-z]{1,2})([)\]]|[.:](?=\s))", re.MULTILINE)
-_FORMS = ("()", ")", "[]", ".", ":")
+_LABEL = re.compile(r"[ \t]*[(\[]?([A-Za-z]{1,2})(?:[)\]]|[.:](?!\S))(.*)")
 # A line, without runs of white space, that asks for the answer or asks something else, and its rest.
 _CUE = re.compile(
     r"(?:(?:[a-z]+,? ){0,3}answer(?: is)?(?: ?[:=]|$)|(?:a|q|question|output|response) ?:) ?(.*)",
@@ -71,39 +69,28 @@ def multiple_choice(example: Example, output: str) -> bool:
 
 
 def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
-    """The input without the options it ends in, and their texts; no texts where they have no letters.
+    """The input without the lettered options that it lists under its last header, and their texts, if any.
 
     The list ends before an empty line and before a cue ("Answer:", "A:", "The answer is", "Q: ...").
     """
-    headers = list(HEADER.finditer(text))
-    start, begin = (headers[-1].start(), headers[-1].end()) if headers else (len(text), 0)
-    nothing = text[:start].strip(), ()
-    labels = [label for label in _LABEL.finditer(text, begin) if label[1] + label[3] in _FORMS]
-    firsts = [label for label in labels if label[2] in "Aa"]
-    if not firsts:
+    nothing = text.strip(), ()
+    if not (headers := [*HEADER.finditer(text)]):
         return nothing
-    first = firsts[0 if headers else -1]
-    labels = [x for x in labels if x.start() >= first.start() and (x[1], x[3]) == (first[1], first[3])]
-    count = next((i for i, x in enumerate(labels) if x[2].upper() != option_letter(i)), len(labels))
-    # The list ends within what follows its last label.
-    lines = text[labels[count - 1].end() :].split("\n")
-    cues = [_CUE.fullmatch(" ".join(line.split())) for line in lines]
-    length = next((i for i in range(1, len(lines)) if cues[i] or not lines[i].strip()), len(lines))
-    if count > 1 and all("\n" not in text[a.end() : b.start()].strip() for a, b in pairs(labels[:count])):
-        length = 1  # the options before it take a line each, so what follows the last is no part of it
-    stop = labels[count - 1].end() + len("\n".join(lines[:length]))
-    if count < 2 or any(label.start() < stop for label in labels[count:]):
+    options: list[list[str]] = []
+    for line in text[headers[-1].end() :].split("\n"):
+        label = _LABEL.match(line)
+        if label and label[1].upper() == option_letter(len(options)):
+            options.append([label[2]])
+        elif options:
+            options[-1].append(line)
+    if len(options) < 2:
         return nothing
-    if not headers:
-        # Then only single lines count, with nothing but cues after them; "A:" may be somebody who speaks.
-        more = zip(lines[length:], cues[length:], strict=True)
-        goes_on = any(line.strip() and (cue is None or cue[1]) for line, cue in more)
-        if first[3] == ":" or text.count("\n", first.start(), stop) != count - 1 or goes_on:
-            return nothing
-        start = first.start()
-    ends = [*(label.start() for label in labels[1:count]), stop]
-    options = (text[label.end() : end] for label, end in zip(labels[:count], ends, strict=True))
-    return text[:start].strip(), tuple(" ".join(option.split()) for option in options)
+    *before, last = options
+    ends = (i for i, line in enumerate(last) if i and (not line.strip() or _CUE.fullmatch(line.strip())))
+    # Where the options before it take a line each, what follows the last is no part of it.
+    end = next(ends, len(last)) if any("".join(lines[1:]).strip() for lines in before) else 1
+    texts = (" ".join(" ".join(lines).split()) for lines in [*before, last[:end]])
+    return text[: headers[-1].start()].strip(), tuple(texts)
 
 
 def scenario(stem: str) -> str:

@@ -32,7 +32,7 @@ from typing import Any
 
 from hir.errors import UserError
 from hir.feedback.normalise import clean
-from hir.feedback.options import HEADER, listed_options, option_letter, read_choice, scenario
+from hir.feedback.options import listed_options, option_letter, read_choice, scenario
 from hir.records import Example
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
@@ -113,8 +113,6 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
     said = scores if isinstance(scores := row.get("target_scores"), dict) else given
     if max(len(said), len(given)) > MAX_OPTIONS:
         raise UserError(f"more than {MAX_OPTIONS} options or targets")
-    if not HEADER.search(text) and any(read_choice(str(answer), options) is None for answer in said):
-        stem, options = text, ()  # lines that only look like options
     body, lettered = text, True
     if "target_scores" in row and (append or graded or "target" not in row):
         scores = _scores(row["target_scores"])
