@@ -12,10 +12,9 @@ from hir.records import Example
 HEADER = re.compile(r"^[ \t]*(?:answer )?(?:options|choices):?[ \t]*$", re.IGNORECASE | re.MULTILINE)
 """A line that says that options follow."""
 _LABEL = re.compile(r"[ \t]*[(\[]?([A-Za-z]{1,2})(?:[)\]]|[.:](?!\S))(.*)")
-# A line, without runs of white space, that asks for the answer or asks something else, and its rest.
+# How a line begins that asks for the answer or asks something else.
 _CUE = re.compile(
-    r"(?:(?:[a-z]+,? ){0,3}answer(?: is)?(?: ?[:=]|$)|(?:a|q|question|output|response) ?:) ?(.*)",
-    re.IGNORECASE,
+    r"(?:[a-z]+,? ){0,3}answer(?: is)?(?: ?[:=]|$)|(?:a|q|question|output|response) ?:", re.IGNORECASE
 )
 _LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
@@ -86,7 +85,7 @@ def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
     if len(options) < 2:
         return nothing
     *before, last = options
-    ends = (i for i, line in enumerate(last) if i and (not line.strip() or _CUE.fullmatch(line.strip())))
+    ends = (i for i, line in enumerate(last) if i and (not line.strip() or _CUE.match(line.strip())))
     # Where the options before it take a line each, what follows the last is no part of it.
     end = next(ends, len(last)) if any("".join(lines[1:]).strip() for lines in before) else 1
     texts = (" ".join(" ".join(lines).split()) for lines in [*before, last[:end]])
