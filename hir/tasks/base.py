@@ -24,8 +24,7 @@ from hir.feedback.options import multiple_choice
 from hir.records import Example
 from hir.registry import Registry
 from hir.tasks import bigbench, ifeval
-from hir.tasks.download import SOURCES, download
-from hir.tasks.files import find_file
+from hir.tasks.files import SOURCES, download, find_file
 from hir.tasks.splits import split_rows
 
 S = TypeVar("S")
