@@ -6,7 +6,7 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 ("Sentence:") stay.
 
 - A row with ``target_scores`` is multiple choice. Its options follow as "Options:\\n(A) ...\\n(B) ..." in
-  place of choice_prefix, unless the input lists them itself; the targets are the letters of the top scores.
+  place of choice_prefix, unless the input lists them so itself; the targets are the letters of the top scores.
 - A row with ``target`` and ``append_choices_to_input: false`` is a free answer, with or without scores; but
   where preferred_score, or else every one of metrics, is a multiple_choice score, the scores say what is
   right, and the options, which the query does not show, are answered by their texts.
@@ -22,7 +22,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 import reprlib
 from collections import Counter
 from collections.abc import Sequence
@@ -37,8 +36,6 @@ from hir.records import Example
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
-
-_LIST_CUE = re.compile(r"\b(?:options|choices?)\s*:", re.IGNORECASE)
 
 
 def read_rows(path: Path) -> tuple[Example, ...]:
@@ -87,12 +84,9 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
         scores = _scores(row["target_scores"])
         top = max(scores.values())
         right = [option for option, score in scores.items() if score == top]
-        cue = _LIST_CUE.search(text)
-        shown = cue and all(option in text[cue.end() :] for option in scores)
         if options:
             targets = _letters(right, options, by_text=scores.keys() <= set(options))
-        elif shown or not append and "target" in row:
-            # Listed without letters ("- yes", "choice: yes"), or not at all: the answer is the option's text.
+        elif not append and "target" in row:
             options, targets, lettered = tuple(scores), tuple(right), False
         else:
             names = sorted(scores)

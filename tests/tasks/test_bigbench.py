@@ -128,16 +128,6 @@ def test_lines_that_only_look_like_options_are_none(text: str, target: str) -> N
     assert (row.query, row.options, row.targets) == (text, (), (target,))
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["Which?\n  choice: one\n  choice: two", "Which?\nOptions: one, two", "Which?\nOptions:\n- one\n- two"],
-)
-def test_unlettered_options_in_the_input_are_answered_by_text(text: str) -> None:
-    [row] = parse({"input": text, "target_scores": {"one": 0, "two": 1}})
-    assert (row.query, row.options, row.targets) == (text, ("one", "two"), ("two",))
-    assert [multiple_choice(row, answer) for answer in ("Two.", "one", "B")] == [True, False, False]
-
-
 def test_an_order_that_gives_the_answer_away_is_permuted() -> None:
     rows = [{"input": f"Which is {i}?", "target_scores": {str(i): 1, "b": 0, "c": 0}} for i in range(30)]
     parsed = parse(*rows)
