@@ -20,7 +20,6 @@ from typing import Any
 from hir.errors import UserError
 from hir.feedback.base import Feedback, register
 from hir.feedback.match import Match
-from hir.feedback.options import multiple_choice
 from hir.records import Constraint, Example, Verdict
 
 COMPARE: dict[str, Callable[[int, int], bool]] = {"at least": ge, "less than": lt}
@@ -41,7 +40,7 @@ class Constraints:
         """None."""
 
     settings: Settings | None = None
-    own: Feedback = Match(multiple_choice)
+    own: Feedback = Match()
     graded = True
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:

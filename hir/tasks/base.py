@@ -17,10 +17,10 @@ from hir.config.keys import suggest
 from hir.config.schema import TaskConfig, check
 from hir.config.values import read_settings
 from hir.errors import UserError
+from hir.feedback.answers import multiple_choice
 from hir.feedback.base import Feedback
 from hir.feedback.constraints import Constraints
 from hir.feedback.match import Match, Verifier
-from hir.feedback.options import multiple_choice
 from hir.records import Example
 from hir.registry import Registry
 from hir.tasks import bigbench, ifeval
@@ -162,6 +162,5 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     train, validation, test = split_rows(read(path), config, seed)
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
-    own = Match(multiple_choice)
-    judge = Constraints(own=own) if any(row.constraints for row in train) else own
+    judge = Constraints() if any(row.constraints for row in train) else Match()
     return Task(name, train[: config.num_train], validation, test, judge)

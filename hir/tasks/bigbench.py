@@ -6,7 +6,7 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 ("Sentence:") stay.
 
 - A row with ``target_scores`` is multiple choice. Its options follow as "Options:\\n(A) ...\\n(B) ..." in
-  place of choice_prefix, unless the input lists them so itself; the targets are the letters of the top scores.
+  place of choice_prefix, unless the input lists them itself; the targets are the letters of the top scores.
 - A row with ``target`` and ``append_choices_to_input: false`` is a free answer, with or without scores; but
   where preferred_score, or else every one of metrics, is a multiple_choice score, the scores say what is
   right, and the options, which the query does not show, are answered by their texts.
@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import reprlib
 from collections import Counter
 from collections.abc import Sequence
@@ -30,9 +31,16 @@ from pathlib import Path
 from typing import Any
 
 from hir.errors import UserError
-from hir.feedback.normalise import clean
-from hir.feedback.options import listed_options, option_letter, read_choice, scenario
+from hir.feedback.answers import clean, option_letter, read_choice
 from hir.records import Example
+
+_HEADER = re.compile(r"^[ \t]*(?:answer )?(?:options|choices):?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+"""A line that says that options follow."""
+_LABEL = re.compile(r"[ \t]*[(\[]?([A-Za-z]{1,2})(?:[)\]]|[.:](?!\S))(.*)")
+# How a line begins that asks for the answer or asks something else.
+_CUE = re.compile(
+    r"(?:[a-z]+,? ){0,3}answer(?: is)?(?: ?[:=]|$)|(?:a|q|question|output|response) ?:", re.IGNORECASE
+)
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
@@ -152,3 +160,41 @@ def _order_tells(rows: list[dict[str, Any]]) -> bool:
         if values and all(type(value) in (int, float) for value in values):
             places[values.index(max(values))] += 1
     return places.total() >= 10 and max(places.values()) > 0.9 * places.total()
+
+
+def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
+    """The input without the lettered options that it lists under its last header, and their texts, if any.
+
+    The list ends before an empty line and before a cue ("Answer:", "A:", "The answer is", "Q: ...").
+    """
+    nothing = text.strip(), ()
+    if not (headers := [*_HEADER.finditer(text)]):
+        return nothing
+    options: list[list[str]] = []
+    for line in text[headers[-1].end() :].split("\n"):
+        label = _LABEL.match(line)
+        if label and label[1].upper() == option_letter(len(options)):
+            options.append([label[2]])
+        elif options:
+            options[-1].append(line)
+    if len(options) < 2:
+        return nothing
+    *before, last = options
+    ends = (i for i, line in enumerate(last) if i and (not line.strip() or _CUE.match(line.strip())))
+    # Where the options before it take a line each, what follows the last is no part of it.
+    end = next(ends, len(last)) if any("".join(lines[1:]).strip() for lines in before) else 1
+    texts = (" ".join(" ".join(lines).split()) for lines in [*before, last[:end]])
+    return text[: headers[-1].start()].strip(), tuple(texts)
+
+
+def scenario(stem: str) -> str:
+    """What rows about one situation share: the input without its options and its question.
+
+    The question is the last sentence or line if it ends in "?" or does not end at all ("At the end, Bob
+    has"); a last statement belongs to the situation. Without anything before the question: the whole.
+    """
+    text = stem.strip()
+    *before, last = re.split(r"(?<=[.?!])\s+|\n", text)
+    asks = not last.endswith((".", "!"))
+    kept = " ".join(before) if asks and before else text
+    return " ".join(kept.split())

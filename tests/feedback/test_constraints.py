@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hir.errors import UserError
 from hir.feedback.base import build_feedback
 from hir.feedback.constraints import check, consistent
-from hir.feedback.match import Match, exact_match
+from hir.feedback.match import Match
 from hir.records import Constraint, Example
 from hir.tasks.ifeval import TEXTS, constraint
 
@@ -147,7 +147,7 @@ def test_verdicts_say_what_is_met_and_other_rows_go_to_their_own_feedback() -> N
     cat = asks("keywords:existence", keywords=["cat"])
     row = Example("Name animals.", (), constraints=(cat, NO_COMMA))
     plain = Example("1+1", ("2",))
-    feedback = build_feedback({"name": "constraints"}, Match(exact_match))
+    feedback = build_feedback({"name": "constraints"}, Match())
     outputs = ["cat; dog", "2", "cat, dog", "owl, dog", "", "3"]
     verdicts = feedback([row, plain, row, row, row, plain], outputs)
     assert [v.correct for v in verdicts] == [True, True, False, False, False, False]

@@ -11,7 +11,7 @@ import pytest
 from examples.judge import near
 from hir.errors import UserError
 from hir.feedback.base import Feedback, build_feedback
-from hir.feedback.match import Match, exact_match
+from hir.feedback.match import Match
 from hir.records import Constraint, Example, Verdict
 from tests.command_line import SMALL, run
 
@@ -31,7 +31,7 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fee
         name = f"mine{abs(hash(source))}"
         (tmp_path / f"{name}.py").write_text(source)
         settings = {"name": "function", "function": f"{name}:judge", **settings}
-        return build_feedback(settings, Match(exact_match))
+        return build_feedback(settings, Match())
 
     return make
 

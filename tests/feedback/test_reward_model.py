@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from hir.errors import UserError
 from hir.feedback.base import Feedback, build_feedback
-from hir.feedback.match import Match, exact_match
+from hir.feedback.match import Match
 from hir.records import Constraint, Example
 
 Save = Callable[..., Path]
@@ -44,7 +44,7 @@ def save(tmp_path: Path, word_tokenizer: Any) -> Save:
 
 def reward(folder: Path, **settings: Any) -> Feedback:
     named = {"name": "reward_model", "model": str(folder), "device": "cpu", **settings}
-    return build_feedback(named, Match(exact_match))
+    return build_feedback(named, Match())
 
 
 def scores(feedback: Feedback, *outputs: str) -> list[float]:

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.feedback.match import exact_match
-from hir.feedback.normalise import normalise_answer
-from hir.feedback.options import listed_options, multiple_choice, option_letter, read_choice, scenario
+from hir.feedback.answers import exact_match, multiple_choice, normalise_answer, option_letter, read_choice
 from hir.records import Example
 from hir.tasks.base import load_task
+from hir.tasks.bigbench import listed_options, scenario
 
 LISTED = "Which is {}?\nOptions:\n(A) one\n(B) two"
 FORMATS: dict[str, dict[str, Any]] = {

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
-from hir.feedback.options import multiple_choice, scenario
+from hir.feedback.answers import multiple_choice
 from hir.records import Example
-from hir.tasks.bigbench import parse_rows
+from hir.tasks.bigbench import parse_rows, scenario
 
 
 def parse(*rows: Any, **keys: Any) -> tuple[Example, ...]:
