@@ -16,8 +16,6 @@ from hir.config.keys import suggest
 from hir.errors import UserError
 from hir.files import atomic_write, cache_dir, clear_leftovers
 
-# Where clones of the two repositories keep their tasks, so that data_dir may name the clone itself.
-ROOTS = ("", "bbh", "bigbench/benchmark_tasks")
 ENDS = ("*.json", "*.jsonl", "*/task.json", "*/*/task.json")
 
 BBH = (
@@ -62,10 +60,9 @@ def find_file(data_dir: str, name: str) -> Path:
     if not os.path.isdir(folder):
         raise UserError(f"task.data_dir={data_dir} is not a folder")
     found: dict[str, Path] = {}
-    for root in (folder / root for root in ROOTS):
-        for file in (file for end in ENDS for file in root.glob(end) if file.is_file()):
-            parts = file.relative_to(root).parts
-            found.setdefault("_".join(parts[:-1]) or file.stem.replace("input_data", "ifeval"), file)
+    for file in (file for end in ENDS for file in folder.glob(end) if file.is_file()):
+        parts = file.relative_to(folder).parts
+        found.setdefault("_".join(parts[:-1]) or file.stem.replace("input_data", "ifeval"), file)
     if name not in found:
         raise UserError(f"task.data_dir={data_dir} holds no file of task {name}{suggest(name, found)}")
     return found[name]
