@@ -18,8 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from hir.errors import UserError
-from hir.feedback.base import Feedback, register
-from hir.feedback.match import Match
+from hir.feedback.base import Feedback, Match, register
 from hir.records import Constraint, Example, Verdict
 
 COMPARE: dict[str, Callable[[int, int], bool]] = {"at least": ge, "less than": lt}

@@ -18,9 +18,8 @@ from hir.config.schema import TaskConfig, check
 from hir.config.values import read_settings
 from hir.errors import UserError
 from hir.feedback.answers import multiple_choice
-from hir.feedback.base import Feedback
+from hir.feedback.base import Feedback, Match, Verifier
 from hir.feedback.constraints import Constraints
-from hir.feedback.match import Match, Verifier
 from hir.records import Example
 from hir.registry import Registry
 from hir.tasks import bigbench, ifeval

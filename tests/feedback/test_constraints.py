@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hir.errors import UserError
-from hir.feedback.base import build_feedback
+from hir.feedback.base import Match, build_feedback
 from hir.feedback.constraints import check, consistent
-from hir.feedback.match import Match
 from hir.records import Constraint, Example
 from hir.tasks.ifeval import TEXTS, constraint
 

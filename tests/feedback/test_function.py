@@ -10,8 +10,7 @@ import pytest
 
 from examples.judge import near
 from hir.errors import UserError
-from hir.feedback.base import Feedback, build_feedback
-from hir.feedback.match import Match
+from hir.feedback.base import Feedback, Match, build_feedback
 from hir.records import Constraint, Example, Verdict
 from tests.command_line import SMALL, run
 

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
-from hir.feedback.base import Feedback, build_feedback
+from hir.feedback.base import Feedback, Match, build_feedback
 from hir.feedback.judge import Judge
-from hir.feedback.match import Match
 from hir.records import Constraint, Example, Verdict
 from tests.command_line import SMALL, run
 

@@ -10,8 +10,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from hir.errors import UserError
-from hir.feedback.base import Feedback, build_feedback
-from hir.feedback.match import Match
+from hir.feedback.base import Feedback, Match, build_feedback
 from hir.records import Constraint, Example
 
 Save = Callable[..., Path]

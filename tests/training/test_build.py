@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hir.config.schema import Config, InstructionConfig, SamplingConfig
+from hir.feedback.base import Match
 from hir.feedback.judge import Judge
-from hir.feedback.match import Match
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
 from hir.relabel.correctness import Correctness

@@ -13,8 +13,7 @@ import pytest
 
 from hir.config.schema import Config, InstructionConfig, SamplingConfig, TrainingConfig
 from hir.errors import UserError
-from hir.feedback.base import unjudged
-from hir.feedback.match import Match
+from hir.feedback.base import Match, unjudged
 from hir.methods.base import build_method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example, Verdict
