@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from hir.records import Example
 
 _CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
+_PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
 
 # Leading zeros make a code ("05", "0011") and no number.
 _NUMBER = re.compile(r"([+-]?) ?(0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*|(?=\.))(?:\.(\d+))?", re.ASCII)
@@ -43,6 +44,12 @@ def normalise_answer(text: str) -> str:
     return re.sub(r" ?([^\w\s.+-]+) ?", r"\1", (lone[1] if lone else text).casefold())
 
 
+def without_prompt_cue(text: str) -> str:
+    """A text without the prompt's own cue, "A:", before it."""
+    cue = _PROMPT_CUE.match(line := _one_line(text))
+    return line[cue.end() :] if cue else text
+
+
 def clean(text: str) -> str:
     """A text without what can stand around an answer."""
     text = _without_stop(_CUE.sub("", _one_line(text)))
@@ -68,9 +75,12 @@ def _without_stop(text: str) -> str:
 
 
 def exact_match(example: Example, output: str) -> bool:
-    """Whether the output equals a target after :func:`normalise_answer`; an empty one never does."""
-    answer = normalise_answer(output)
-    return answer != "" and answer in map(normalise_answer, example.targets)
+    """Whether the output equals a target after :func:`normalise_answer`; an empty one never does.
+
+    The prompt's own cue, "A:", may stand before it.
+    """
+    answers = {normalise_answer(output), normalise_answer(without_prompt_cue(output))} - {""}
+    return not answers.isdisjoint(map(normalise_answer, example.targets))
 
 
 def option_letter(index: int) -> str:
@@ -86,6 +96,7 @@ def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int
     2. the text of exactly one option: character by character, or else as :func:`normalise_answer` has it;
     3. if ``lettered``, a marked letter and the text of that same option ("(B) the owl"), not of another one.
     """
+    text = text if lettered else without_prompt_cue(text)
     answer = clean(text)
     letters = [option_letter(i) for i in range(len(options))] if lettered else []
     if (match := _LETTER.fullmatch(answer)) and match[1].upper() in letters:

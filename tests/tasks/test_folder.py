@@ -76,7 +76,7 @@ def test_every_row_is_judged_as_its_file_says(name: str, path: Path | None) -> N
             wrong += [] if row.lettered else {option_letter(i) for i in chosen} - set(row.options)
         else:
             for target in texts(raw):
-                right += [target, f" {target}\n", f"“{target}”", f"Answer: {target}"]
+                right += [target, f" {target}\n", f"“{target}”", f"A: {target}", f"Answer: {target}"]
                 right += [] if target.endswith(".") else [f"{target}."]
                 right += [] if any(c.isdigit() for c in target) else [target.upper()]  # 5 mW, 5 MW
                 wrong += [f"{target} {target}", f"{target} or {target}", f"{target}7", f"not {target}"]
