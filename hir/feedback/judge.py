@@ -15,7 +15,7 @@ from typing import Any
 
 from hir.config.schema import check, limited
 from hir.errors import UserError
-from hir.feedback.base import Feedback, check_failures, register, unjudged
+from hir.feedback.base import FEW, Feedback, check_failures, register, unjudged
 from hir.files import atomic_write, cache_dir, writing
 from hir.records import Example, Verdict
 
@@ -96,12 +96,15 @@ class Judge:
         prompts = [self._prompt(row, output) for row, output in zip(rows, outputs, strict=True)]
         different, verdicts = [*dict.fromkeys(prompts)], list[Verdict]()
         if self.url:
+            # In parts: thousands of answers do not wait for a judge that is gone.
+            size = max(FEW, 4 * self.settings.concurrency)
             with ThreadPoolExecutor(self.settings.concurrency) as pool:
-                verdicts = [*pool.map(self._judge, different)]
+                for start in range(0, len(different), size):
+                    part = [*pool.map(self._judge, different[start : start + size])]
+                    verdicts += check_failures(part, f"the {self.name}")
         elif different:
             assert self.ask_policy
-            verdicts = [*map(self._read, self.ask_policy(different))]
-        check_failures(verdicts, f"the {self.name}")
+            verdicts += check_failures([*map(self._read, self.ask_policy(different))], f"the {self.name}")
         of = dict(zip(different, verdicts, strict=True))
         return [of[prompt] for prompt in prompts]
 
@@ -132,6 +135,8 @@ class Judge:
             if error.status_code in (401, 403, 404):
                 raise UserError(f"the {self.name} cannot be asked: {note}") from error
             return unjudged(note)
+        except self.openai.APITimeoutError:
+            return unjudged(f"no reply within {self.settings.timeout:g} s")
         except (self.openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError) as error:
             if isinstance(error.__cause__, UserError):  # from _count, as older clients pass it on
                 raise error.__cause__ from None
