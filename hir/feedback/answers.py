@@ -10,16 +10,22 @@ import functools
 import re
 import unicodedata
 from collections.abc import Sequence
+from decimal import MAX_EMAX, Context, Decimal
 
 from hir.records import Example
 
 _CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
 _PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
 
-# Leading zeros make a code ("05", "0011") and no number.
-_NUMBER = re.compile(r"([+-]?) ?(0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*|(?=\.))(?:\.(\d+))?", re.ASCII)
+# Leading zeros make a code ("05", "0011") and no number; exponents are short, for values are written out.
+_QUANTITY = re.compile(
+    r"([+-]?) ?([$€£¥₹]?) ?"
+    r"((?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?|\.\d+)((?:[eE][+-]?\d{1,3})?)"
+    r"(\D*)"
+)
+_UNITS = {"percent": "%", "dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
+_CASELESS = frozenset("kg km cm ft in lb lbs oz mi mph rpm hz am pm usd eur gbp yes no".split())
 _PLAIN = str.maketrans("‐‑‒–—―−‘’‚‛“”„‟«»⁄。", '-------\'\'\'\'""""""/.')
-_APART = ("<super>", "<sub>", "<circle>", "<square>", "<fraction>")
 _LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
     r"(?:[(\[] ?([a-z]{1,2}) ?[)\]][.:]?|[(\[]?([a-z]{1,2})[)\].:]) ?(.+)", re.IGNORECASE
@@ -32,16 +38,19 @@ def normalise_answer(text: str) -> str:
 
     What does not count: case, runs of white space and spaces beside punctuation; a full stop at the end;
     quotes around the whole and their shape, dashes' length and Unicode's compatibility forms; "Answer:"
-    before the answer; brackets around a lone letter. A number is compared by its value ("1,234.50" and
-    "1234.5"); one with a unit, a currency or an exponent is a text.
+    before the answer; brackets around a lone letter. A number, with or without a currency before it or a unit
+    after it, is compared by its value ("$1,234.50" and "$1234.5"), the unit as text.
     """
     text = clean(text)
-    if number := _NUMBER.fullmatch(text):
-        sign, whole, fraction = number.groups("")
-        value = f"{whole.replace(',', '') or 0}.{fraction}".rstrip("0").rstrip(".")
-        return f"-{value}" if sign == "-" and value != "0" else value
+    quantity = _QUANTITY.fullmatch(text)
+    # "1e5" may be a code; "1.0e5" and "1e+5" are numbers.
+    if quantity and (not quantity[4] or "." in quantity[3] or quantity[4][1] in "+-"):
+        sign, symbol, digits, exponent, unit = quantity.groups()
+        exact = Context(prec=len(digits), Emax=MAX_EMAX)
+        value = Decimal(sign + digits.replace(",", "") + exponent).normalize(exact)
+        return f"{value or Decimal(0):f} {symbol}{_unit(unit.strip())}".rstrip()
     lone = re.fullmatch(r"\(? ?([a-z]) ?[).:]?", text, re.IGNORECASE)
-    return re.sub(r" ?([^\w\s.+-]+) ?", r"\1", (lone[1] if lone else text).casefold())
+    return _fold(lone[1] if lone else text)
 
 
 def without_prompt_cue(text: str) -> str:
@@ -59,19 +68,42 @@ def clean(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """A text in single spaces and in the plain forms of characters, but for powers: 2² is not 22."""
+    """A text in single spaces and in the plain forms of characters."""
     if not text.isascii():
-        plain = (
-            c if unicodedata.decomposition(c).startswith(_APART) else unicodedata.normalize("NFKC", c)
-            for c in text
-        )
-        text = unicodedata.normalize("NFC", "".join(plain)).translate(_PLAIN)
+        words = "".join(map(_compatible, text)).split()
+        # Thousands of marks on one letter would take the square of their number.
+        words = [unicodedata.normalize("NFC", word) if len(word) < 1000 else word for word in words]
+        text = " ".join(words).translate(_PLAIN)
     return " ".join(text.split())
 
 
 def _without_stop(text: str) -> str:
     rest = text.removesuffix(".").rstrip()
     return text if rest == "" or rest.endswith(".") else rest  # "." and "..." are texts of their own
+
+
+@functools.lru_cache(maxsize=4096)
+def _compatible(character: str) -> str:
+    kind = unicodedata.decomposition(character)
+    if kind.startswith(("<super>", "<sub>", "<circle>", "<square>")):
+        return character  # 2² is not 22
+    if unicodedata.category(character) == "Cf" and not "\U000e0020" <= character <= "\U000e007f":
+        return ""  # soft hyphens, joiners, marks of direction; but the tags of a flag are what it says
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    plain = unicodedata.normalize("NFKC", character)
+    return f" {plain}" if kind.startswith("<fraction>") else plain  # 1½ is 1 1/2
+
+
+def _unit(text: str) -> str:
+    folded = _fold(text)
+    if len(text) <= 3 and folded not in _CASELESS and folded not in _UNITS:
+        return text  # 5 mW is not 5 MW, and 5 Gb are not 5 GB
+    return _UNITS.get(folded, folded)
+
+
+def _fold(text: str) -> str:
+    return re.sub(r" ?([^\w\s.+-]+) ?", r"\1", text.casefold())
 
 
 def exact_match(example: Example, output: str) -> bool:
