@@ -15,7 +15,7 @@ from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, MAX_NEW_TOKENS, SHAPES, TOP_K, autocast, copy_of, make_pair, texts
 from benchmarks.training import METHOD, Stepper
 from hir.config.schema import BufferConfig, Config, SamplingConfig, TrainingConfig
-from hir.feedback.match import Match
+from hir.feedback.base import Match
 from hir.methods.hir import HIR
 from hir.policies.seq2seq import render_prompt
 from hir.records import Example

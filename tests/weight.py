@@ -20,7 +20,7 @@ CORE = """
     hir/records.py hir/losses.py hir/distributed.py hir/randomness.py hir/registry.py
     hir/config/schema.py hir/config/load.py
     hir/tasks/base.py hir/tasks/generated/object_counting.py
-    hir/feedback/base.py hir/feedback/match.py
+    hir/feedback/base.py
     hir/relabel/base.py hir/relabel/correctness.py
     hir/policies/base.py hir/policies/seq2seq.py
     hir/sampling/base.py hir/sampling/generate.py

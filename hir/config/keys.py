@@ -30,9 +30,6 @@ TYPES = {
     dict: "a mapping",
 }
 
-MAX_LENGTH = 200
-"""Of a dotted key, and so of how deep one is nested."""
-
 
 @dataclass(frozen=True)
 class Key:
@@ -99,8 +96,6 @@ SECTIONS = {name.rpartition(".")[0] for name in KEYS} - {""}
 
 def lookup(name: str) -> Key:
     """Find a key, or the mapping that holds it; raises ConfigError with a suggestion where there is none."""
-    if len(name) > MAX_LENGTH:
-        raise ConfigError(f"{name!r} is too long for a key")
     for key in KEYS.values():
         if name == key.name or (key.kind is dict and name.startswith(f"{key.name}.")):
             return key

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hir.config.values import read_settings
 from hir.errors import UserError
+from hir.feedback.answers import multiple_choice
 from hir.records import Example, Verdict
 from hir.registry import Registry
 
@@ -24,8 +26,28 @@ class Feedback(Protocol):
         """How it judges such rows, in a few words for the run's header."""
 
 
-FEW = 8
-"""Answers of which a judge may fail to judge any number."""
+Verifier = Callable[[Example, str], bool]
+"""Whether an output is a right answer to a row."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Feedback that asks a judge about one output after the other: right is 1, wrong 0."""
+
+    verify: Verifier = multiple_choice  # exact match where a row has no options
+
+    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        verdicts = [self.verify(row, output) for row, output in zip(rows, outputs, strict=True)]
+        return [Verdict(correct, float(correct)) for correct in verdicts]
+
+    def about(self, rows: Sequence[Example]) -> str:
+        """How the rows are judged: "choice of 2 to 5 options", "exact match", or a judge's own name."""
+        name = getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
+        sizes = {len(row.options) for row in rows if row.options}
+        if name != "multiple choice":
+            return name
+        ends = " to ".join(map(str, sorted({min(sizes), max(sizes)}))) if sizes else ""
+        return f"choice of {ends} options" if ends else "exact match"
 
 
 def unjudged(note: str) -> Verdict:
@@ -34,9 +56,9 @@ def unjudged(note: str) -> Verdict:
 
 
 def check_failures(verdicts: list[Verdict], judge: str) -> list[Verdict]:
-    """The verdicts; UserError where most are none: training would go on with what happens to be left."""
+    """The verdicts; UserError where most of 8 or more are none: training would go on with what is left."""
     notes = [verdict.note for verdict in verdicts if not verdict.judged]
-    if len(verdicts) >= FEW and len(notes) > len(verdicts) / 2:
+    if len(verdicts) >= 8 and len(notes) > len(verdicts) / 2:
         raise UserError(f"{judge} failed on {len(notes)} of {len(verdicts)} answers: {notes[0]}")
     return verdicts
 

@@ -12,16 +12,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import combinations_with_replacement
-from math import inf
+from itertools import combinations
 from operator import ge, lt
 from statistics import fmean
 from typing import Any
 
 from hir.errors import UserError
-from hir.feedback.base import Feedback, register
-from hir.feedback.match import Match
-from hir.feedback.options import multiple_choice
+from hir.feedback.base import Feedback, Match, register
 from hir.records import Constraint, Example, Verdict
 
 COMPARE: dict[str, Callable[[int, int], bool]] = {"at least": ge, "less than": lt}
@@ -59,7 +56,7 @@ class Constraints:
         """None."""
 
     settings: Settings | None = None
-    own: Feedback = Match(multiple_choice)
+    own: Feedback = Match()
     graded = True
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
@@ -75,56 +72,25 @@ class Constraints:
         return f"constraints of {len(kinds)} kind{'s'[: len(kinds) > 1]}" if kinds else self.own.about(rows)
 
 
-# Constraints of one row exclude each other by how many of something they ask for: (least, too many).
-
-SOME, NONE = (1, inf), (0, 1)
-FIXED: dict[str, dict[str, tuple[float, float]]] = {
-    "change_case:english_capital": {"change_case:capital_word_frequency": SOME, "small letter": NONE},
-    "change_case:english_lowercase": {"change_case:capital_word_frequency": NONE, "capital letter": NONE},
-    "detectable_format:constrained_response": {"capital letter": SOME, "small letter": SOME},
-    "detectable_format:json_format": {"quotes around": NONE},
-    "startend:quotation": {"quotes around": SOME},
-    "punctuation:no_comma": {",": NONE},
-}
-"""What kinds without arguments ask for."""
-SINGLE = """language:response_language detectable_format:number_bullet_lists
-    length_constraints:number_paragraphs""".split()
-"""Kinds that an answer meets in one way."""
+EXCLUDING = [
+    {"change_case:english_capital", "change_case:english_lowercase"},
+    {"change_case:english_capital", "detectable_format:constrained_response"},
+    {"change_case:english_lowercase", "detectable_format:constrained_response"},
+    {"detectable_format:json_format", "startend:quotation"},
+    {"language:response_language"},
+    {"detectable_format:number_bullet_lists"},
+    {"length_constraints:number_paragraphs"},
+]
+"""Kinds that no answer meets together, or twice with other arguments."""
 
 
 def consistent(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
-    """The different constraints of a row; UserError where some plainly exclude others.
-
-    Not seen are those that combination:repeat_prompt excludes, as three rows of IFEval's own file have them.
-    """
+    """The different constraints of a row; UserError where the kinds of two exclude each other."""
     row = tuple(dict.fromkeys(constraints))
-    for one, other in combinations_with_replacement(row, 2):
-        apart = one != other and one.kind == other.kind in SINGLE
-        mine, others = _asked(one), _asked(other)
-        for what in mine.keys() & others:
-            (least, over), (other_least, other_over) = mine[what], others[what]
-            apart |= max(least, other_least) >= min(over, other_over)
-        if apart:
+    for one, other in combinations(row, 2):
+        if {one.kind, other.kind} in EXCLUDING:
             raise UserError(f"{one.text!r} and {other.text!r} exclude each other")
     return row
-
-
-def _asked(constraint: Constraint) -> dict[str, tuple[float, float]]:
-    """How many of what a constraint asks for; keywords are named by themselves."""
-    kind, given = constraint.kind, dict(constraint.arguments)
-    if kind in FIXED:
-        return FIXED[kind]
-    if kind == "keywords:forbidden_words":
-        return {word.lower(): NONE for word in given["forbidden_words"]}
-    for name, relation in given.items():
-        if name.endswith("relation"):
-            [number] = (value for value in given.values() if isinstance(value, int))
-            what = given.get("keyword") or f"{kind} {given.get('letter', '')}"
-            return {what.strip().lower(): (number, inf) if relation == "at least" else (0, number)}
-    texts = [*given.get("keywords", ()), given.get("end_phrase", "")]
-    # Their words and commas, too, are not to be forbidden.
-    parts = re.findall(r"\w+|,", " ".join(texts))
-    return {part.lower(): SOME for part in (*texts, *parts) if part}
 
 
 # The kinds of IFEval. First those that take more than a line.

@@ -36,8 +36,6 @@ class Function:
             self.function: Any = getattr(importlib.import_module(module), function)
         except Exception as error:  # a module of the user's may raise anything
             raise UserError(f"{self.name} cannot be imported: {_in_short(error)}") from error
-        if not callable(self.function):
-            raise UserError(f"{self.name} is no function but {_in_short(self.function)}")
 
     def about(self, rows: Sequence[Example]) -> str:
         return self.name.partition("=")[2]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hir.config.schema import check, limited
-from hir.feedback.base import FEW, Feedback, check_failures, register, unjudged
+from hir.feedback.base import Feedback, check_failures, register, unjudged
 from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
 from hir.files import cache_dir
 from hir.records import Example, Verdict
@@ -62,7 +62,7 @@ class Judge:
         different, verdicts = [*dict.fromkeys(prompts)], list[Verdict]()
         if self.url:
             # In parts: thousands of answers do not wait for a judge that is gone.
-            size = max(FEW, 4 * self.settings.concurrency)
+            size = max(8, 4 * self.settings.concurrency)
             with ThreadPoolExecutor(self.settings.concurrency) as pool:
                 for start in range(0, len(different), size):
                     part = [*pool.map(self._judge, different[start : start + size])]

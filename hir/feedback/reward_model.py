@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -28,9 +28,6 @@ class RewardModel:
         """Commit or tag on the hub; null: its default branch."""
         label: str | None = None
         """The label that a good answer has; null with the one label of a reward model."""
-        activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
-        """From logits to a score of 0 to 1: softmax where a model's labels exclude each other, none where its
-        score lies there by itself."""
         threshold: float = limited(0.5, "(0, 1]")
         """Least score that is right."""
         max_tokens: int = limited(512, "[1, inf)")
@@ -78,8 +75,6 @@ class RewardModel:
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         scores = [*self._scores([(row.asked, text) for row, text in zip(rows, outputs, strict=True)])]
-        if odd := [score for score in scores if not 0 <= score <= 1 and not math.isnan(score)]:
-            raise UserError(f"{self.name} gave {odd[0]:g}, a score beyond 0 to 1: set feedback.activation")
         least = self.settings.threshold
         verdicts = [unjudged("no number") if math.isnan(s) else Verdict(s >= least, s) for s in scores]
         return check_failures(verdicts, self.name)
@@ -95,6 +90,6 @@ class RewardModel:
             )
             with torch.autocast(self.device.type, enabled=False):  # evaluation's would differ from sampling
                 logits = self.model(**inputs.to(self.device)).logits
-            if self.settings.activation != "none":
-                logits = logits.sigmoid() if self.settings.activation == "sigmoid" else logits.softmax(-1)
-            yield from logits[:, self.place].tolist()
+            # One label is a reward; several exclude each other.
+            scores = logits.softmax(-1) if logits.shape[1] > 1 else logits.sigmoid()
+            yield from scores[:, self.place].tolist()

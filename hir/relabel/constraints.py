@@ -14,12 +14,11 @@ from statistics import fmean
 from hir.config.schema import InstructionConfig, limited
 from hir.feedback.constraints import CHECKERS, check
 from hir.records import Constraint, Rollout
-from hir.relabel.base import register
-from hir.relabel.correctness import Correctness, stated
+from hir.relabel.base import Relabel, register, stated
 
 
 @register("constraints")
-class Constraints(Correctness):
+class Constraints(Relabel):
     """p* asks for the constraints that the answer meets, all of them for a right one.
 
     One that it misses gives way to another query's of its kind that it meets ("three words" to "two words"),

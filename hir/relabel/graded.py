@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from hir.config.schema import InstructionConfig, check, limited
 from hir.records import Rollout
-from hir.relabel.base import register
-from hir.relabel.correctness import Correctness, stated
+from hir.relabel.base import Relabel, register, stated
 
 
 @register("graded")
-class Graded(Correctness):
+class Graded(Relabel):
     """A score becomes the nearest of k evenly spaced qualities: 0 is quality 1, and 1 is quality k."""
 
     @dataclass

@@ -18,15 +18,13 @@ from hir.config.keys import suggest
 from hir.config.schema import TaskConfig, check
 from hir.config.values import read_settings
 from hir.errors import UserError
-from hir.feedback.base import Feedback
+from hir.feedback.answers import multiple_choice
+from hir.feedback.base import Feedback, Match, Verifier
 from hir.feedback.constraints import Constraints
-from hir.feedback.match import Match, Verifier
-from hir.feedback.options import multiple_choice
 from hir.records import Example
 from hir.registry import Registry
 from hir.tasks import bigbench, ifeval
-from hir.tasks.download import SOURCES, download
-from hir.tasks.files import find_file
+from hir.tasks.files import SOURCES, download, find_file
 from hir.tasks.splits import split_rows
 
 S = TypeVar("S")
@@ -178,6 +176,5 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     train, validation, test = split_rows(rows, config, seed)
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
-    plain = Match(multiple_choice)
-    judge = Constraints(own=plain) if any(row.constraints for row in train) else plain
+    judge = Constraints() if any(row.constraints for row in train) else Match()
     return Task(name, train[: config.num_train], validation, test, judge)

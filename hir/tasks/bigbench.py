@@ -32,49 +32,30 @@ from pathlib import Path
 from typing import Any
 
 from hir.errors import UserError
+from hir.feedback.answers import clean, option_letter, read_choice
 from hir.feedback.constraints import read_constraints
-from hir.feedback.normalise import clean
-from hir.feedback.options import HEADER, listed_options, option_letter, read_choice, scenario
 from hir.records import Example
+
+_HEADER = re.compile(r"^[ \t]*(?:answer )?(?:options|choices):?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+"""A line that says that options follow."""
+_LABEL = re.compile(r"[ \t]*[(\[]?([A-Za-z]{1,2})(?:[)\]]|[.:](?!\S))(.*)")
+# How a line begins that asks for the answer or asks something else.
+_CUE = re.compile(
+    r"(?:[a-z]+,? ){0,3}answer(?: is)?(?: ?[:=]|$)|(?:a|q|question|output|response) ?:", re.IGNORECASE
+)
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
-
-MAX_BYTES = 50_000_000
-"""Of a file, which can take ten times as much in memory."""
-MAX_VALUES = 2_000_000
-"""Objects, lists and commas of a file: a few bytes of JSON can take hundreds in memory."""
-MAX_CHARACTERS = 100_000
-"""Of one text: some 25,000 tokens."""
-MAX_OPTIONS = 702
-"""(A) to (ZZ)."""
-
-_LIST_CUE = re.compile(r"\b(?:options|choices?)\s*:", re.IGNORECASE)
 
 
 def read_rows(path: Path) -> tuple[Example, ...]:
     """The rows of a file in either format; UserError, naming the file and the example, if one is broken."""
     try:
-        if not path.is_file():  # a pipe would be waited for, and some devices have no end
-            raise OSError("it is no file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES or sum(map(content.count, b"[{,")) > MAX_VALUES:
-            raise ValueError(f"it holds more than {MAX_BYTES:,} bytes or {MAX_VALUES:,} values")
-        text = content.decode("utf-8-sig")
-        data = json.loads(text, parse_constant=lambda nan: None, object_pairs_hook=_object)
+        data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda nan: None)
+        json.dumps(data, ensure_ascii=False).encode()  # an escape may stand for half a character
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON in UTF-8: {error}") from error
     return parse_rows(data, str(path))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; ValueError for a key that it has twice, of which json alone would keep the last."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"an object has the key {reprlib.repr(twice)} twice")
-    return content
 
 
 def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
@@ -83,10 +64,7 @@ def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{where} has no examples: an object with a list 'examples' of objects is needed")
     keys = ("task_prefix", "example_input_prefix", "example_output_prefix")
-    try:
-        before, label, ending = (_stripped(data.get(key) or "", key) for key in keys)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+    before, label, ending = (str(data.get(key) or "").strip() for key in keys)
     label = "" if label.lower() in PLAIN_INPUT_PREFIXES else label
     ending = "" if ending.lower() in PLAIN_OUTPUT_PREFIXES else ending
     append = data.get("append_choices_to_input", True) is not False
@@ -111,23 +89,14 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
     stem, options = listed_options(text)
     given = row.get("target")
     given = given if isinstance(given, list) and given else [given]
-    given = [t if t is None or isinstance(t, str) else _text(t, "target") for t in given]
-    said = scores if isinstance(scores := row.get("target_scores"), dict) else given
-    if max(len(said), len(given)) > MAX_OPTIONS:
-        raise UserError(f"more than {MAX_OPTIONS} options or targets")
-    if not HEADER.search(text) and any(read_choice(str(answer), options) is None for answer in said):
-        stem, options = text, ()  # lines that only look like options
     body, lettered = text, True
     if "target_scores" in row and (append or graded or "target" not in row):
         scores = _scores(row["target_scores"])
         top = max(scores.values())
         right = [option for option, score in scores.items() if score == top]
-        cue = _LIST_CUE.search(text)
-        shown = cue and all(option in text[cue.end() :] for option in scores)
         if options:
             targets = _letters(right, options, by_text=scores.keys() <= set(options))
-        elif shown or not append and "target" in row:
-            # Listed without letters ("- yes", "choice: yes"), or not at all: the answer is the option's text.
+        elif not append and "target" in row:
             options, targets, lettered = tuple(scores), tuple(right), False
         else:
             names = sorted(scores)
@@ -136,7 +105,7 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
             lines = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
             body = "\n".join((text, "Options:", *lines))
             targets = _letters(right, options, by_text=True)
-        texts = [_text(t, "target") for t in given if t and t.strip()]
+        texts = [_text(t, "target") for t in given if t not in (None, "")]
         targets += tuple(t for t in texts if read_choice(t, options, lettered) is None)
     else:
         targets = tuple(_text(t, "target") for t in given)
@@ -155,17 +124,8 @@ def _text(value: Any, key: str) -> str:
         value = json.dumps(value)
     if not value or isinstance(value, str) and not clean(value):
         raise UserError(f"{'no' if value is None else 'empty'} {key}")
-    return _stripped(value, key)
-
-
-def _stripped(value: Any, key: str) -> str:
-    """A text, empty or not, that a tokenizer takes."""
     if not isinstance(value, str):
         raise UserError(f"{key} is not a text but {reprlib.repr(value)[:80]}")
-    if len(value) > MAX_CHARACTERS:
-        raise UserError(f"{key} has {len(value):,} characters, more than {MAX_CHARACTERS:,}")
-    if re.search("[\ud800-\udfff]", value):
-        raise UserError(f"{key} holds half a surrogate pair, which no UTF-8 text can")
     return value.strip()
 
 
@@ -204,3 +164,41 @@ def _order_tells(rows: list[dict[str, Any]]) -> bool:
         if values and all(type(value) in (int, float) for value in values):
             places[values.index(max(values))] += 1
     return places.total() >= 10 and max(places.values()) > 0.9 * places.total()
+
+
+def listed_options(text: str) -> tuple[str, tuple[str, ...]]:
+    """The input without the lettered options that it lists under its last header, and their texts, if any.
+
+    The list ends before an empty line and before a cue ("Answer:", "A:", "The answer is", "Q: ...").
+    """
+    nothing = text.strip(), ()
+    if not (headers := [*_HEADER.finditer(text)]):
+        return nothing
+    options: list[list[str]] = []
+    for line in text[headers[-1].end() :].split("\n"):
+        label = _LABEL.match(line)
+        if label and label[1].upper() == option_letter(len(options)):
+            options.append([label[2]])
+        elif options:
+            options[-1].append(line)
+    if len(options) < 2:
+        return nothing
+    *before, last = options
+    ends = (i for i, line in enumerate(last) if i and (not line.strip() or _CUE.match(line.strip())))
+    # Where the options before it take a line each, what follows the last is no part of it.
+    end = next(ends, len(last)) if any("".join(lines[1:]).strip() for lines in before) else 1
+    texts = (" ".join(" ".join(lines).split()) for lines in [*before, last[:end]])
+    return text[: headers[-1].start()].strip(), tuple(texts)
+
+
+def scenario(stem: str) -> str:
+    """What rows about one situation share: the input without its options and its question.
+
+    The question is the last sentence or line if it ends in "?" or does not end at all ("At the end, Bob
+    has"); a last statement belongs to the situation. Without anything before the question: the whole.
+    """
+    text = stem.strip()
+    *before, last = re.split(r"(?<=[.?!])\s+|\n", text)
+    asks = not last.endswith((".", "!"))
+    kept = " ".join(before) if asks and before else text
+    return " ".join(kept.split())

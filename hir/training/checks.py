@@ -12,8 +12,7 @@ from hir.errors import UserError
 from hir.feedback.judge import Judge
 from hir.methods.base import METHODS
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.relabel.base import Relabel
-from hir.relabel.correctness import stated
+from hir.relabel.base import Relabel, stated
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
 

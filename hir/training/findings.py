@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from hir.feedback.normalise import normalise_answer
+from hir.feedback.answers import normalise_answer
 from hir.training.run_folder import Row, SavedRun
 
 MIN_ROWS = 5

@@ -266,7 +266,7 @@ def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken
             "files must name one for task, model, feedback, relabel, method, sampling, not {",
         ),
         ("files: {model: tiney}", "unknown model 'tiney': did you mean tiny?"),
-        ("seed: [1", "mine.yaml cannot be read: while parsing"),
+        ("seed: [1", "mine.yaml cannot be read: ParserError: while parsing"),
         ("instructions: {correct: 'Pay ${amount}'}", r"text, not 'Pay ${amount}': write \${ for a plain ${"),
         ("instructions: {others: ['${amount}']}", "Interpolation key 'amount' not found"),
         ("- a", "mine.yaml cannot be read: it must be a mapping of keys to values"),

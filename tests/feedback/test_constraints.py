@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hir.errors import UserError
-from hir.feedback.base import build_feedback
+from hir.feedback.base import Match, build_feedback
 from hir.feedback.constraints import check, consistent
-from hir.feedback.match import Match, exact_match
 from hir.records import Constraint, Example
 from hir.tasks.ifeval import TEXTS, constraint
 
@@ -114,25 +113,11 @@ def test_no_long_answer_makes_a_checker_fail() -> None:
         assert not all([check(asked, text * 100_000) for asked in ASKED])
 
 
-def often(keyword: str, relation: str, frequency: int) -> Constraint:
-    return asks("keywords:frequency", keyword=keyword, relation=relation, frequency=frequency)
-
-
 LOWER, NO_COMMA = asks("change_case:english_lowercase"), asks("punctuation:no_comma")
-NEVER, CAPITALS = (
-    asks("keywords:forbidden_words", forbidden_words=["A"]),
-    "change_case:capital_word_frequency",
-)
 EXCLUDING: list[tuple[Constraint, ...]] = [
     (asks("change_case:english_capital"), LOWER),
     (LOWER, asks("detectable_format:constrained_response")),
-    (LOWER, asks(CAPITALS, capital_frequency=1, capital_relation=LEAST)),
     (asks("detectable_format:json_format"), asks("startend:quotation")),
-    (often("b", LEAST, 3), often("B", LESS, 3)),
-    (often("b", LESS, 0),),
-    (often("a", LEAST, 1), NEVER),
-    (asks("keywords:existence", keywords=["b", "a"]), NEVER),
-    (asks("startend:end_checker", end_phrase="Yes, no."), NO_COMMA),
     tuple(asks("detectable_format:number_bullet_lists", num_bullets=n) for n in (2, 3)),
 ]
 
@@ -155,15 +140,13 @@ def test_what_one_answer_meets_is_not_refused() -> None:
     ):
         met = [asked for asked in ASKED if check(asked, answer)]
         assert len(met) > 5 and consistent([*met, *met]) == tuple(met)
-    fine = [often("a", LEAST, 0), often("a", LESS, 3), NEVER, often("b", LEAST, 3), often("c", LESS, 3)]
-    assert consistent(fine) == tuple(fine)
 
 
 def test_verdicts_say_what_is_met_and_other_rows_go_to_their_own_feedback() -> None:
     cat = asks("keywords:existence", keywords=["cat"])
     row = Example("Name animals.", (), constraints=(cat, NO_COMMA))
     plain = Example("1+1", ("2",))
-    feedback = build_feedback({"name": "constraints"}, Match(exact_match))
+    feedback = build_feedback({"name": "constraints"}, Match())
     outputs = ["cat; dog", "2", "cat, dog", "owl, dog", "", "3"]
     verdicts = feedback([row, plain, row, row, row, plain], outputs)
     assert [v.correct for v in verdicts] == [True, True, False, False, False, False]

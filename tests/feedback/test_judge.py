@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
-from hir.feedback.base import Feedback, build_feedback
+from hir.feedback.base import Feedback, Match, build_feedback
 from hir.feedback.judge import Judge
-from hir.feedback.match import Match, exact_match
 from hir.records import Constraint, Example, Verdict
 from tests.command_line import SMALL, run
 from tests.endpoint import KEY, Endpoint, said, url
@@ -26,7 +25,7 @@ RIGHT, WRONG = Verdict(True, 1.0), Verdict(False, 0.0)
 
 def judge(endpoint: Endpoint, **settings: Any) -> Feedback:
     small = {"base_url": url(endpoint), "model": "m", "retries": 2, "timeout": 10.0}
-    return build_feedback({"name": "judge", **small, **settings}, Match(exact_match))
+    return build_feedback({"name": "judge", **small, **settings}, Match())
 
 
 def one(feedback: Feedback, output: str = "3") -> Verdict:
@@ -167,15 +166,15 @@ def test_what_cannot_be_asked_is_refused_before_training(
 ) -> None:
     settings = {"name": "judge", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
     with pytest.raises(UserError, match=said):
-        build_feedback({**settings, **wrong}, Match(exact_match))
+        build_feedback({**settings, **wrong}, Match())
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(UserError, match="needs openai: pip install openai"):
-        build_feedback(settings, Match(exact_match))
+        build_feedback(settings, Match())
 
 
 def test_the_policy_is_asked_without_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    feedback = build_feedback({"name": "judge", "prompt": "{answer}?"}, Match(exact_match))
+    feedback = build_feedback({"name": "judge", "prompt": "{answer}?"}, Match())
     assert isinstance(feedback, Judge) and feedback([], []) == []
     feedback.ask_policy = lambda prompts: [prompt.partition("?")[0] for prompt in prompts]
     given = feedback([ROW] * 3, ["yes", "no", "maybe"])

@@ -1,7 +1,7 @@
 import pytest
 
-from hir.feedback.match import Match, exact_match
-from hir.feedback.options import multiple_choice, option_letter, read_choice
+from hir.feedback.answers import exact_match, multiple_choice, option_letter, read_choice
+from hir.feedback.base import Match
 from hir.records import Example
 
 Judged = tuple[str | tuple[str, ...], str, str]

@@ -10,8 +10,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from hir.errors import UserError
-from hir.feedback.base import Feedback, build_feedback
-from hir.feedback.match import Match, exact_match
+from hir.feedback.base import Feedback, Match, build_feedback
 from hir.records import Constraint, Example
 
 Save = Callable[..., Path]
@@ -44,7 +43,7 @@ def save(tmp_path: Path, word_tokenizer: Any) -> Save:
 
 def reward(folder: Path, **settings: Any) -> Feedback:
     named = {"name": "reward_model", "model": str(folder), "device": "cpu", **settings}
-    return build_feedback(named, Match(exact_match))
+    return build_feedback(named, Match())
 
 
 def scores(feedback: Feedback, *outputs: str) -> list[float]:
@@ -54,11 +53,8 @@ def scores(feedback: Feedback, *outputs: str) -> list[float]:
 @pytest.mark.parametrize(
     ("settings", "score"),
     [
-        ({"label": "good"}, 0.8),  # 1 / (1 + 1 / 4)
-        ({"label": "bad"}, 0.5),
-        ({"label": "good", "activation": "softmax"}, 0.8),  # 4 / (1 + 4)
-        ({"label": "bad", "activation": "softmax"}, 0.2),
-        ({"label": "bad", "activation": "none"}, 0.0),
+        ({"label": "good"}, 0.8),  # 4 / (1 + 4)
+        ({"label": "bad"}, 0.2),
     ],
 )
 def test_a_logit_becomes_a_score_and_by_the_threshold_right(
@@ -90,14 +86,11 @@ def test_it_reads_query_instruction_and_answer_as_a_pair_and_cuts_long_ones(save
     assert nine == pytest.approx(eight) != pytest.approx(seven)
 
 
-def test_a_score_that_is_no_number_is_left_out_and_one_beyond_0_to_1_refused(save: Save) -> None:
+def test_a_score_that_is_no_number_is_left_out(save: Save) -> None:
     feedback = reward(save(["reward"], [math.nan]))
     assert [(v.judged, v.correct, v.note) for v in feedback([CAT], ["two"])] == [(False, False, "no number")]
     with pytest.raises(UserError, match="feedback.model=.* failed on 8 of 8 answers: no number"):
         scores(feedback, *["two"] * 8)
-    for bias in (-0.5, 1.5, math.inf):
-        with pytest.raises(UserError, match=f"gave {bias:g}, a score beyond 0 to 1: set feedback.activation"):
-            scores(reward(save(["reward"], [bias]), activation="none"), "two")
 
 
 def test_what_is_no_reward_model_is_refused(save: Save) -> None:

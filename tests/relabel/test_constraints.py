@@ -5,9 +5,8 @@ import pytest
 from hir.config.schema import InstructionConfig
 from hir.feedback.constraints import Constraints as Feedback
 from hir.records import Constraint, Example, Rollout
-from hir.relabel.base import build_relabel
+from hir.relabel.base import build_relabel, stated
 from hir.relabel.constraints import Constraints
-from hir.relabel.correctness import stated
 
 COMMA = Constraint("no comma", "punctuation:no_comma")
 UPPER = Constraint("all capitals", "change_case:english_capital")

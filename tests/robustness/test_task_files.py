@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from hir.config.schema import TaskConfig
 from hir.errors import UserError
-from hir.feedback.match import exact_match
-from hir.feedback.normalise import normalise_answer
-from hir.feedback.options import listed_options, multiple_choice, option_letter, read_choice, scenario
+from hir.feedback.answers import exact_match, multiple_choice, normalise_answer, option_letter, read_choice
 from hir.records import Example
 from hir.tasks.base import load_task
+from hir.tasks.bigbench import listed_options, scenario
 
 LISTED = "Which is {}?\nOptions:\n(A) one\n(B) two"
 FORMATS: dict[str, dict[str, Any]] = {
@@ -73,17 +72,11 @@ RAW: dict[str, tuple[bytes, str]] = {
     "NaN": (many(3, target="@").replace(b'"@"', b"NaN"), "no target"),
     "infinity": (many(3, target="@").replace(b'"@"', b"1e999"), "target is not a text"),
     "UTF-16": (json.dumps(FORMATS["hard"]).encode("utf-16"), "in UTF-8"),
-    "half a pair": (many(3, input="\ud800"), "input holds half a surrogate pair"),
-    "half a pair in a prefix": (many(3)[:-1] + b', "task_prefix": "\\ud800"}', "task_prefix holds half a"),
+    "half a pair": (many(3, input="\ud800"), "surrogates not allowed"),
+    "half a pair in a prefix": (many(3)[:-1] + b', "task_prefix": "\\ud800"}', "surrogates not allowed"),
     "a byte order mark": (b"\xef\xbb\xbf" + many(3), ""),
-    "target twice": (b'{"examples": [{"input": "a", "target": "s", "target": "t"}]}', "key 'target' twice"),
-    "an option twice": (b'{"examples": [{"target_scores": {"b": 1, "b": 0}}]}', "key 'b' twice"),
-    "a million objects": (b"[" + b"{}," * 1_000_000 + b"{}]", "2,000,000 values"),
-    "100,000 options": (many(1, target_scores={str(i): 1 for i in range(100_000)}), "more than 702"),
     "702 options": (many(3, target_scores={str(i): int(i == 700) for i in range(702)}), ""),
-    "a long input": (many(3, input="a" * 100_001), "input has 100,001 characters"),
     "a long wrong target": (many(3, target={"a" * 9_999_999: "\x1b\0"}), "target is not a text but"),
-    "a letter under 90,000 marks": (many(3, target="a" + "\u0301\u0316" * 45_000), ""),
     "equal options": (many(3, input="?\nOptions:\n(A) \x1b\n(B) \x1b", target="A"), "duplicate options"),
     "no such option": (many(3, input=LISTED, target_scores={"\x1b" * 999: 1}), "is not among the options"),
 }
@@ -149,7 +142,7 @@ def take_all(texts: list[str]) -> None:
 
 KINDS = [c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()]
 KINDS += [*"()[]{}<>.,-\"'1aé", "\r\n", " \n", "\n\n\t", "1,", "1.", "A:", "(A)", "(A) x\n", "A. x\n", "x? "]
-KINDS += ["Options:", "Options:\n", "answer ", "the, ", "½", "\u0301\u0316", " (", "choice \n", "(A", "[A]\n"]
+KINDS += ["Options:", "Options:\n", "answer ", "the, ", "½", " (", "choice \n", "(A", "[A]\n"]
 LIST = "Options:\n" + "".join(f"({option_letter(i)}) x\n" for i in range(702))
 
 
@@ -172,16 +165,14 @@ PLACES: dict[str, Callable[[Path], object]] = {
     "a folder": Path.mkdir,
     "an endless device": lambda path: path.symlink_to("/dev/zero"),
     "a link to itself": lambda path: path.symlink_to(path),
-    "6 GiB of zeros": lambda path: (path.touch(), os.truncate(path, 6 * 2**30)),
     "many files": lambda path: [path.with_name(f"{i}_{i}.json").touch() for i in range(10_000)],
 }
-SAID = {"6 GiB of zeros": "more than 50,000,000 bytes", "many files": "no file of"}
 
 
 @pytest.mark.parametrize("name", PLACES)
 def test_what_is_no_file_is_not_read(tmp_path: Path, name: str) -> None:
     PLACES[name](tmp_path / "x.json")
-    assert SAID.get(name, "it is no file") in answer(tmp_path / "x.json")
+    assert "holds no file of task x" in answer(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("folder", ["/dev/null", "n" * 300, "/n" * 3000, "~nobody-has-this-name", ""])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hir.errors import UserError
-from hir.feedback.options import multiple_choice, option_letter
+from hir.feedback.answers import multiple_choice, option_letter
 from hir.records import Example
 from hir.tasks.bigbench import parse_rows, read_rows
 

@@ -80,5 +80,5 @@ def test_settings_are_checked() -> None:
         UserError, match=r"max_item is no setting of object_counting: did you mean .*max_items"
     ):
         generated_task("object_counting", {"max_item": 3})
-    with pytest.raises(UserError, match="task.settings.max_items must be an integer, not 'few'$"):
+    with pytest.raises(UserError, match="max_items must be an integer in .1, 8., not 'few'$"):
         generated_task("object_counting", {"max_items": "few"})

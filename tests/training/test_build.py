@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hir.config.schema import Config, InstructionConfig, SamplingConfig
+from hir.feedback.base import Match
 from hir.feedback.judge import Judge
-from hir.feedback.match import Match, exact_match
 from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
 from hir.records import Example
 from hir.relabel.correctness import Correctness
@@ -20,7 +20,7 @@ ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat dog cat", ("one two one", "one two")),
     ("dog", ("one two one two one",)),
 ))  # fmt: skip
-TASK = Task("mine", ROWS[:2], ROWS[2:3], ROWS[3:], Match(exact_match))
+TASK = Task("mine", ROWS[:2], ROWS[2:3], ROWS[3:], Match())
 
 
 def test_targets_that_are_longer_than_an_answer_are_counted(policy: Seq2SeqPolicy) -> None:
@@ -36,7 +36,7 @@ def test_targets_that_are_longer_than_an_answer_are_counted(policy: Seq2SeqPolic
 
 
 def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPolicy) -> None:
-    judge, prompts = Judge(Judge.Settings(), Match(exact_match)), ["cat", "dog dog"]
+    judge, prompts = Judge(Judge.Settings(), Match()), ["cat", "dog dog"]
     ask_start(replace(TASK, feedback=judge), policy, Config())
     assert judge.ask_policy
     before, sampler = judge.ask_policy(prompts), build_sampler(policy, SamplingConfig(), 8)

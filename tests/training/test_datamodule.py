@@ -13,8 +13,7 @@ import pytest
 
 from hir.config.schema import Config, InstructionConfig, SamplingConfig, TrainingConfig
 from hir.errors import UserError
-from hir.feedback.base import unjudged
-from hir.feedback.match import Match, exact_match
+from hir.feedback.base import Match, unjudged
 from hir.methods.base import build_method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example, Verdict
@@ -31,7 +30,7 @@ def datamodule(
     rows = tuple(Example(query, ("one",)) for query in queries)
     config = Config(sampling=sampling, training=TrainingConfig(batch_size=2, num_updates=1))
     phi = Correctness(InstructionConfig("right", "wrong"))
-    task = Task("t", rows, rows, rows, Match(exact_match))
+    task = Task("t", rows, rows, rows, Match())
     return HIRDataModule(config, task, policy, build_method({"name": method}, phi, policy), phi)
 
 

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 
 from hir.errors import UserError
-from hir.feedback.options import option_letter
+from hir.feedback.answers import option_letter
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
 from hir.tasks.generated import object_counting

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from hir.config.schema import limited
 from hir.errors import UserError
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
@@ -34,24 +35,22 @@ OTHERS = {name: [t for t in CATEGORIES["objects"] if t not in things] for name, 
 class Settings:
     """Difficulty of object_counting (``task.settings.*``)."""
 
-    min_items: int = 2
+    min_items: int = limited(2, "[1, 8]")
     """Fewest things listed of the category asked for; also the smallest answer."""
-    max_items: int = 5
-    """Most things listed of that category; at most 8."""
-    max_count: int = 3
-    """Largest count of one thing, 1 to 9; 1 lists single things only."""
+    max_items: int = limited(5, "[1, 8]")
+    """Most things listed of that category."""
+    max_count: int = limited(3, "[1, 9]")
+    """Largest count of one thing; 1 lists single things only."""
     max_answer: int = 9
     """Largest answer, up to max_items x max_count; 9 keeps it to one digit (18 in BIG-Bench Hard)."""
-    max_distractors: int = 0
-    """Most things listed besides, of other categories; at most 8."""
+    max_distractors: int = limited(0, "[0, 8]")
+    """Most things listed besides, of other categories."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_items <= self.max_items <= 8:
-            raise UserError("task.settings: 1 <= min_items <= max_items <= 8 must hold")
-        if not 1 <= self.max_count <= 9 or not 0 <= self.max_distractors <= 8:
-            raise UserError("task.settings: max_count must be 1 to 9 and max_distractors 0 to 8")
-        if not self.min_items <= self.max_answer <= self.max_items * self.max_count:
-            raise UserError("task.settings: min_items <= max_answer <= max_items x max_count must hold")
+        if not self.min_items <= min(self.max_items, self.max_answer):
+            raise UserError("task.settings: min_items must be at most max_items and max_answer")
+        if self.max_answer > self.max_items * self.max_count:
+            raise UserError("task.settings: max_answer <= max_items x max_count must hold")
 
 
 @register("object_counting")

@@ -14,27 +14,18 @@ from hir.tasks.base import GeneratedTask, register
 
 WORDS = tuple(
     """
-    able acid acorn actor again age air alarm album ant apple april arch area arm army arrow art ash atlas
-    aunt autumn baby back badge bag baker ball banana band bank barn basin basket bath beach beak bean bear
-    beard bed bee bell belt bench berry bike bird black blade blanket block blue board boat body bone book
-    boot bottle bowl box boy branch brave bread brick bridge broom brother brown brush bucket bug bus butter
-    button cabin cake camel camp candle cap car card carpet carrot cart castle cat cave chain chair chalk
-    cheese cherry chest chin circle city clay clock cloth cloud coal coast coat coin cold comb cook copper
-    corn cotton couch cow crab cream crow crown cup curtain dance dark day deer desk dog doll donkey door
-    dragon dress drum duck dust eagle ear earth east egg elbow engine evening eye face fan farm father
-    feather fence field finger fire fish flag flame floor flower flute fly fog foot forest fork fox frame
-    friend frog fruit game garden gate ghost gift giraffe girl glass glove goat gold goose grape grass green
-    guitar hammer hand harbor hat hawk head heart hill honey hook horse hotel house ice ink iron island
-    jacket jam jar jelly jewel judge jungle key king kite kitten knee knife ladder lake lamb lamp leaf lemon
-    letter light lion lock log lunch magnet map market mask meal melon metal milk mirror moon moth mother
-    mouse mouth music nail neck needle nest night north nose nut oak ocean office oil olive onion orange
-    oven owl page paint paper park path pear pen pencil pepper piano picture pig pillow pin plane plant
-    plate plum pocket pond pony potato queen quilt rabbit rain rat red ribbon rice ring river road robin
-    rock roof room root rope rose sail salt sand school sea seed sheep shell ship shirt shoe silk silver
-    sister skin sky sleep snail snow soap sock song soup south spider spoon spring square star stone storm
-    street sugar summer sun swan table tail tea tent thumb tiger toast tomato tooth tower town toy train
-    tree truck tulip turtle uncle valley vase violin voice wagon wall water wave west whale wheat wheel
-    white wind window wing winter wolf wood wool yard year yellow zebra
+    able acid acorn again air album apple arch arm army art atlas autumn back bag ball band bank barn basket
+    beach bean beard bee belt bench bike black blanket blue boat bone boot bottle bowl boy brave brick broom
+    brown bucket bug butter cabin camel candle car carpet cart castle cat chain chalk cherry chin city clock
+    cloth coal coat cold cook corn couch crab cream crow cup dance day desk doll door dragon drum dust ear
+    east elbow evening face fan farm feather field fire flag floor flute fly foot fork frame frog game gate
+    gift giraffe glass goat goose grass guitar hand hat hawk head hill hook hotel ice iron jacket jam jelly
+    judge key kite knee ladder lamb lamp leaf letter lion log magnet market meal melon milk moon mother
+    mouth nail needle night north nose oak office olive orange owl paint paper path pen pepper picture
+    pillow plane plate plum pocket pony queen rabbit rat ribbon ring river robin roof root rose salt school
+    seed sheep shell shirt silk sister sky snail soap sock soup spider spring star storm sugar sun swan
+    table tea thumb toast tooth town train tree tulip uncle vase voice wall wave whale wheat white window
+    winter wood yard yellow
     """.split()
 )
 

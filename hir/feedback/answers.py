@@ -1,11 +1,18 @@
-"""The form in which answers are compared: what does not count is taken away, numbers go by their value."""
+"""Which answers are the same: what does not count is taken away, numbers go by value, options by name.
+
+A judge gives nothing for an answer inside a longer output, and credits another way of writing an answer only
+where it could mean nothing else: what it wrongly accepts, training will find.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 from decimal import MAX_EMAX, Context, Decimal
+
+from hir.records import Example
 
 _CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
 _PROMPT_CUE = re.compile(r"a ?: ?(?=.)", re.IGNORECASE)
@@ -19,6 +26,10 @@ _QUANTITY = re.compile(
 _UNITS = {"percent": "%", "dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}
 _CASELESS = frozenset("kg km cm ft in lb lbs oz mi mph rpm hz am pm usd eur gbp yes no".split())
 _PLAIN = str.maketrans("‐‑‒–—―−‘’‚‛“”„‟«»⁄。", '-------\'\'\'\'""""""/.')
+_LETTER = re.compile(r"[(\[]? ?([a-z]{1,2}) ?[)\]]?[.:]?", re.IGNORECASE)
+_LETTER_AND_TEXT = re.compile(
+    r"(?:[(\[] ?([a-z]{1,2}) ?[)\]][.:]?|[(\[]?([a-z]{1,2})[)\].:]) ?(.+)", re.IGNORECASE
+)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -93,3 +104,57 @@ def _unit(text: str) -> str:
 
 def _fold(text: str) -> str:
     return re.sub(r" ?([^\w\s.+-]+) ?", r"\1", text.casefold())
+
+
+def exact_match(example: Example, output: str) -> bool:
+    """Whether the output equals a target after :func:`normalise_answer`; an empty one never does.
+
+    The prompt's own cue, "A:", may stand before it.
+    """
+    answers = {normalise_answer(output), normalise_answer(without_prompt_cue(output))} - {""}
+    return not answers.isdisjoint(map(normalise_answer, example.targets))
+
+
+def option_letter(index: int) -> str:
+    """Letter of option ``index``: A to Z, then AA to ZZ."""
+    return chr(65 + index) if index < 26 else chr(64 + index // 26) + chr(65 + index % 26)
+
+
+def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int | None:
+    """Index of the one option the text names as a whole, or None. The first reading that applies decides:
+
+    1. if ``lettered``, a letter that labels an option, with or without brackets ("(B)", "B", "b)", "B."),
+       whatever the texts are: with options ("B", "A") the output "B" is option (B), whose text is "A";
+    2. the text of exactly one option: character by character, or else as :func:`normalise_answer` has it;
+    3. if ``lettered``, a marked letter and the text of that same option ("(B) the owl"), not of another one.
+    """
+    text = text if lettered else without_prompt_cue(text)
+    answer = clean(text)
+    letters = [option_letter(i) for i in range(len(options))] if lettered else []
+    if (match := _LETTER.fullmatch(answer)) and match[1].upper() in letters:
+        return letters.index(match[1].upper())
+    for said, *texts in ([text, *options], [normalise_answer(t) for t in (text, *options)]):
+        if said and said in texts:
+            return texts.index(said) if texts.count(said) == 1 else None
+    match = _LETTER_AND_TEXT.fullmatch(answer)
+    if match and (letter := (match[1] or match[2]).upper()) in letters:
+        index = letters.index(letter)
+        same = normalise_answer(match[3]) == normalise_answer(options[index])
+        return index if same and read_choice(match[3], options, False) in (index, None) else None
+    return None
+
+
+def multiple_choice(example: Example, output: str) -> bool:
+    """Whether the output names a right option, by letter or by text as :func:`read_choice` reads it.
+
+    Targets are letters ("(A)" or "A") or texts of options; one that names no option is compared as a text.
+    A row without options is judged by :func:`exact_match`.
+    """
+    if not example.options:
+        return exact_match(example, output)
+    right = {t: read_choice(t, example.options, example.lettered) for t in example.targets}
+    choice = read_choice(output, example.options, example.lettered)
+    if choice is not None:
+        return choice in right.values()
+    answer = normalise_answer(output)
+    return answer != "" and any(answer == normalise_answer(t) for t, named in right.items() if named is None)

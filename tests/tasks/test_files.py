@@ -12,7 +12,7 @@ from hir.config.schema import TaskConfig
 from hir.errors import UserError
 from hir.files import atomic_write, cache_dir
 from hir.tasks.base import load_task
-from hir.tasks.download import SOURCES, download
+from hir.tasks.files import SOURCES, download
 
 NAME = "date_understanding"
 GOOD = json.dumps({"examples": [{"input": f"{i} + 1?", "target": str(i + 1)} for i in range(30)]}).encode()
@@ -86,7 +86,7 @@ def test_the_papers_tasks_are_pinned_in_both_formats_and_come_over_https() -> No
     assert set(bbh) == set(bigbench) and len(bbh) == 12
     pinned = [*bbh.values(), *bigbench.values()]
     assert all(url.startswith("https://raw.githubusercontent.com/") for url, _ in pinned)
-    assert len({sha256 for _, sha256 in pinned if len(sha256) == 64}) == 24
+    assert len({sha256 for _, sha256 in pinned if len(sha256) == 32}) == 24
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
