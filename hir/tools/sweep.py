@@ -5,10 +5,9 @@
 key=value is any key of train.py (python train.py --help), for every run: it beats the file's parameter. The
 file's logger is left out: logger=wandb asks for it. docs/sweeps.md says what of a file is understood.
 
-Writes results.md, results.json, importances.png, parallel.png and best.yaml, which
-`python train.py config=DIR/best.yaml` takes, into DIR; a run lies in DIR/runNNN and its output in runNNN.log
-beside it. Broken off, the same command goes on. Exit code: 0; 1 if a run failed, 2 for a mistake in the
-arguments or the file, 130 if interrupted.
+Writes results.md, results.json and best.yaml, which `python train.py config=DIR/best.yaml` takes, into DIR;
+a run lies in DIR/runNNN and its output in runNNN.log beside it. Broken off, the same command goes on. Exit
+code: 0; 1 if a run failed, 2 for a mistake in the arguments or the file, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -43,9 +41,6 @@ try:
     from optuna.trial import Trial, TrialState
 except ModuleNotFoundError as error:
     raise UserError("a sweep needs optuna: pip install optuna") from error
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 METRICS = ("val/accuracy", "val/accuracy_p_wrong", "val/gap", "fraction_correct", "fraction_unique")
 """Columns of metrics.csv that a sweep may go by, beside train/..."""
@@ -300,8 +295,8 @@ def run(options: Options, settings: Sequence[str]) -> int:
 
 
 def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
-    """Write the results, and with a best run best.yaml and the charts; returns the exit code."""
-    metric, results, charts = sweep.file.metric, sweep.results(), {}
+    """Write the results, and with a best run best.yaml; returns the exit code."""
+    metric, results = sweep.file.metric, sweep.results()
     command = runs.command_line("sweep", sweep.options, sweep.settings)
     title = f"{Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
     rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
@@ -314,24 +309,5 @@ def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
         where = sweep.out / "best.yaml"
         atomic_write(where, (sweep.out / f"run{best:03}" / "config.yaml").read_bytes())
         blocks.append(f"Best: run {best}; `python train.py config={shlex.quote(str(where))}` repeats it.")
-        charts = draw(sweep) if sweep.varied else {}
-        blocks += [f"![{name}]({name})" for name in charts]
     content = {"method": sweep.file.method, "metric": asdict(metric), "best": best, "runs": results}
-    return runs.write_results(sweep.out, title, command, failed, content, blocks, charts)
-
-
-def draw(sweep: Sweep) -> dict[str, Figure]:
-    """Optuna's figures by file: how much each parameter mattered, and a line a run through its settings."""
-    import matplotlib
-    from optuna.visualization.matplotlib import plot_parallel_coordinate, plot_param_importances
-
-    matplotlib.use("agg")  # no window
-    shown: Any = {"params": sweep.varied, "target_name": sweep.file.metric.name}
-    size: Any = {"figure.figsize": (4 + 2 * len(sweep.varied), 4.5), "figure.constrained_layout.use": True}
-    with matplotlib.rc_context(size), warnings.catch_warnings():  # the plots set a style
-        warnings.simplefilter("ignore")  # they are experimental, and of few runs all matter alike
-        plots: dict[str, Any] = {
-            "parallel.png": plot_parallel_coordinate(sweep.study, **shown),
-            "importances.png": plot_param_importances(sweep.study, **shown),
-        }
-    return {name: axes.figure for name, axes in plots.items()}
+    return runs.write_results(sweep.out, title, command, failed, content, blocks, {})
