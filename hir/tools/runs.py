@@ -119,7 +119,6 @@ def run_cells(
     cells: Iterable[Cell],
     environments: Sequence[dict[str, str]],
     ended: Callable[[Cell], str],
-    watch: Callable[[Cell], bool] | None = None,
 ) -> dict[Cell, str]:
     """Run the cells in their order, one in each environment at a time, and print a line for each that ends.
 
@@ -129,8 +128,7 @@ def run_cells(
         cells: unfinished ones. The next one is taken when there is room for its run, after ``ended`` was told
             of those before it, so that a generator may choose it by their results.
         environments: of ``slots``.
-        ended: told of each cell whose run succeeded or was given up; returns what to print of it.
-        watch: asked of each running cell again and again; True gives its run up.
+        ended: told of each cell whose run succeeded; returns what to print of it.
 
     Returns:
         The last line of each run that failed.
@@ -147,13 +145,11 @@ def run_cells(
             time.sleep(0.2)
             for run in list(running):
                 cell, environment, process = run
-                if given_up := watch is not None and watch(cell):
-                    _stop([process])
                 if (code := process.poll()) is None:
                     continue
                 running.remove(run)
                 free.append(environment)
-                if given_up or (code == 0 and is_finished(cell)):
+                if code == 0 and is_finished(cell):
                     print(f"{cell.name}: {ended(cell)}", flush=True)
                 else:
                     text = cell.log.read_text(encoding="utf-8", errors="replace").strip()

@@ -16,7 +16,6 @@ import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -36,7 +35,7 @@ from hir.training.run_folder import read_history
 
 try:
     import optuna
-    from optuna import distributions, pruners, samplers, storages
+    from optuna import distributions, samplers, storages
     from optuna.storages.journal import JournalFileBackend
     from optuna.trial import Trial, TrialState
 except ModuleNotFoundError as error:
@@ -71,15 +70,6 @@ class Metric:
 
 
 @dataclass
-class Hyperband:
-    """When a run that falls behind is given up, in values of the metric; the base's is the first."""
-
-    type: Literal["hyperband"] = MISSING
-    min_iter: int = MISSING
-    eta: int = 3
-
-
-@dataclass
 class File:
     """What of a sweep file has a say here."""
 
@@ -88,7 +78,6 @@ class File:
     metric: Metric = MISSING
     parameters: dict[str, Any] = MISSING
     run_cap: int | None = None
-    early_terminate: Hyperband | None = None
 
 
 def read_file(path: Path) -> File:
@@ -97,6 +86,8 @@ def read_file(path: Path) -> File:
     command = tree.pop("command", None)
     if extra := [part for part in (command if isinstance(command, list) else [command]) if "=" in str(part)]:
         raise UserError(f"{path}: command sets {extra[0]}: make it a parameter with a value")
+    if tree.pop("early_terminate", None):
+        print("early_terminate is for W&B's server: here every run is whole")
     for name in ("name", "description", "project", "entity"):
         tree.pop(name, None)
     try:
@@ -185,22 +176,15 @@ class Sweep:
         runs.check_number(self.count)
         self.out = Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
         self.trials: dict[Cell, Trial] = {}
-        self.pruner: pruners.BasePruner = pruners.NopPruner()
         self.open()
         cells = [self.cell(self.ask()) for _ in range(self.count)]
         self.environments = runs.slots(options.jobs, cells)
-        if rule := self.file.early_terminate:
-            # Values of the metric that a run has at most, the base's among them.
-            longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
-            if not 1 <= rule.min_iter <= longest or rule.eta < 2:
-                raise UserError(f"early_terminate: min_iter must be in [1, {longest}], and eta at least 2")
-            self.pruner = pruners.HyperbandPruner(rule.min_iter, longest, rule.eta)
 
     def open(self, storage: storages.BaseStorage | None = None) -> None:
         """Begin the study, in memory or where it lasts, or go on; UserError if that holds another sweep's."""
         goal = self.file.metric.goal
         self.study = optuna.create_study(
-            storage=storage, pruner=self.pruner, study_name="sweep", direction=goal, load_if_exists=True
+            storage=storage, study_name="sweep", direction=goal, load_if_exists=True
         )
         decisive = {**asdict(self.file), "run_cap": None}
         identity = json.dumps([decisive, sorted(self.settings), self.options.seed])
@@ -239,44 +223,29 @@ class Sweep:
             else:
                 yield cell
 
-    def watch(self, cell: Cell) -> bool:
-        """Tell the study what a run has reached so far; whether the pruner gives the run up."""
-        trial, values, given_up = self.trials[cell], list[float](), False
-        with suppress(OSError, ValueError):  # there is no metrics.csv yet
-            rows = read_history(cell.folder)
-            values = [row[self.file.metric.name] for row in rows if self.file.metric.name in row]
-        told = self.study.get_trials(deepcopy=False)[trial.number].last_step or 0
-        for step, value in enumerate(values[told:], told + 1):
-            trial.report(value, step)
-            given_up = given_up or trial.should_prune()
-        return given_up and len(values) <= cell.config.trainer["max_epochs"]  # at its end it may be tested
-
     def ended(self, cell: Cell) -> str:
-        """Tell the study of a run that is finished or given up; returns what came out."""
-        self.watch(cell)  # what came since it was last watched
-        trial, summary, state = self.trials[cell], cell.folder / "summary.json", TrialState.PRUNED
-        values = self.study.trials[trial.number].intermediate_values
-        value = values[max(values)] if values else math.nan
-        if summary.is_file():
-            content = json.loads(summary.read_text(encoding="utf-8"))
-            trial.set_user_attr("test", content["test"]["accuracy"])
-            trial.set_user_attr("seconds", content["seconds"]["sampling"] + content["seconds"]["training"])
-            state = TrialState.COMPLETE if math.isfinite(value) else TrialState.FAIL
-        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state)
-        given_up = f", given up at {len(values)}" if state == TrialState.PRUNED else ""
-        return f"{self.file.metric.name} {runs.as_text(value)}{given_up}"
+        """Tell the study of a run that is finished; returns what came out."""
+        trial, metric = self.trials[cell], self.file.metric.name
+        value = [math.nan, *(row[metric] for row in read_history(cell.folder) if metric in row)][-1]
+        summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
+        trial.set_user_attr("test", summary["test"]["accuracy"])
+        trial.set_user_attr("seconds", summary["seconds"]["sampling"] + summary["seconds"]["training"])
+        if math.isfinite(value):
+            self.study.tell(trial, value)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+        return f"{metric} {runs.as_text(value)}"
 
     def results(self) -> list[dict[str, Any]]:
-        """The runs that have ended, the best first; those given up and those without a value last."""
+        """The runs that have ended, the best first; those without a value last."""
         sign = -1 if self.file.metric.goal == "maximize" else 1
         done = [trial for trial in self.study.trials if trial.state.is_finished()]
-        done.sort(key=lambda t: (t.state, math.inf if t.value is None else sign * t.value))
+        done.sort(key=lambda t: math.inf if t.value is None else sign * t.value)
         return [
             {
                 "run": trial.number + 1,
                 **{name: trial.params[name] for name in self.varied},
                 self.file.metric.name: trial.value,
-                "given up at": trial.last_step if trial.state.name == "PRUNED" else None,
                 **{name: trial.user_attrs.get(name) for name in ("test", "seconds")},
             }
             for trial in done
@@ -290,7 +259,7 @@ def run(options: Options, settings: Sequence[str]) -> int:
     with runs.claimed(sweep.out):
         journal = JournalFileBackend(str(sweep.out / "journal.log"))
         sweep.open(storages.JournalStorage(journal))
-        failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended, sweep.watch)
+        failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended)
         return write_results(sweep, failed)
 
 
@@ -303,8 +272,7 @@ def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
     table = runs.markdown(rows) if rows else "No run has ended."
     print(table)
     blocks = [table, "docs/sweeps.md says how to read this."]
-    good = [r for r in results if r[metric.name] is not None and r["given up at"] is None]
-    best = good[0]["run"] if good else None
+    best = results[0]["run"] if results and results[0][metric.name] is not None else None
     if best:
         where = sweep.out / "best.yaml"
         atomic_write(where, (sweep.out / f"run{best:03}" / "config.yaml").read_bytes())

@@ -231,12 +231,12 @@ def test_a_failed_run_is_named_and_alone_tried_again(
     assert (stub / "runs").read_text().splitlines() == started
     table = [line for line in (stub / "out/results.md").read_text().splitlines() if line.startswith("|")]
     assert table == [
-        "| run | method.alpha | val/accuracy | given up at | test | seconds |",
-        "| --- | ------------ | ------------ | ----------- | ---- | ------- |",
-        "| 3   | 0.8          | 0.8          | –           | 0.5  | 6       |",
-        "| 1   | 0.2          | 0.2          | –           | 0.5  | 6       |",
-        "| 2   | -0.5         | -0.5         | –           | 0.5  | 6       |",
-        "| 4   | 0.9          | –            | –           | 0.5  | 6       |",
+        "| run | method.alpha | val/accuracy | test | seconds |",
+        "| --- | ------------ | ------------ | ---- | ------- |",
+        "| 3   | 0.8          | 0.8          | 0.5  | 6       |",
+        "| 1   | 0.2          | 0.2          | 0.5  | 6       |",
+        "| 2   | -0.5         | -0.5         | 0.5  | 6       |",
+        "| 4   | 0.9          | –            | 0.5  | 6       |",
     ]
     assert (stub / "out/best.yaml").read_text() == "method: {alpha: 0.8}\n"
     write(stub, f"{CHOICES}name: mine\nrun_cap: 4\n")
@@ -261,32 +261,6 @@ def test_interrupted_it_goes_on_where_it_was_and_a_larger_count_adds_runs(
     assert main([*command, "count=1"]) == main([*command, "count=2"]) == 0
     first, second = (line.split() for line in (stub / "runs").read_text().splitlines())
     assert first == ["run001", chosen[0].removeprefix("method.alpha=")] and second[0] == "run002"
-
-
-def test_hyperband_gives_up_a_run_that_falls_behind(tmp_path: Path) -> None:
-    rule = "early_terminate: {type: hyperband, min_iter: 3, eta: 2}\n"
-    text = CHOICES.replace("-0.5, 0.8, 0.9", "0.1, 0.3").replace("value: 1", "value: 3") + rule
-    sweep = sweep_of(write(tmp_path, text), f"out={tmp_path}")
-    sweep.open(storages.InMemoryStorage())
-
-    def reach(cell: Any, *accuracies: float) -> None:
-        cell.folder.mkdir(exist_ok=True)
-        rows = ["iteration,val/accuracy", *(f"{i},{accuracy}" for i, accuracy in enumerate(accuracies))]
-        (cell.folder / "metrics.csv").write_text("\n".join([*rows, ""]))
-
-    one, two, three = sweep.cells()
-    reach(one, 0.5, 0.6, 0.6, 0.7)
-    summary = '{"test": {"accuracy": 0}, "seconds": {"sampling": 0, "training": 0}}'
-    (one.folder / "summary.json").write_text(summary)
-    assert sweep.ended(one) == "val/accuracy 0.7"
-    reach(two, 0.5, 0.4)
-    assert not sweep.watch(two)
-    reach(two, 0.5, 0.4, 0.4)  # the third value, below run 1's third
-    assert sweep.watch(two)
-    assert sweep.ended(two) == "val/accuracy 0.4, given up at 3"
-    reach(three, 0.5, 0.4, 0.9)
-    assert not sweep.watch(three)
-    assert [(run["run"], run["given up at"]) for run in sweep.results()] == [(1, None), (2, 3)]
 
 
 @pytest.mark.slow(seconds=15)
