@@ -106,27 +106,22 @@ def read_parameter(name: str, entry: Any) -> distributions.BaseDistribution:
     reason = "docs/sweeps.md says what there is, as {value: 1} or {min: 0.0, max: 1.0}"
     options = dict(entry) if isinstance(entry, dict) else {}
     kind = options.pop("distribution", None)
-    bounds: list[Any] = [options.get(key) for key in ("min", "max", "q")]
-    low, high, step = bounds
-    whole = all(isinstance(value, int) for value in options.values())
+    low, high = (options.get(key, 0) for key in ("min", "max"))
+    whole = isinstance(low, int) and isinstance(high, int)
     try:
-        if not all(-1e18 < bound < 1e18 for bound in bounds if bound is not None):
+        if not (abs(low) < 1e18 and abs(high) < 1e18):  # nan is not, either
             raise ValueError("a bound is beyond 1e18")
         match kind, *sorted(options):
             case None | "constant", "value":
                 return distributions.CategoricalDistribution([_plain(options["value"])])
             case None | "categorical", "values":
-                choices = dict.fromkeys(map(_plain, options["values"]))
-                return distributions.CategoricalDistribution([*choices])
+                return distributions.CategoricalDistribution([*map(_plain, options["values"])])
             case None | "int_uniform", "max", "min" if whole:
                 return distributions.IntDistribution(low, high)
             case None | "uniform", "max", "min":
                 return distributions.FloatDistribution(low, high)
             case "log_uniform_values", "max", "min":
                 return distributions.FloatDistribution(low, high, log=True)
-            case "q_uniform", "max", "min", "q":
-                kinds = distributions.IntDistribution if whole else distributions.FloatDistribution
-                return kinds(low, high, step=step)
     except (TypeError, ValueError, ArithmeticError) as error:
         reason = str(error)
     raise UserError(f"{name} cannot be drawn from {entry}: {reason}")
@@ -140,11 +135,14 @@ def _plain(value: Any) -> Any:
 def grid_of(space: Mapping[str, distributions.BaseDistribution]) -> list[dict[str, Any]]:
     """All combinations of values; UserError where a parameter is a range of fractions."""
     axes: list[Sequence[Any]] = []
-    for name, distribution in space.items():
-        d: Any = distribution
-        if not hasattr(d, "choices") and not isinstance(d.step, int):
-            raise UserError(f"{name}: a grid takes value, values and integers, not a range of fractions")
-        axes.append(d.choices if hasattr(d, "choices") else range(d.low, d.high + 1, d.step))
+    for name, values in space.items():
+        match values:
+            case distributions.CategoricalDistribution():
+                axes.append(values.choices)
+            case distributions.IntDistribution():
+                axes.append(range(values.low, values.high + 1))
+            case _:
+                raise UserError(f"{name}: a grid takes value, values and integers, not a range of fractions")
     runs.check_number(math.prod(map(len, axes)))
     return [dict(zip(space, point, strict=True)) for point in product(*axes)]
 

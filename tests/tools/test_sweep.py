@@ -74,8 +74,6 @@ def test_a_parameter_is_a_distribution_of_optuna() -> None:
         ("{distribution: uniform, min: 1, max: 4}", FloatDistribution(1, 4)),
         ("{distribution: int_uniform, min: 1, max: 4}", IntDistribution(1, 4)),
         ("{distribution: log_uniform_values, min: 0.001, max: 0.1}", FloatDistribution(1e-3, 0.1, log=True)),
-        ("{distribution: q_uniform, min: 2, max: 8, q: 2}", IntDistribution(2, 8, step=2)),
-        ("{distribution: q_uniform, min: 0, max: 1, q: 0.25}", FloatDistribution(0, 1, step=0.25)),
         ("{value: [1, 2]}", CategoricalDistribution(["[1, 2]"])),
         ("{values: [0, 0.5, null, {a: 1}]}", CategoricalDistribution([0, 0.5, None, '{"a": 1}'])),
     ):
