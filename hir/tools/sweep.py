@@ -223,15 +223,12 @@ class Sweep:
 
     def ended(self, cell: Cell) -> str:
         """Tell the study of a run that is finished; returns what came out."""
-        trial, metric = self.trials[cell], self.file.metric.name
+        metric = self.file.metric.name
         value = [math.nan, *(row[metric] for row in read_history(cell.folder) if metric in row)][-1]
-        summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
-        trial.set_user_attr("test", summary["test"]["accuracy"])
-        trial.set_user_attr("seconds", summary["seconds"]["sampling"] + summary["seconds"]["training"])
         if math.isfinite(value):
-            self.study.tell(trial, value)
+            self.study.tell(self.trials[cell], value)
         else:
-            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.tell(self.trials[cell], state=TrialState.FAIL)
         return f"{metric} {runs.as_text(value)}"
 
     def results(self) -> list[dict[str, Any]]:
@@ -244,7 +241,6 @@ class Sweep:
                 "run": trial.number + 1,
                 **{name: trial.params[name] for name in self.varied},
                 self.file.metric.name: trial.value,
-                **{name: trial.user_attrs.get(name) for name in ("test", "seconds")},
             }
             for trial in done
         ]
