@@ -41,13 +41,6 @@ def interval(values: Sequence[float]) -> float | None:
     return t * stdev(values) / math.sqrt(len(values))
 
 
-def area(curve: Sequence[tuple[float, float]]) -> float | None:
-    """Mean height of a curve of (x, y) over its x by the trapezoid rule; None where it has no width."""
-    width = curve[-1][0] - curve[0][0]
-    pieces = ((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False))
-    return sum(pieces) / width if width else None
-
-
 def first_reached(history: Sequence[Mapping[str, float]], accuracy: float) -> Mapping[str, float] | None:
     """The first row of metrics.csv with at least a validation accuracy."""
     return next((row for row in history if row.get("val/accuracy", 0.0) >= accuracy), None)

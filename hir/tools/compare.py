@@ -28,7 +28,7 @@ from hir.config.keys import CHOICES, lookup
 from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
-from hir.figures import Curve, area, curve_figure, first_reached, interval
+from hir.figures import Curve, curve_figure, interval
 from hir.tools import runs
 from hir.tools.runs import Cell
 from hir.training.run_folder import read_history
@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
 """Keys of train.py that each run sets itself, and the option that stands for each."""
 
-COUNTS = ("samples", "updates", "seconds")
-"""What a run has used, in all or until it had reached an accuracy."""
-
-MEANS = ("base", "test", "area", "p_wrong", *COUNTS)
+MEANS = ("base", "test", "p_wrong", "samples", "updates", "seconds")
 """What a row of results.json has the mean over seeds of."""
 
 Row = Mapping[str, Any]
@@ -148,13 +145,11 @@ def read_result(cell: Cell, reach: float) -> Row:
     """What a finished cell gave: one of the "cells" of results.json.
 
     Accuracies are greedy, 0 to 1; seconds are of sampling and training; the curve is of samples drawn and
-    validation accuracy, the base's first, and "reached" where it first was at ``reach``.
+    validation accuracy, the base's first, and "reached" the samples where it first was at ``reach``.
     """
     summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
-    history = read_history(cell.folder)
-    measured = [row for row in history if "val/accuracy" in row]
+    measured = [row for row in read_history(cell.folder) if "val/accuracy" in row]
     curve = [(row["samples"], row["val/accuracy"]) for row in measured]
-    reached = first_reached(history, reach)
     return {
         **cell.arm,
         "seed": cell.config.seed,
@@ -165,8 +160,7 @@ def read_result(cell: Cell, reach: float) -> Row:
         "updates": summary["updates"],
         "seconds": round(summary["seconds"]["sampling"] + summary["seconds"]["training"], 2),
         "p_wrong": measured[-1]["val/accuracy_p_wrong"],
-        "area": area(curve),
-        "reached": {name: reached[name] for name in COUNTS} if reached else None,
+        "reached": next((samples for samples, accuracy in curve if accuracy >= reach), None),
         "curve": curve,
         "summary": summary,
     }
@@ -177,12 +171,13 @@ def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
 
     An interval is half the width of that of 95 %, None for fewer than two numbers. "difference" is the test
     accuracy less that of ``first``, the first arm's cells, over the seeds that both have: rows and base are
-    the same there. "reached" has medians.
+    the same there. "reached" is a median, None where the median run did not get there.
     """
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
-    crossings = [row["reached"] for row in rows]  # a run that did not get there is later than every other
-    middle = {name: median(at[name] if at else math.inf for at in crossings) for name in COUNTS}
+    crossings = [row["reached"] for row in rows if row["reached"] is not None]
+    never = [math.inf] * (len(rows) - len(crossings))
+    reached = median(crossings + never)
     return {
         "task": rows[0]["task"],
         "label": rows[0]["label"],
@@ -191,27 +186,25 @@ def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
         "test_interval": interval([row["test"] for row in rows]),
         "difference": fmean(differences) if differences else None,
         "difference_interval": interval(differences),
-        "num_reached": sum(row["reached"] is not None for row in rows),
-        "reached": middle if middle["samples"] < math.inf else None,
+        "num_reached": len(crossings),
+        "reached": reached if reached < math.inf else None,
     }
 
 
 def columns(found: Row, reach: float) -> dict[str, str]:
     """An aggregate as texts, by the heads of their columns."""
-    seeds, at = len(found["seeds"]), found["reached"]
-    to = {f"{name} to {reach:g}": f"{at[name]:,.0f}" if at else "–" for name in COUNTS}
+    seeds, reached = len(found["seeds"]), "–" if found["reached"] is None else f"{found['reached']:,.0f}"
     if found["num_reached"] < seeds:
-        to[f"samples to {reach:g}"] += f" ({found['num_reached']} of {seeds})"
+        reached += f" ({found['num_reached']} of {seeds})"
     return {
         "method": found["label"],
         "seeds": str(seeds),
         "base": _number(found["base"]),
         "test": _number(found["test"], found["test_interval"]),
         "less the first": _number(found["difference"], found["difference_interval"], "+"),
-        **to,
-        "area": _number(found["area"]),
+        f"samples to {reach:g}": reached,
         "under p_wrong": _number(found["p_wrong"]),
-        **{name: f"{found[name]:,.0f}" for name in COUNTS},
+        **{name: f"{found[name]:,.0f}" for name in ("samples", "updates", "seconds")},
     }
 
 
