@@ -28,7 +28,8 @@ from hir.config.keys import CHOICES, lookup
 from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
-from hir.figures import Curve, curve_figure, interval
+from hir.figures import Curve, curve_figure, image, interval
+from hir.files import atomic_write
 from hir.tools import runs
 from hir.tools.runs import Cell
 from hir.training.run_folder import read_history
@@ -108,18 +109,16 @@ Axis = list[tuple[str, list[str]]]
 
 def setting_axis(name: str, text: str) -> Axis:
     """The values of a key; only one of a list, and of a text with a blank after its comma."""
-    check_key(name)
+    check_free(name)
     whole = text.startswith(("[", "{")) or (name not in CHOICES and lookup(name).kind is list)
     arguments = [f"{name}={value}" for value in ([text] if whole else re.split(r",(?!\s)", text))]
     return [(argument if len(arguments) > 1 else "", [argument]) for argument in arguments]
 
 
-def check_key(name: str) -> None:
-    """Refuse a key that train.py does not know or that the comparison sets."""
+def check_free(name: str) -> None:
+    """Refuse a key that the comparison sets."""
     if option := RESERVED.get(name.removesuffix(".name")):
         raise UserError(f"{name} is set by the comparison: use {option}=")
-    if name not in CHOICES:
-        lookup(name)
 
 
 def read_variants(path: Path) -> Axis:
@@ -131,7 +130,7 @@ def read_variants(path: Path) -> Axis:
     for name, keys in variants.items():
         settings = {str(key): value for key, value in (keys or {}).items()}
         for key in settings:
-            check_key(key)
+            check_free(key)
         axis.append((str(name), [runs.as_argument(key, value) for key, value in settings.items()]))
     return axis
 
@@ -245,26 +244,26 @@ def run(options: Options, settings: Sequence[str]) -> int:
         todo = [cell for cell in cells if not runs.is_finished(cell)]
         failed = runs.run_cells(todo, environments, ended)
         rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
-        content, blocks, charts = results(rows, options.reach)
+        aggregates, blocks = results(out, rows, options.reach)
+        content = {"reach": options.reach, "cells": rows, "aggregates": aggregates}
         command = runs.command_line("compare", options, settings)
-        return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)
+        return runs.write_results(out, command, failed, content, blocks)
 
 
-def results(rows: Sequence[Row], reach: float) -> tuple[Row, list[str], dict[str, Figure]]:
-    """What results.json, results.md and the charts have of the runs; the tables are shown, too."""
+def results(out: Path, rows: Sequence[Row], reach: float) -> tuple[list[Row], list[str]]:
+    """What results.json and results.md say of the runs; the tables are shown, the charts written."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         tasks.setdefault(row["task"], {}).setdefault(row["label"], []).append(row)
-    content: dict[str, Any] = {"reach": reach, "cells": rows, "aggregates": []}
-    blocks, charts = list[str](), {}
+    aggregates, blocks = list[Row](), ["# Comparison"]
     for task, arms in tasks.items():
         first, *others = arms.values()
         found = [aggregate(first), *(aggregate(of_arm, first) for of_arm in others)]
-        content["aggregates"] += found
+        aggregates += found
         chart = f"accuracy_{file_name(task)}.png"
-        charts[chart] = draw(task, arms)
+        atomic_write(out / chart, image(draw(task, arms)))
         table = [columns(of_arm, reach) for of_arm in found]
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
         print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
     blocks.append("docs/compare.md says how to read this.")
-    return content, blocks, charts
+    return aggregates, blocks

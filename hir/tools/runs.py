@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
 import shlex
 import signal
 import subprocess
@@ -17,17 +16,12 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import hir
 from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.figures import image
 from hir.files import atomic_write, checkpoints, write_json
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
@@ -134,29 +128,26 @@ def run_cells(
         The last line of each run that failed.
     """
     waiting, free, failed = iter(cells), list(environments), dict[Cell, str]()
-    running: list[tuple[Cell, dict[str, str], subprocess.Popen[bytes]]] = []
+    running: dict[subprocess.Popen[bytes], tuple[Cell, dict[str, str]]] = {}
     try:
         while True:
             while free and (cell := next(waiting, None)):
                 environment = free.pop(0)
-                running.append((cell, environment, _start(cell, environment)))
+                running[_start(cell, environment)] = cell, environment
             if not running:
                 return failed
             time.sleep(0.2)
-            for run in list(running):
-                cell, environment, process = run
-                if (code := process.poll()) is None:
-                    continue
-                running.remove(run)
+            for process in [process for process in running if process.poll() is not None]:
+                cell, environment = running.pop(process)
                 free.append(environment)
-                if code == 0 and is_finished(cell):
+                if process.returncode == 0 and is_finished(cell):
                     print(f"{cell.name}: {ended(cell)}", flush=True)
                 else:
                     text = cell.log.read_text(encoding="utf-8", errors="replace").strip()
                     failed[cell] = text.rpartition("\n")[2].strip()
                     print(f"{cell.name} failed: {failed[cell]} ({cell.log})", flush=True)
     finally:
-        _stop([process for _, _, process in running])
+        _stop([*running])
 
 
 def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -204,10 +195,8 @@ def claimed(out: Path) -> Iterator[None]:
     with (out / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when this process ends, however
-        except BlockingIOError as error:
-            raise UserError(f"another process is running the runs in {out}") from error
-        except OSError as error:  # some network's folders
-            raise UserError(f"{out} cannot be locked: {error.strerror}") from error
+        except OSError as error:  # there are network folders without locks, too
+            raise UserError(f"another process is running the runs in {out}: {error.strerror}") from error
         yield
 
 
@@ -239,40 +228,24 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def write_results(
-    out: Path,
-    title: str,
-    command: str,
-    failed: Mapping[Cell, str],
-    content: Mapping[str, Any],
-    blocks: Iterable[str],
-    charts: Mapping[str, Figure],
+    out: Path, command: str, failed: Mapping[Cell, str], content: Mapping[str, Any], blocks: Sequence[str]
 ) -> int:
-    """Write results.json, results.md and the charts; returns the exit code: 1 if a run failed.
+    """Write results.json and results.md; returns the exit code: 1 if a run failed.
 
     Args:
         out: the folder.
-        title: of results.md.
         command: which makes all this again.
         failed: as ``run_cells`` returns it.
         content: what results.json has of its own.
-        blocks: the text of results.md, in Markdown.
-        charts: by the names of their files.
+        blocks: the text of results.md, in Markdown, from its title on.
     """
-    versions = {"python": platform.python_version(), "hir": hir.__version__}
-    versions |= {name: version(name) for name in ("torch", "lightning", "transformers")}
+    versions = {name: version(name) for name in ("torch", "lightning", "transformers")}
     says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
     write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})
-    text = [
-        f"# {title}",
-        f"```\n{command}\n```",
-        f"Made with {', '.join(' '.join(pair) for pair in versions.items())}.",
-        *(f"**Failed**: {cell.name}: `{line}`" for cell, line in failed.items()),
-        *blocks,
-    ]
+    failures = [f"**Failed**: {cell.name}: `{line}`" for cell, line in failed.items()]
+    text = [blocks[0], f"```\n{command}\n```", *failures, *blocks[1:]]
     atomic_write(out / "results.md", "\n\n".join(text).encode())
-    for name, figure in charts.items():
-        atomic_write(out / name, image(figure))
-    print(f"written to {out}: {' '.join(['results.md', 'results.json', *charts])}")
+    print(f"written to {out}")
     if failed:
         print(f"error: runs failed: {len(failed)}; the same command tries them again", file=sys.stderr)
     return 1 if failed else 0

@@ -260,16 +260,16 @@ def run(options: Options, settings: Sequence[str]) -> int:
 def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
     """Write the results, and with a best run best.yaml; returns the exit code."""
     metric, results = sweep.file.metric, sweep.results()
-    command = runs.command_line("sweep", sweep.options, sweep.settings)
-    title = f"{Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
     rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
     table = runs.markdown(rows) if rows else "No run has ended."
     print(table)
-    blocks = [table, "docs/sweeps.md says how to read this."]
+    title = f"# {Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
+    blocks = [title, table, "docs/sweeps.md says how to read this."]
     best = results[0]["run"] if results and results[0][metric.name] is not None else None
     if best:
         where = sweep.out / "best.yaml"
         atomic_write(where, (sweep.out / f"run{best:03}" / "config.yaml").read_bytes())
         blocks.append(f"Best: run {best}; `python train.py config={shlex.quote(str(where))}` repeats it.")
     content = {"method": sweep.file.method, "metric": asdict(metric), "best": best, "runs": results}
-    return runs.write_results(sweep.out, title, command, failed, content, blocks, {})
+    command = runs.command_line("sweep", sweep.options, sweep.settings)
+    return runs.write_results(sweep.out, command, failed, content, blocks)
