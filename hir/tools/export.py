@@ -14,12 +14,11 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData
 from omegaconf import MISSING
 from safetensors import SafetensorError
 from transformers import GenerationConfig
 
-import hir
 from hir.config.load import save_config
 from hir.config.schema import Config, WandbConfig
 from hir.errors import UserError
@@ -160,24 +159,16 @@ def chat_template(export: Export) -> str:
 
 def model_card(name: str, export: Export) -> str:
     """The text of the folder's README.md, with the front matter that the Hugging Face hub reads."""
-    run, task, path = export.run, export.task.name, export.run.config.model.path
+    run, path = export.run, export.run.config.model.path
     history = [row for row in run.history if row["iteration"] <= export.iterations]
-    validation = known(history, "val/accuracy", "val/accuracy_p_wrong")[-1]
     summary = run.summary or {}
-    test = summary["test"]["accuracy"] if summary.get("iterations") == export.iterations else None
-    accuracies = {"test": test, "validation": validation["val/accuracy"]}
+    ended = summary.get("iterations") == export.iterations
     on_hub = path is not None and not Path(path).is_dir()
     data = ModelCardData(
         license=export.options.license,
         base_model=path if on_hub else None,
         library_name="transformers",
         tags=["hir", "hindsight-instruction-relabeling", run.config.method["name"]],
-        model_name=name,
-        eval_results=[
-            EvalResult("text2text-generation", task, task, "accuracy", value, dataset_split=split)
-            for split, value in accuracies.items()
-            if value is not None
-        ],
     )
     card = ModelCard.from_template(
         data,
@@ -186,11 +177,9 @@ def model_card(name: str, export: Export) -> str:
         name=name,
         config=run.config,
         history=history,
-        validation=validation,
-        test=test,
+        validation=known(history, "val/accuracy", "val/accuracy_p_wrong")[-1],
+        test=summary["test"]["accuracy"] if ended else None,
         start=f"`{path}`" if on_hub else "hir's embedded tiny T5" if export.base else "a local folder",
         prompt=render_prompt(export.goal, "the query"),
-        wrong=json.dumps({"role": "system", "content": export.opposite}, ensure_ascii=False),
-        version=hir.__version__,
     )
     return f"{card.content}\n"
