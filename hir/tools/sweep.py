@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
-from hir.files import atomic_write
+from hir.files import atomic_write, write_json
 from hir.randomness import derive_seed
 from hir.tools import runs
 from hir.tools.runs import Cell
@@ -35,8 +35,7 @@ from hir.training.run_folder import read_history
 
 try:
     import optuna
-    from optuna import distributions, samplers, storages
-    from optuna.storages.journal import JournalFileBackend
+    from optuna import distributions, samplers
     from optuna.trial import Trial, TrialState
 except ModuleNotFoundError as error:
     raise UserError("a sweep needs optuna: pip install optuna") from error
@@ -148,11 +147,7 @@ def grid_of(space: Mapping[str, distributions.BaseDistribution]) -> list[dict[st
 
 
 class Sweep:
-    """A sweep file, the arguments beside it, and Optuna's study of its runs: a trial a run.
-
-    A run that failed stays a running trial, as one that was broken off, so that the same command tries it
-    again.
-    """
+    """A sweep file, the arguments beside it, and Optuna's study of its runs: a trial a run."""
 
     def __init__(self, options: Options, settings: Sequence[str]) -> None:
         """Read the file, and try the configurations of its runs, as far as they are known.
@@ -173,50 +168,46 @@ class Sweep:
             raise UserError("count=N, the runs to draw, must be at least 1; a grid alone has an end")
         runs.check_number(self.count)
         self.out = Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
+        self.begin([])
+        self.environments = runs.slots(options.jobs, [self.choose() for _ in range(self.count)])
+
+    def begin(self, chosen: Sequence[Mapping[str, Any]]) -> None:
+        """Begin the study; the runs that were chosen before are chosen again."""
+        self.study = optuna.create_study(direction=self.file.metric.goal)
         self.trials: dict[Cell, Trial] = {}
-        self.open()
-        cells = [self.cell(self.ask()) for _ in range(self.count)]
-        self.environments = runs.slots(options.jobs, cells)
+        for point in [*chosen, *self.grid[len(chosen) :]]:
+            self.study.enqueue_trial(dict(point))
 
-    def open(self, storage: storages.BaseStorage | None = None) -> None:
-        """Begin the study, in memory or where it lasts, or go on; UserError if that holds another sweep's."""
-        goal = self.file.metric.goal
-        self.study = optuna.create_study(
-            storage=storage, study_name="sweep", direction=goal, load_if_exists=True
-        )
-        decisive = {**asdict(self.file), "run_cap": None}
-        identity = json.dumps([decisive, sorted(self.settings), self.options.seed])
-        if self.study.user_attrs.get("sweep", identity) != identity:
-            raise UserError(f"{self.out} holds the runs of another sweep: choose another out, or delete it")
-        self.study.set_user_attr("sweep", identity)
-        for point in self.grid[len(self.study.trials) :]:  # a study that was begun holds the first of them
-            self.study.enqueue_trial(point)
-
-    def num_asked(self) -> int:
-        """How many runs have been chosen; those of a grid wait in the study before."""
-        return sum(trial.state.name != "WAITING" for trial in self.study.get_trials(deepcopy=False))
-
-    def ask(self) -> Trial:
-        """A new trial, drawn by the seed, its number and, for bayes, what the study was told."""
+    def choose(self) -> Cell:
+        """The next run, drawn by the seed, its number and, for bayes, what the study was told."""
         kind = samplers.TPESampler if self.file.method == "bayes" else samplers.RandomSampler
-        self.study.sampler = kind(seed=derive_seed(self.options.seed, self.num_asked(), 0, "sweep") % 2**32)
-        return self.study.ask(self.distributions)
-
-    def cell(self, trial: Trial) -> Cell:
-        """The trial's run."""
-        arguments = [runs.as_argument(name, trial.params[name]) for name in self.distributions]
-        arguments += self.settings
+        self.study.sampler = kind(seed=derive_seed(self.options.seed, len(self.trials), 0, "sweep") % 2**32)
+        trial = self.study.ask(self.distributions)
+        arguments = [runs.as_argument(name, value) for name, value in trial.params.items()]
         number = trial.number + 1
-        cell = Cell(f"run {number}", self.out / f"run{number:03}", arguments)
+        cell = Cell(f"run {number}", self.out / f"run{number:03}", [*arguments, *self.settings])
         self.trials[cell] = trial
         return cell
 
     def cells(self) -> Iterator[Cell]:
-        """What is to be run: what was begun before, then new runs, each chosen when its turn has come."""
-        begun = self.study.get_trials(states=[TrialState.RUNNING])
-        while begun or self.num_asked() < self.count:
-            cell = self.cell(Trial(self.study, begun.pop(0)._trial_id) if begun else self.ask())
-            if runs.is_finished(cell):  # interrupted before the study was told
+        """What is to be run, each chosen when its turn has come, and written down before it begins.
+
+        Raises UserError where the folder holds the runs of another sweep.
+        """
+        decisive = {**asdict(self.file), "run_cap": None}  # a larger one adds runs
+        identity = [decisive, sorted(self.settings), self.options.seed]
+        file, chosen = self.out / "chosen.json", list[dict[str, Any]]()
+        if file.is_file():
+            begun, chosen = json.loads(file.read_text(encoding="utf-8")).values()
+            if begun != identity:
+                raise UserError(f"{self.out} holds the runs of another sweep: choose another out")
+        self.begin(chosen)
+        while len(self.trials) < max(self.count, len(chosen)):
+            cell = self.choose()
+            if len(self.trials) > len(chosen):
+                chosen.append(self.trials[cell].params)
+                write_json(file, {"sweep": identity, "runs": chosen})
+            if runs.is_finished(cell):
                 self.ended(cell)
             else:
                 yield cell
@@ -251,8 +242,6 @@ def run(options: Options, settings: Sequence[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweep = Sweep(options, settings)
     with runs.claimed(sweep.out):
-        journal = JournalFileBackend(str(sweep.out / "journal.log"))
-        sweep.open(storages.JournalStorage(journal))
         failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended)
         return write_results(sweep, failed)
 

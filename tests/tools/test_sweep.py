@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-from optuna import storages
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
@@ -55,13 +54,12 @@ def test_agent_gives_each_run_the_configuration_that_it_has_here(path: Path) -> 
     command = yaml.safe_load(path.read_text())["command"]
     assert command == ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}"]
     sweep = sweep_of(str(path), "count=3", *(as_argument(*pair) for pair in ODD.items()))
-    configs = [sweep.cell(trial).config for trial in sweep.study.trials]
-    assert len({str(asdict(config)) for config in configs}) == 3
-    for trial, config in zip(sweep.study.trials, configs, strict=True):
+    assert len({str(asdict(cell.config)) for cell in sweep.trials}) == 3
+    for cell, trial in sweep.trials.items():
         given = {**trial.params, **ODD, "logger": "wandb"}
         shapes = create_sweep_command_args({"args": {k: {"value": v} for k, v in given.items()}})
         for shape in ("args", "args_no_hyphens"):
-            assert load_run_config(shapes[shape]) == replace(config, logger="wandb")
+            assert load_run_config(shapes[shape]) == replace(cell.config, logger="wandb")
 
 
 # What is drawn from
@@ -93,7 +91,7 @@ parameters:
 
 def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     sweep = sweep_of(write(tmp_path, GRID))
-    cells = [sweep.cell(trial) for trial in sweep.study.trials]
+    cells = [*sweep.trials]
     assert [cell.arguments for cell in cells] == [
         [f"method.alpha={alpha}", f"trainer.max_epochs={epochs}", 'evaluation.tasks=["mine"]']
         for alpha in (0.5, 0) for epochs in (2, 3)
@@ -103,7 +101,7 @@ def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     assert sweep.file.metric.goal == "minimize"  # W&B's default
     file = write(tmp_path, f"{GRID}run_cap: 3\n")
     fewer = sweep_of(file, "method.alpha=0.3", "logger=wandb")
-    config = fewer.cell(fewer.study.trials[1]).config
+    config = [*fewer.trials][1].config
     assert (config.method["alpha"], config.logger) == (0.3, "wandb")
     assert (sweep_of(file).count, fewer.count) == (3, 2)
 
@@ -127,14 +125,15 @@ def test_a_random_draw_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
 
 def search(file: str, target: float, *parts: int) -> list[float]:
     """Alphas that bayes chooses, by how near they come to a target, in commands of so many runs."""
-    storage = storages.InMemoryStorage()
+    chosen: list[dict[str, Any]] = []
     for count in parts:
         sweep = sweep_of(file, f"count={count}")
-        sweep.open(storage)
-        while sweep.num_asked() < count:
-            trial = sweep.ask()
+        sweep.begin(chosen)
+        for _ in range(count):
+            trial = sweep.trials[sweep.choose()]
             sweep.study.tell(trial, -abs(trial.params["method.alpha"] - target))
-    return [trial.params["method.alpha"] for trial in sweep.study.trials]
+        chosen = [trial.params for trial in sweep.trials.values()]
+    return [params["method.alpha"] for params in chosen]
 
 
 def test_bayes_goes_where_the_values_are_good_and_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
