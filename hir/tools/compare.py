@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
 """Keys of train.py that each run sets itself, and the option that stands for each."""
 
-MEANS = ("base", "test", "p_wrong", "samples", "updates", "seconds")
-"""What a row of results.json has the mean over seeds of."""
-
 Row = Mapping[str, Any]
 
 
@@ -76,6 +73,9 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     axes = [setting_axis(*setting.removeprefix("--").split("=", 1)) for setting in settings]
     if options.variants is not None:
         axes.append(read_variants(Path(options.variants)))
+    for name in [a.partition("=")[0] for axis in axes for _, arguments in axis for a in arguments]:
+        if option := RESERVED.get(name.removesuffix(".name")):
+            raise UserError(f"{name} is set by the comparison: use {option}=")
     tasks, methods = ([part.strip() for part in text.split(",")] for text in (options.tasks, options.methods))
     cells: dict[Path, Cell] = {}
     seeds = parse_seeds(options.seeds)
@@ -109,16 +109,9 @@ Axis = list[tuple[str, list[str]]]
 
 def setting_axis(name: str, text: str) -> Axis:
     """The values of a key; only one of a list, and of a text with a blank after its comma."""
-    check_free(name)
     whole = text.startswith(("[", "{")) or (name not in CHOICES and lookup(name).kind is list)
     arguments = [f"{name}={value}" for value in ([text] if whole else re.split(r",(?!\s)", text))]
     return [(argument if len(arguments) > 1 else "", [argument]) for argument in arguments]
-
-
-def check_free(name: str) -> None:
-    """Refuse a key that the comparison sets."""
-    if option := RESERVED.get(name.removesuffix(".name")):
-        raise UserError(f"{name} is set by the comparison: use {option}=")
 
 
 def read_variants(path: Path) -> Axis:
@@ -126,13 +119,10 @@ def read_variants(path: Path) -> Axis:
     variants = read_yaml(path)
     if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
-    axis: Axis = []
-    for name, keys in variants.items():
-        settings = {str(key): value for key, value in (keys or {}).items()}
-        for key in settings:
-            check_free(key)
-        axis.append((str(name), [runs.as_argument(key, value) for key, value in settings.items()]))
-    return axis
+    return [
+        (str(name), [runs.as_argument(str(key), value) for key, value in (keys or {}).items()])
+        for name, keys in variants.items()
+    ]
 
 
 def file_name(text: str) -> str:
@@ -161,56 +151,36 @@ def read_result(cell: Cell, reach: float) -> Row:
         "p_wrong": measured[-1]["val/accuracy_p_wrong"],
         "reached": next((samples for samples, accuracy in curve if accuracy >= reach), None),
         "curve": curve,
-        "summary": summary,
     }
 
 
-def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
-    """What an arm's cells, at least one, say together: one of the "aggregates" of results.json.
+def columns(rows: Sequence[Row], first: Sequence[Row], reach: float) -> dict[str, str]:
+    """What an arm's cells, at least one, say together: a line of the table, by the heads of its columns.
 
-    An interval is half the width of that of 95 %, None for fewer than two numbers. "difference" is the test
-    accuracy less that of ``first``, the first arm's cells, over the seeds that both have: rows and base are
-    the same there. "reached" is a median, None where the median run did not get there.
+    ``first`` has the first arm's cells: their test accuracies are taken off over the seeds that both have, of
+    which rows and base are the same. A run that never was at ``reach`` was there later than all others.
     """
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
-    crossings = [row["reached"] for row in rows if row["reached"] is not None]
-    never = [math.inf] * (len(rows) - len(crossings))
-    reached = median(crossings + never)
+    crossings = [math.inf if row["reached"] is None else row["reached"] for row in rows]
+    middle, there = median(crossings), sum(map(math.isfinite, crossings))
+    reached = f"{middle:,.0f}" if middle < math.inf else "–"
     return {
-        "task": rows[0]["task"],
-        "label": rows[0]["label"],
-        "seeds": [row["seed"] for row in rows],
-        **{name: fmean(row[name] for row in rows) for name in MEANS},
-        "test_interval": interval([row["test"] for row in rows]),
-        "difference": fmean(differences) if differences else None,
-        "difference_interval": interval(differences),
-        "num_reached": len(crossings),
-        "reached": reached if reached < math.inf else None,
+        "method": rows[0]["label"],
+        "seeds": str(len(rows)),
+        "base": f"{fmean(row['base'] for row in rows):.3f}",
+        "test": _mean([row["test"] for row in rows]),
+        "less the first": _mean(differences, "+") if differences else "–",
+        f"samples to {reach:g}": reached if there == len(rows) else f"{reached} ({there} of {len(rows)})",
+        "under p_wrong": f"{fmean(row['p_wrong'] for row in rows):.3f}",
+        **{name: f"{fmean(row[name] for row in rows):,.0f}" for name in ("samples", "updates", "seconds")},
     }
 
 
-def columns(found: Row, reach: float) -> dict[str, str]:
-    """An aggregate as texts, by the heads of their columns."""
-    seeds, reached = len(found["seeds"]), "–" if found["reached"] is None else f"{found['reached']:,.0f}"
-    if found["num_reached"] < seeds:
-        reached += f" ({found['num_reached']} of {seeds})"
-    return {
-        "method": found["label"],
-        "seeds": str(seeds),
-        "base": _number(found["base"]),
-        "test": _number(found["test"], found["test_interval"]),
-        "less the first": _number(found["difference"], found["difference_interval"], "+"),
-        f"samples to {reach:g}": reached,
-        "under p_wrong": _number(found["p_wrong"]),
-        **{name: f"{found[name]:,.0f}" for name in ("samples", "updates", "seconds")},
-    }
-
-
-def _number(mean: float | None, half: float | None = None, sign: str = "") -> str:
-    if mean is None:
-        return "–"
-    return f"{mean:{sign}.3f}" + (f" ± {half:.3f}" if half is not None else "")
+def _mean(values: Sequence[float], sign: str = "") -> str:
+    """The mean and half the width of its interval."""
+    half = interval(values)
+    return f"{fmean(values):{sign}.3f}" + (f" ± {half:.3f}" if half is not None else "")
 
 
 def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
@@ -244,26 +214,21 @@ def run(options: Options, settings: Sequence[str]) -> int:
         todo = [cell for cell in cells if not runs.is_finished(cell)]
         failed = runs.run_cells(todo, environments, ended)
         rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
-        aggregates, blocks = results(out, rows, options.reach)
-        content = {"reach": options.reach, "cells": rows, "aggregates": aggregates}
-        command = runs.command_line("compare", options, settings)
-        return runs.write_results(out, command, failed, content, blocks)
+        content = {"reach": options.reach, "cells": rows}
+        return runs.write_results(out, failed, content, compared(out, rows, options.reach))
 
 
-def results(out: Path, rows: Sequence[Row], reach: float) -> tuple[list[Row], list[str]]:
-    """What results.json and results.md say of the runs; the tables are shown, the charts written."""
+def compared(out: Path, rows: Sequence[Row], reach: float) -> list[str]:
+    """What results.md says of the runs; the tables are shown, the charts written."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         tasks.setdefault(row["task"], {}).setdefault(row["label"], []).append(row)
-    aggregates, blocks = list[Row](), ["# Comparison"]
+    blocks = ["# Comparison"]
     for task, arms in tasks.items():
         first, *others = arms.values()
-        found = [aggregate(first), *(aggregate(of_arm, first) for of_arm in others)]
-        aggregates += found
+        table = [columns(first, [], reach), *(columns(arm, first, reach) for arm in others)]
         chart = f"accuracy_{file_name(task)}.png"
         atomic_write(out / chart, image(draw(task, arms)))
-        table = [columns(of_arm, reach) for of_arm in found]
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
         print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
-    blocks.append("docs/compare.md says how to read this.")
-    return aggregates, blocks
+    return [*blocks, "docs/compare.md says how to read this."]

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -205,13 +205,6 @@ def as_argument(key: str, value: Any) -> str:
     return f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
-def command_line(verb: str, options: Any, settings: Sequence[str]) -> str:
-    """The command of a tool with these options and settings of train.py."""
-    default = asdict(type(options)())
-    given = [f"{name}={value}" for name, value in asdict(options).items() if value != default[name]]
-    return shlex.join(["python", "-m", "hir", verb, *given, *settings])
-
-
 def as_text(value: Any) -> str:
     """A value for a table, a number to four digits."""
     return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
@@ -228,17 +221,17 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def write_results(
-    out: Path, command: str, failed: Mapping[Cell, str], content: Mapping[str, Any], blocks: Sequence[str]
+    out: Path, failed: Mapping[Cell, str], content: Mapping[str, Any], blocks: Sequence[str]
 ) -> int:
     """Write results.json and results.md; returns the exit code: 1 if a run failed.
 
     Args:
         out: the folder.
-        command: which makes all this again.
         failed: as ``run_cells`` returns it.
         content: what results.json has of its own.
         blocks: the text of results.md, in Markdown, from its title on.
     """
+    command = shlex.join(["python", "-m", "hir", *sys.argv[1:]])
     versions = {name: version(name) for name in ("torch", "lightning", "transformers")}
     says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
     write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})

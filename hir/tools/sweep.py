@@ -260,5 +260,4 @@ def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
         atomic_write(where, (sweep.out / f"run{best:03}" / "config.yaml").read_bytes())
         blocks.append(f"Best: run {best}; `python train.py config={shlex.quote(str(where))}` repeats it.")
     content = {"method": sweep.file.method, "metric": asdict(metric), "best": best, "runs": results}
-    command = runs.command_line("sweep", sweep.options, sweep.settings)
-    return runs.write_results(sweep.out, command, failed, content, blocks)
+    return runs.write_results(sweep.out, failed, content, blocks)
