@@ -210,12 +210,11 @@ def run(options: Options, settings: Sequence[str]) -> int:
         return f"{accuracies}, {row['seconds']:.0f} s ({next(numbers)} of {len(todo)})"
 
     out = Path(options.out)
-    with runs.claimed(out):
-        todo = [cell for cell in cells if not runs.is_finished(cell)]
-        failed = runs.run_cells(todo, environments, ended)
-        rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
-        content = {"reach": options.reach, "cells": rows}
-        return runs.write_results(out, failed, content, compared(out, rows, options.reach))
+    todo = [cell for cell in cells if not runs.is_finished(cell)]
+    failed = runs.run_cells(todo, environments, ended)
+    rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
+    content = {"reach": options.reach, "cells": rows}
+    return runs.write_results(out, failed, content, compared(out, rows, options.reach))
 
 
 def compared(out: Path, rows: Sequence[Row], reach: float) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -10,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -183,21 +182,6 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         send(signal.SIGKILL)
         for process in processes:
             process.wait()
-
-
-@contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Keep a second process, while the first still runs unseen, from running the runs of a folder as well.
-
-    The folder is made if there is none. Raises UserError where another process is running them.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when this process ends, however
-        except OSError as error:  # there are network folders without locks, too
-            raise UserError(f"another process is running the runs in {out}: {error.strerror}") from error
-        yield
 
 
 def as_argument(key: str, value: Any) -> str:

@@ -241,9 +241,7 @@ def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweep = Sweep(options, settings)
-    with runs.claimed(sweep.out):
-        failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended)
-        return write_results(sweep, failed)
+    return write_results(sweep, runs.run_cells(sweep.cells(), sweep.environments, sweep.ended))
 
 
 def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:

@@ -68,7 +68,7 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
         (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
         (["out=o", "method.alpha=0,x"], "method.alpha must be a number in [0, inf), not 'x'"),
-        (["out=file/o", "seeds=1"], "file/o: Not a directory"),
+        (["out=file/o", "seeds=1"], "file/o/object_counting/hir: Not a directory"),
         (["out=o", "jobs=0"], "jobs must be an integer in [1, 1000]"),
         (["out=o", "reach=90"], "reach must be a number in (0, 1]"),
         (["out=o", "variants=nowhere.yaml"], "nowhere.yaml cannot be read"),

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from hir.config.load import save_config
-from hir.errors import UserError
-from hir.tools.runs import Cell, claimed, run_cells, slots
+from hir.tools.runs import Cell, run_cells, slots
 from hir.training.settings import load_run_config
 
 TRAIN = """\
@@ -70,15 +69,6 @@ def test_interrupted_it_ends_what_runs(name: str, tmp_path: Path, monkeypatch: p
         run_cells(cells(), [{**os.environ}] * 2, str)
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "pid").read_text()), 0)
-
-
-def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with claimed(out), pytest.raises(UserError, match=f"another process is running the runs in {out}"):
-        with claimed(out):
-            pass
-    with claimed(out):  # which the first has let go of
-        pass
 
 
 def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
