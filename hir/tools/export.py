@@ -45,15 +45,12 @@ class Options:
     """Run folder or checkpoint; of a run that has not ended, its last finished iteration."""
     to: str = MISSING
     """A new folder, or an empty one."""
-    license: str = "unknown"
-    """What the card names: apache-2.0, mit, ..."""
 
 
 @dataclass(frozen=True)
 class Export:
     """What is exported."""
 
-    options: Options
     run: SavedRun
     iterations: int
     """Finished ones, behind the weights."""
@@ -89,7 +86,7 @@ def run(options: Options, settings: list[str]) -> int:
             whole.mkdir()
             phi, row = build_relabel(config.instructions, config.relabel), Example("", ())
             asked = phi.goal(row), phi.opposite(row)
-            write_folder(whole, Export(options, saved, iterations, policy, base, task, *asked))
+            write_folder(whole, Export(saved, iterations, policy, base, task, *asked))
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
@@ -165,7 +162,6 @@ def model_card(name: str, export: Export) -> str:
     ended = summary.get("iterations") == export.iterations
     on_hub = path is not None and not Path(path).is_dir()
     data = ModelCardData(
-        license=export.options.license,
         base_model=path if on_hub else None,
         library_name="transformers",
         tags=["hir", "hindsight-instruction-relabeling", run.config.method["name"]],

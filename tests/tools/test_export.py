@@ -122,7 +122,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def exported(made: Path, out: Path) -> Path:
     """The run of full weights, exported."""
-    assert export(f"run={made}", f"to={out}", "license=mit") == 0
+    assert export(f"run={made}", f"to={out}") == 0
     return out
 
 
@@ -162,7 +162,7 @@ def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> 
 def test_card_and_configuration_tell_of_the_run(made: Path, exported: Path) -> None:
     card = (exported / "README.md").read_text()
     data = ModelCard(card).data
-    assert data.license == "mit" and data.base_model is None and "hir" in data.tags
+    assert data.base_model is None and "hir" in data.tags
     assert "| test, p_correct | 2 | 0.125 | 0.625 |" in card  # a fifth of 12
     assert "| validation, p_wrong | 1 | 0.500 | 0.000 |" in card  # a tenth
     assert "Iteration 2 of 3: 128 answers sampled to 9 training queries, 9 updates." in card
