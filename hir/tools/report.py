@@ -34,8 +34,9 @@ MAX_ITERATIONS = 30
 """Iterations whose samples are shown, evenly spread."""
 MAX_CHARACTERS = 300
 """Of a text in a table; a longer one is cut in its middle."""
+
 Table = tuple[str, list[str], list[list[Any]]]
-"""Caption, head, and rows of cells."""
+"""Title, head, and rows of cells."""
 
 
 @dataclass
@@ -72,8 +73,7 @@ def page(runs: Sequence[SavedRun]) -> str:
         results=[[key, *(found[key] for found in facts)] for key in facts[0]],
         charts=charts(runs),
         findings=findings,
-        wrong_answers=wrong_answers,
-        samples=samples_of,
+        tables=tables_of,
         settings=settings_that_differ([run.config for run in runs]),
     )
 
@@ -122,15 +122,11 @@ def charts(runs: Sequence[SavedRun]) -> Iterator[tuple[str, str]]:
             yield metric, f"data:image/svg+xml;base64,{b64encode(drawing).decode()}"
 
 
-def wrong_answers(run: SavedRun) -> Iterator[Table]:
-    """The first wrong answers to test rows; nothing before the run has ended."""
+def tables_of(run: SavedRun) -> Iterator[Table]:
+    """Wrong answers to test rows, and samples and what they were trained under, the last iteration's first."""
     if wrong := [[row["query"], row["target"], row["output"]] for row in run.answers if not row["correct"]]:
-        words = f"First of {len(wrong):,} wrong answers to {len(run.answers):,} test rows"
-        yield words, ["query", "target", "answer"], wrong[:MAX_WRONG]
-
-
-def samples_of(run: SavedRun) -> Iterator[Table]:
-    """Samples of iterations and what they were trained under, the last one's first; equal ones are a row."""
+        title = f"First of {len(wrong):,} wrong answers to {len(run.answers):,} test rows"
+        yield title, ["query", "target", "answer"], wrong[:MAX_WRONG]
     iterations = [(place, list(rows)) for place, rows in groupby(run.samples, itemgetter("iteration"))]
     head = ["asked under", "query", "target", "answer", "verdict", "trained under", "times"]
     for iteration, samples in iterations[:: -(len(iterations) // MAX_ITERATIONS + 1)]:
@@ -142,7 +138,7 @@ def samples_of(run: SavedRun) -> Iterator[Table]:
             )
             for row in samples
         )
-        yield f"Iteration {iteration}", head, [[*row, times] for row, times in counted.items()]
+        yield f"Samples of iteration {iteration}", head, [[*row, times] for row, times in counted.items()]
 
 
 def clip(cell: object) -> str:

@@ -222,20 +222,6 @@ class Sweep:
             self.study.tell(self.trials[cell], state=TrialState.FAIL)
         return f"{metric} {runs.as_text(value)}"
 
-    def results(self) -> list[dict[str, Any]]:
-        """The runs that have ended, the best first; those without a value last."""
-        sign = -1 if self.file.metric.goal == "maximize" else 1
-        done = [trial for trial in self.study.trials if trial.state.is_finished()]
-        done.sort(key=lambda t: math.inf if t.value is None else sign * t.value)
-        return [
-            {
-                "run": trial.number + 1,
-                **{name: trial.params[name] for name in self.varied},
-                self.file.metric.name: trial.value,
-            }
-            for trial in done
-        ]
-
 
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
@@ -245,8 +231,14 @@ def run(options: Options, settings: Sequence[str]) -> int:
 
 
 def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
-    """Write the results, and with a best run best.yaml; returns the exit code."""
-    metric, results = sweep.file.metric, sweep.results()
+    """Write the results, the best run's first, and best.yaml; returns the exit code."""
+    metric, sign = sweep.file.metric, -1 if sweep.file.metric.goal == "maximize" else 1
+    done = [trial for trial in sweep.study.trials if trial.state.is_finished()]
+    done.sort(key=lambda t: math.inf if t.value is None else sign * t.value)
+    results = [
+        {"run": t.number + 1, **{name: t.params[name] for name in sweep.varied}, metric.name: t.value}
+        for t in done
+    ]
     rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
     table = runs.markdown(rows) if rows else "No run has ended."
     print(table)
