@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import count, islice, product
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -33,9 +33,6 @@ from hir.files import atomic_write
 from hir.tools import runs
 from hir.tools.runs import Cell
 from hir.training.run_folder import read_history
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
 """Keys of train.py that each run sets itself, and the option that stands for each."""
@@ -183,8 +180,8 @@ def _mean(values: Sequence[float], sign: str = "") -> str:
     return f"{fmean(values):{sign}.3f}" + (f" ± {half:.3f}" if half is not None else "")
 
 
-def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
-    """Mean validation accuracy on a task and its interval against samples, by the arms' labels."""
+def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> bytes:
+    """A PNG of mean validation accuracy on a task and its interval against samples, by the arms' labels."""
     curves = []
     for label, rows in arms.items():
         points, halves = [], []
@@ -195,7 +192,7 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
         curves.append(Curve(label, points, halves))
     base = fmean(row["curve"][0][1] for rows in arms.values() for row in rows)
     title = f"{task}: mean over seeds and its 95 % interval"
-    return curve_figure(curves, title, "validation accuracy", base=base)
+    return image(curve_figure(curves, title, "validation accuracy", base=base))
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
@@ -227,7 +224,7 @@ def compared(out: Path, rows: Sequence[Row], reach: float) -> list[str]:
         first, *others = arms.values()
         table = [columns(first, [], reach), *(columns(arm, first, reach) for arm in others)]
         chart = f"accuracy_{file_name(task)}.png"
-        atomic_write(out / chart, image(draw(task, arms)))
+        atomic_write(out / chart, draw(task, arms))
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
         print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
     return [*blocks, "docs/compare.md says how to read this."]

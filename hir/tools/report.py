@@ -19,7 +19,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
-import hir
 from hir.config.load import flat, load_config
 from hir.config.schema import Config
 from hir.errors import UserError
@@ -28,15 +27,8 @@ from hir.files import atomic_write
 from hir.training.findings import findings, known, wilson
 from hir.training.run_folder import SavedRun, read_run
 
-MAX_WRONG = 10
-"""Rows of a table of wrong answers."""
-MAX_ITERATIONS = 30
-"""Iterations whose samples are shown, evenly spread."""
 MAX_CHARACTERS = 300
 """Of a text in a table; a longer one is cut in its middle."""
-
-Table = tuple[str, list[str], list[list[Any]]]
-"""Title, head, and rows of cells."""
 
 
 @dataclass
@@ -62,16 +54,15 @@ def run(options: Options, settings: list[str]) -> int:
 
 def page(runs: Sequence[SavedRun]) -> str:
     """The HTML of one or several runs, which are called by their folders."""
-    facts = [facts_of(run) for run in runs]
+    facts, names = [facts_of(run) for run in runs], [str(run.folder) for run in runs]
     loader = FileSystemLoader(Path(__file__).with_name("templates"))
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["clip"] = clip
     return environment.get_template("report.html.j2").render(
-        version=hir.__version__,
-        names=[str(run.folder) for run in runs],
+        names=names,
         runs=runs,
         results=[[key, *(found[key] for found in facts)] for key in facts[0]],
-        charts=charts(runs),
+        charts=charts(runs, names),
         findings=findings,
         tables=tables_of,
         settings=settings_that_differ([run.config for run in runs]),
@@ -110,26 +101,26 @@ def settings_that_differ(configs: Sequence[Config]) -> list[list[str]]:
     return [row for row in rows if len({*row[1:]}) > 1]
 
 
-def charts(runs: Sequence[SavedRun]) -> Iterator[tuple[str, str]]:
+def charts(runs: Sequence[SavedRun], names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each metric, and the drawing of its curves as the address of an image."""
-    labels = [str(run.folder) if len(runs) > 1 else "" for run in runs]
     metrics = dict.fromkeys(key for run in runs for row in run.history for key in row)
     for metric in [key for key in metrics if "/" in key or key.startswith("fraction_")]:
         lines = [[(row["samples"], row[metric]) for row in known(run.history, metric)] for run in runs]
         if any(len(line) > 1 for line in lines):  # which those measured of the base alone have not
-            curves, shares = map(Curve, labels, lines), "accuracy" in metric or "fraction" in metric
+            curves, shares = map(Curve, names, lines), "accuracy" in metric or "fraction" in metric
             drawing = image(curve_figure([*curves], metric, "", shares=shares), "svg")
             yield metric, f"data:image/svg+xml;base64,{b64encode(drawing).decode()}"
 
 
-def tables_of(run: SavedRun) -> Iterator[Table]:
-    """Wrong answers to test rows, and samples and what they were trained under, the last iteration's first."""
+def tables_of(run: SavedRun) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
+    """Title, head and rows of wrong answers, and of samples and what they were trained under, last first."""
     if wrong := [[row["query"], row["target"], row["output"]] for row in run.answers if not row["correct"]]:
         title = f"First of {len(wrong):,} wrong answers to {len(run.answers):,} test rows"
-        yield title, ["query", "target", "answer"], wrong[:MAX_WRONG]
+        yield title, ["query", "target", "answer"], wrong[:10]
     iterations = [(place, list(rows)) for place, rows in groupby(run.samples, itemgetter("iteration"))]
     head = ["asked under", "query", "target", "answer", "verdict", "trained under", "times"]
-    for iteration, samples in iterations[:: -(len(iterations) // MAX_ITERATIONS + 1)]:
+    every = len(iterations) // 30 + 1  # so that a long run's page stays small
+    for iteration, samples in iterations[::-every]:
         counted = Counter(
             (
                 *(row[key] for key in ("instruction", "query", "target", "output")),

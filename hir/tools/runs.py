@@ -90,7 +90,9 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     if gpus and (visible := os.environ.get("CUDA_VISIBLE_DEVICES")):
         gpus = visible.split(",")[: len(gpus)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    devices = max(_num_devices(cell.config.trainer.get("devices")) for cell in cells)
+    asked = [cell.config.trainer.get("devices") for cell in cells]
+    numbers = [len(given) if isinstance(given, list) else given for given in asked]
+    devices = max([1, *(n for n in numbers if isinstance(n, int))])  # "auto" and -1 take what they find
     jobs = jobs or (max(1, len(gpus) // devices) if gpus else cores)
     if gpus and devices > 1 and jobs * devices > len(gpus):
         raise UserError(f"jobs={jobs} x trainer.devices={devices} is more than the {len(gpus)} GPUs")
@@ -99,13 +101,6 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
         return [shared] * jobs
     shares = [gpus[i::jobs] or [gpus[i % len(gpus)]] for i in range(jobs)]
     return [{**shared, "CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares]
-
-
-def _num_devices(devices: Any) -> int:
-    """GPUs that trainer.devices asks for; 1 where it takes what it finds."""
-    if isinstance(devices, list):
-        return len(devices)
-    return max(1, devices) if isinstance(devices, int) else 1
 
 
 def run_cells(
