@@ -58,8 +58,7 @@ class Options:
     reach: float = limited(0.9, "(0, 1]")
     """Validation accuracy whose first crossing is reported."""
     jobs: int | None = limited(None, "[1, 1000]")
-    """Runs at once; null: one a GPU, which then has that GPU alone, or for each trainer.devices GPUs, else
-    one a core."""
+    """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
 
 
 def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:

@@ -12,6 +12,7 @@ import os
 import string
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
@@ -78,15 +79,15 @@ def run(options: Options, settings: list[str]) -> int:
         policy.model = policy.model.merge_and_unload()
     task = load_task(config.task, config.seed)
     task = base.unseen(task) if base else task
+    relabel, row = build_relabel(config.instructions, config.relabel), Example("", ())
+    goal, opposite = relabel.goal(row), relabel.opposite(row)
     iterations = read_checkpoint(checkpoint)["epoch"] + 1
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.", suffix=".tmp") as scratch:
             whole = Path(scratch) / to.name
             whole.mkdir()
-            phi, row = build_relabel(config.instructions, config.relabel), Example("", ())
-            asked = phi.goal(row), phi.opposite(row)
-            write_folder(whole, Export(saved, iterations, policy, base, task, *asked))
+            write_folder(whole, Export(saved, iterations, policy, base, task, goal, opposite))
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
@@ -134,9 +135,7 @@ def chat_template(export: Export) -> str:
     texts = [text for row in export.task.rows for text in (row.asked, *row.targets)]
     characters = sorted({*string.printable, *goal, *opposite, *"".join(texts)})
     written = {c: entity for c in characters if (entity := escape(c)) != c}
-
-    def literal(text: str) -> str:  # as Jinja writes one
-        return json.dumps(text, ensure_ascii=False)
+    literal = partial(json.dumps, ensure_ascii=False)  # a text as Jinja writes it
 
     def last(role: str, default: str) -> str:
         said = f"messages | selectattr('role', 'equalto', '{role}') | map(attribute='content') | list"

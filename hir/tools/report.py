@@ -27,9 +27,6 @@ from hir.files import atomic_write
 from hir.training.findings import findings, known, wilson
 from hir.training.run_folder import SavedRun, read_run
 
-MAX_CHARACTERS = 300
-"""Of a text in a table; a longer one is cut in its middle."""
-
 
 @dataclass
 class Options:
@@ -135,5 +132,4 @@ def tables_of(run: SavedRun) -> Iterator[tuple[str, list[str], list[list[Any]]]]
 def clip(cell: object) -> str:
     """A cell's text on one line, cut in its middle where it is long: a question often stands at the end."""
     text = " ".join(str(cell).split()) or "(empty)"
-    half = MAX_CHARACTERS // 2
-    return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} … {text[-half:]}"
+    return text if len(text) <= 300 else f"{text[:150]} … {text[-150:]}"

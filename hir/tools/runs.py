@@ -104,9 +104,7 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
 
 
 def run_cells(
-    cells: Iterable[Cell],
-    environments: Sequence[dict[str, str]],
-    ended: Callable[[Cell], str],
+    cells: Iterable[Cell], environments: Sequence[dict[str, str]], ended: Callable[[Cell], str]
 ) -> dict[Cell, str]:
     """Run the cells in their order, one in each environment at a time, and print a line for each that ends.
 
@@ -191,8 +189,8 @@ def as_text(value: Any) -> str:
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """A table with at least a row, the texts of each by their heads; it reads well in a terminal, too."""
-    lines = [[*rows[0]], *([*row.values()] for row in rows)]
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    texts = [rows[0], *(row.values() for row in rows)]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in texts]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
@@ -204,11 +202,7 @@ def write_results(
 ) -> int:
     """Write results.json and results.md; returns the exit code: 1 if a run failed.
 
-    Args:
-        out: the folder.
-        failed: as ``run_cells`` returns it.
-        content: what results.json has of its own.
-        blocks: the text of results.md, in Markdown, from its title on.
+    ``content`` is what results.json has of its own, ``blocks`` the text of results.md, from its title on.
     """
     command = shlex.join(["python", "-m", "hir", *sys.argv[1:]])
     versions = {name: version(name) for name in ("torch", "lightning", "transformers")}

@@ -216,10 +216,9 @@ class Sweep:
         """Tell the study of a run that is finished; returns what came out."""
         metric = self.file.metric.name
         value = [math.nan, *(row[metric] for row in read_history(cell.folder) if metric in row)][-1]
-        if math.isfinite(value):
-            self.study.tell(self.trials[cell], value)
-        else:
-            self.study.tell(self.trials[cell], state=TrialState.FAIL)
+        finite = math.isfinite(value)
+        state = TrialState.COMPLETE if finite else TrialState.FAIL
+        self.study.tell(self.trials[cell], value if finite else None, state)
         return f"{metric} {runs.as_text(value)}"
 
 

@@ -165,7 +165,7 @@ def test_card_and_configuration_tell_of_the_run(made: Path, exported: Path) -> N
     assert data.base_model is None and "hir" in data.tags
     assert "| test, p_correct | 2 | 0.125 | 0.625 |" in card  # a fifth of 12
     assert "| validation, p_wrong | 1 | 0.500 | 0.000 |" in card  # a tenth
-    assert "Iteration 2 of 3: 128 answers sampled to 9 training queries, 9 updates." in card
+    assert "iteration 2 of 3:\n128 answers sampled to 9 training queries, 9 updates." in card
     assert "method `hir`" in card and "the run's answer: '<0>'" in card
     assert "a local folder" in card and str(made.parent) not in card
     before, after = (
@@ -186,7 +186,7 @@ def test_a_run_that_has_not_ended_says_so(
     assert "after iteration 1 of 3" in capsys.readouterr().out
     card = (out / "README.md").read_text()
     assert "| not measured |" in card and "the run's answer" not in card
-    assert "Iteration 1 of 3: 64 answers sampled" in card
+    assert "iteration 1 of 3:\n64 answers sampled" in card
     assert "| validation, p_correct | 1 | 0.250 | 0.375 |" in card
 
 
