@@ -94,9 +94,8 @@ def parse_seeds(text: str) -> Sequence[int]:
     """``5`` is seeds 1 to 5; with a comma, ``3,7`` or ``3,``, it is the seeds themselves."""
     if not re.fullmatch(r"[0-9]{1,18}(,[0-9]{1,18})*,?", text) or text == "0":
         raise UserError(f"seeds must be a number of seeds, as 5, or a list, as 3,7,9, not {text!r}")
-    if "," in text:
-        return [int(part) for part in text.split(",") if part]
-    return range(1, int(text) + 1)
+    given = [int(part) for part in text.split(",") if part]
+    return given if "," in text else range(1, given[0] + 1)
 
 
 Axis = list[tuple[str, list[str]]]

@@ -35,8 +35,6 @@ from hir.training.findings import known
 from hir.training.run_folder import SavedRun, read_run
 from hir.training.tiny import Base
 
-CARD = Path(__file__).parent / "templates" / "card.md.j2"
-
 
 @dataclass
 class Options:
@@ -167,7 +165,7 @@ def model_card(name: str, export: Export) -> str:
     )
     card = ModelCard.from_template(
         data,
-        template_path=str(CARD),
+        template_path=str(Path(__file__).with_name("templates") / "card.md.j2"),
         **vars(export),
         name=name,
         config=run.config,
