@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
 from typing import TYPE_CHECKING
@@ -39,18 +39,6 @@ def interval(values: Sequence[float]) -> float | None:
         return None
     t = T_VALUES[len(values) - 2] if len(values) - 2 < len(T_VALUES) else 1.96
     return t * stdev(values) / math.sqrt(len(values))
-
-
-def area(curve: Sequence[tuple[float, float]]) -> float | None:
-    """Mean height of a curve of (x, y) over its x by the trapezoid rule; None where it has no width."""
-    width = curve[-1][0] - curve[0][0]
-    pieces = ((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False))
-    return sum(pieces) / width if width else None
-
-
-def first_reached(history: Sequence[Mapping[str, float]], accuracy: float) -> Mapping[str, float] | None:
-    """The first row of metrics.csv with at least a validation accuracy."""
-    return next((row for row in history if row.get("val/accuracy", 0.0) >= accuracy), None)
 
 
 def curve_figure(

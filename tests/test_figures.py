@@ -6,14 +6,7 @@ import re
 
 import pytest
 
-from hir.figures import Curve, area, curve_figure, first_reached, image, interval
-
-HISTORY = [
-    {"samples": 0, "val/accuracy": 0.2},
-    {"samples": 100, "val/accuracy": 0.9},
-    {"samples": 200},
-    {"samples": 300, "val/accuracy": 1.0},
-]
+from hir.figures import Curve, curve_figure, image, interval
 
 
 def test_interval_is_t_times_the_standard_error() -> None:
@@ -24,18 +17,6 @@ def test_interval_is_t_times_the_standard_error() -> None:
     # Of 0 and 1 by turns: t of the table x sqrt(n / 4 / (n - 1)) / sqrt(n), which is t / 2 / sqrt(n - 1).
     assert interval([0, 1] * 15) == pytest.approx(2.045 / 2 / 29**0.5)
     assert interval([0, 1] * 50) == pytest.approx(1.96 / 2 / 99**0.5)
-
-
-def test_area_is_the_mean_height_over_samples() -> None:
-    # 100 samples at 0.4 on average, then 200 at 0.8.
-    assert area([(0, 0.2), (100, 0.6), (300, 1.0)]) == pytest.approx(200 / 300)
-    assert area([(0, 0.2)]) is None
-
-
-def test_first_reached_is_the_first_evaluation_at_or_above() -> None:
-    assert first_reached(HISTORY, 0.9) is HISTORY[1]
-    assert first_reached(HISTORY, 0.95) is HISTORY[3]
-    assert first_reached(HISTORY[:1], 0.9) is None
 
 
 def test_more_than_ten_curves_are_told_apart() -> None:

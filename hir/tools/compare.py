@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import count, islice, product
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -28,22 +28,14 @@ from hir.config.keys import CHOICES, lookup
 from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
-from hir.figures import Curve, area, curve_figure, first_reached, interval
+from hir.figures import Curve, curve_figure, image, interval
+from hir.files import atomic_write
 from hir.tools import runs
 from hir.tools.runs import Cell
 from hir.training.run_folder import read_history
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
 """Keys of train.py that each run sets itself, and the option that stands for each."""
-
-COUNTS = ("samples", "updates", "seconds")
-"""What a run has used, in all or until it had reached an accuracy."""
-
-MEANS = ("base", "test", "area", "p_wrong", *COUNTS)
-"""What a row of results.json has the mean over seeds of."""
 
 Row = Mapping[str, Any]
 
@@ -66,8 +58,7 @@ class Options:
     reach: float = limited(0.9, "(0, 1]")
     """Validation accuracy whose first crossing is reported."""
     jobs: int | None = limited(None, "[1, 1000]")
-    """Runs at once; null: one a GPU, which then has that GPU alone, or for each trainer.devices GPUs, else
-    one a core."""
+    """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
 
 
 def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
@@ -78,6 +69,9 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     axes = [setting_axis(*setting.removeprefix("--").split("=", 1)) for setting in settings]
     if options.variants is not None:
         axes.append(read_variants(Path(options.variants)))
+    for name in [a.partition("=")[0] for axis in axes for _, arguments in axis for a in arguments]:
+        if option := RESERVED.get(name.removesuffix(".name")):
+            raise UserError(f"{name} is set by the comparison: use {option}=")
     tasks, methods = ([part.strip() for part in text.split(",")] for text in (options.tasks, options.methods))
     cells: dict[Path, Cell] = {}
     seeds = parse_seeds(options.seeds)
@@ -100,9 +94,8 @@ def parse_seeds(text: str) -> Sequence[int]:
     """``5`` is seeds 1 to 5; with a comma, ``3,7`` or ``3,``, it is the seeds themselves."""
     if not re.fullmatch(r"[0-9]{1,18}(,[0-9]{1,18})*,?", text) or text == "0":
         raise UserError(f"seeds must be a number of seeds, as 5, or a list, as 3,7,9, not {text!r}")
-    if "," in text:
-        return [int(part) for part in text.split(",") if part]
-    return range(1, int(text) + 1)
+    given = [int(part) for part in text.split(",") if part]
+    return given if "," in text else range(1, given[0] + 1)
 
 
 Axis = list[tuple[str, list[str]]]
@@ -111,18 +104,9 @@ Axis = list[tuple[str, list[str]]]
 
 def setting_axis(name: str, text: str) -> Axis:
     """The values of a key; only one of a list, and of a text with a blank after its comma."""
-    check_key(name)
     whole = text.startswith(("[", "{")) or (name not in CHOICES and lookup(name).kind is list)
     arguments = [f"{name}={value}" for value in ([text] if whole else re.split(r",(?!\s)", text))]
     return [(argument if len(arguments) > 1 else "", [argument]) for argument in arguments]
-
-
-def check_key(name: str) -> None:
-    """Refuse a key that train.py does not know or that the comparison sets."""
-    if option := RESERVED.get(name.removesuffix(".name")):
-        raise UserError(f"{name} is set by the comparison: use {option}=")
-    if name not in CHOICES:
-        lookup(name)
 
 
 def read_variants(path: Path) -> Axis:
@@ -130,13 +114,10 @@ def read_variants(path: Path) -> Axis:
     variants = read_yaml(path)
     if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
-    axis: Axis = []
-    for name, keys in variants.items():
-        settings = {str(key): value for key, value in (keys or {}).items()}
-        for key in settings:
-            check_key(key)
-        axis.append((str(name), [runs.as_argument(key, value) for key, value in settings.items()]))
-    return axis
+    return [
+        (str(name), [runs.as_argument(str(key), value) for key, value in (keys or {}).items()])
+        for name, keys in variants.items()
+    ]
 
 
 def file_name(text: str) -> str:
@@ -148,13 +129,11 @@ def read_result(cell: Cell, reach: float) -> Row:
     """What a finished cell gave: one of the "cells" of results.json.
 
     Accuracies are greedy, 0 to 1; seconds are of sampling and training; the curve is of samples drawn and
-    validation accuracy, the base's first, and "reached" where it first was at ``reach``.
+    validation accuracy, the base's first, and "reached" the samples where it first was at ``reach``.
     """
     summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
-    history = read_history(cell.folder)
-    measured = [row for row in history if "val/accuracy" in row]
+    measured = [row for row in read_history(cell.folder) if "val/accuracy" in row]
     curve = [(row["samples"], row["val/accuracy"]) for row in measured]
-    reached = first_reached(history, reach)
     return {
         **cell.arm,
         "seed": cell.config.seed,
@@ -165,64 +144,42 @@ def read_result(cell: Cell, reach: float) -> Row:
         "updates": summary["updates"],
         "seconds": round(summary["seconds"]["sampling"] + summary["seconds"]["training"], 2),
         "p_wrong": measured[-1]["val/accuracy_p_wrong"],
-        "area": area(curve),
-        "reached": {name: reached[name] for name in COUNTS} if reached else None,
+        "reached": next((samples for samples, accuracy in curve if accuracy >= reach), None),
         "curve": curve,
-        "summary": summary,
     }
 
 
-def aggregate(rows: Sequence[Row], first: Sequence[Row] = ()) -> Row:
-    """What an arm's cells, at least one, say together: one of the "aggregates" of results.json.
+def columns(rows: Sequence[Row], first: Sequence[Row], reach: float) -> dict[str, str]:
+    """What an arm's cells, at least one, say together: a line of the table, by the heads of its columns.
 
-    An interval is half the width of that of 95 %, None for fewer than two numbers. "difference" is the test
-    accuracy less that of ``first``, the first arm's cells, over the seeds that both have: rows and base are
-    the same there. "reached" has medians.
+    ``first`` has the first arm's cells: their test accuracies are taken off over the seeds that both have, of
+    which rows and base are the same. A run that never was at ``reach`` was there later than all others.
     """
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
-    crossings = [row["reached"] for row in rows]  # a run that did not get there is later than every other
-    middle = {name: median(at[name] if at else math.inf for at in crossings) for name in COUNTS}
+    crossings = [math.inf if row["reached"] is None else row["reached"] for row in rows]
+    middle, there = median(crossings), sum(map(math.isfinite, crossings))
+    reached = f"{middle:,.0f}" if middle < math.inf else "–"
     return {
-        "task": rows[0]["task"],
-        "label": rows[0]["label"],
-        "seeds": [row["seed"] for row in rows],
-        **{name: fmean(row[name] for row in rows) for name in MEANS},
-        "test_interval": interval([row["test"] for row in rows]),
-        "difference": fmean(differences) if differences else None,
-        "difference_interval": interval(differences),
-        "num_reached": sum(row["reached"] is not None for row in rows),
-        "reached": middle if middle["samples"] < math.inf else None,
+        "method": rows[0]["label"],
+        "seeds": str(len(rows)),
+        "base": f"{fmean(row['base'] for row in rows):.3f}",
+        "test": _mean([row["test"] for row in rows]),
+        "less the first": _mean(differences, "+") if differences else "–",
+        f"samples to {reach:g}": reached if there == len(rows) else f"{reached} ({there} of {len(rows)})",
+        "under p_wrong": f"{fmean(row['p_wrong'] for row in rows):.3f}",
+        **{name: f"{fmean(row[name] for row in rows):,.0f}" for name in ("samples", "updates", "seconds")},
     }
 
 
-def columns(found: Row, reach: float) -> dict[str, str]:
-    """An aggregate as texts, by the heads of their columns."""
-    seeds, at = len(found["seeds"]), found["reached"]
-    to = {f"{name} to {reach:g}": f"{at[name]:,.0f}" if at else "–" for name in COUNTS}
-    if found["num_reached"] < seeds:
-        to[f"samples to {reach:g}"] += f" ({found['num_reached']} of {seeds})"
-    return {
-        "method": found["label"],
-        "seeds": str(seeds),
-        "base": _number(found["base"]),
-        "test": _number(found["test"], found["test_interval"]),
-        "less the first": _number(found["difference"], found["difference_interval"], "+"),
-        **to,
-        "area": _number(found["area"]),
-        "under p_wrong": _number(found["p_wrong"]),
-        **{name: f"{found[name]:,.0f}" for name in COUNTS},
-    }
+def _mean(values: Sequence[float], sign: str = "") -> str:
+    """The mean and half the width of its interval."""
+    half = interval(values)
+    return f"{fmean(values):{sign}.3f}" + (f" ± {half:.3f}" if half is not None else "")
 
 
-def _number(mean: float | None, half: float | None = None, sign: str = "") -> str:
-    if mean is None:
-        return "–"
-    return f"{mean:{sign}.3f}" + (f" ± {half:.3f}" if half is not None else "")
-
-
-def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
-    """Mean validation accuracy on a task and its interval against samples, by the arms' labels."""
+def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> bytes:
+    """A PNG of mean validation accuracy on a task and its interval against samples, by the arms' labels."""
     curves = []
     for label, rows in arms.items():
         points, halves = [], []
@@ -233,7 +190,7 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> Figure:
         curves.append(Curve(label, points, halves))
     base = fmean(row["curve"][0][1] for rows in arms.values() for row in rows)
     title = f"{task}: mean over seeds and its 95 % interval"
-    return curve_figure(curves, title, "validation accuracy", base=base)
+    return image(curve_figure(curves, title, "validation accuracy", base=base))
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
@@ -248,30 +205,24 @@ def run(options: Options, settings: Sequence[str]) -> int:
         return f"{accuracies}, {row['seconds']:.0f} s ({next(numbers)} of {len(todo)})"
 
     out = Path(options.out)
-    with runs.claimed(out):
-        todo = [cell for cell in cells if not runs.is_finished(cell)]
-        failed = runs.run_cells(todo, environments, ended)
-        rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
-        content, blocks, charts = results(rows, options.reach)
-        command = runs.command_line("compare", options, settings)
-        return runs.write_results(out, "Comparison", command, failed, content, blocks, charts)
+    todo = [cell for cell in cells if not runs.is_finished(cell)]
+    failed = runs.run_cells(todo, environments, ended)
+    rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
+    content = {"reach": options.reach, "cells": rows}
+    return runs.write_results(out, failed, content, compared(out, rows, options.reach))
 
 
-def results(rows: Sequence[Row], reach: float) -> tuple[Row, list[str], dict[str, Figure]]:
-    """What results.json, results.md and the charts have of the runs; the tables are shown, too."""
+def compared(out: Path, rows: Sequence[Row], reach: float) -> list[str]:
+    """What results.md says of the runs; the tables are shown, the charts written."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         tasks.setdefault(row["task"], {}).setdefault(row["label"], []).append(row)
-    content: dict[str, Any] = {"reach": reach, "cells": rows, "aggregates": []}
-    blocks, charts = list[str](), {}
+    blocks = ["# Comparison"]
     for task, arms in tasks.items():
         first, *others = arms.values()
-        found = [aggregate(first), *(aggregate(of_arm, first) for of_arm in others)]
-        content["aggregates"] += found
+        table = [columns(first, [], reach), *(columns(arm, first, reach) for arm in others)]
         chart = f"accuracy_{file_name(task)}.png"
-        charts[chart] = draw(task, arms)
-        table = [columns(of_arm, reach) for of_arm in found]
+        atomic_write(out / chart, draw(task, arms))
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
         print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
-    blocks.append("docs/compare.md says how to read this.")
-    return content, blocks, charts
+    return [*blocks, "docs/compare.md says how to read this."]

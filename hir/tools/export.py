@@ -12,14 +12,14 @@ import os
 import string
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData
 from omegaconf import MISSING
 from safetensors import SafetensorError
 from transformers import GenerationConfig
 
-import hir
 from hir.config.load import save_config
 from hir.config.schema import Config, WandbConfig
 from hir.errors import UserError
@@ -35,8 +35,6 @@ from hir.training.findings import known
 from hir.training.run_folder import SavedRun, read_run
 from hir.training.tiny import Base
 
-CARD = Path(__file__).parent / "templates" / "card.md.j2"
-
 
 @dataclass
 class Options:
@@ -46,15 +44,12 @@ class Options:
     """Run folder or checkpoint; of a run that has not ended, its last finished iteration."""
     to: str = MISSING
     """A new folder, or an empty one."""
-    license: str = "unknown"
-    """What the card names: apache-2.0, mit, ..."""
 
 
 @dataclass(frozen=True)
 class Export:
     """What is exported."""
 
-    options: Options
     run: SavedRun
     iterations: int
     """Finished ones, behind the weights."""
@@ -82,15 +77,15 @@ def run(options: Options, settings: list[str]) -> int:
         policy.model = policy.model.merge_and_unload()
     task = load_task(config.task, config.seed)
     task = base.unseen(task) if base else task
+    relabel, row = build_relabel(config.instructions, config.relabel), Example("", ())
+    goal, opposite = relabel.goal(row), relabel.opposite(row)
     iterations = read_checkpoint(checkpoint)["epoch"] + 1
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.", suffix=".tmp") as scratch:
             whole = Path(scratch) / to.name
             whole.mkdir()
-            phi, row = build_relabel(config.instructions, config.relabel), Example("", ())
-            asked = phi.goal(row), phi.opposite(row)
-            write_folder(whole, Export(options, saved, iterations, policy, base, task, *asked))
+            write_folder(whole, Export(saved, iterations, policy, base, task, goal, opposite))
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
@@ -138,9 +133,7 @@ def chat_template(export: Export) -> str:
     texts = [text for row in export.task.rows for text in (row.asked, *row.targets)]
     characters = sorted({*string.printable, *goal, *opposite, *"".join(texts)})
     written = {c: entity for c in characters if (entity := escape(c)) != c}
-
-    def literal(text: str) -> str:  # as Jinja writes one
-        return json.dumps(text, ensure_ascii=False)
+    literal = partial(json.dumps, ensure_ascii=False)  # a text as Jinja writes it
 
     def last(role: str, default: str) -> str:
         said = f"messages | selectattr('role', 'equalto', '{role}') | map(attribute='content') | list"
@@ -160,37 +153,26 @@ def chat_template(export: Export) -> str:
 
 def model_card(name: str, export: Export) -> str:
     """The text of the folder's README.md, with the front matter that the Hugging Face hub reads."""
-    run, task, path = export.run, export.task.name, export.run.config.model.path
+    run, path = export.run, export.run.config.model.path
     history = [row for row in run.history if row["iteration"] <= export.iterations]
-    validation = known(history, "val/accuracy", "val/accuracy_p_wrong")[-1]
     summary = run.summary or {}
-    test = summary["test"]["accuracy"] if summary.get("iterations") == export.iterations else None
-    accuracies = {"test": test, "validation": validation["val/accuracy"]}
+    ended = summary.get("iterations") == export.iterations
     on_hub = path is not None and not Path(path).is_dir()
     data = ModelCardData(
-        license=export.options.license,
         base_model=path if on_hub else None,
         library_name="transformers",
         tags=["hir", "hindsight-instruction-relabeling", run.config.method["name"]],
-        model_name=name,
-        eval_results=[
-            EvalResult("text2text-generation", task, task, "accuracy", value, dataset_split=split)
-            for split, value in accuracies.items()
-            if value is not None
-        ],
     )
     card = ModelCard.from_template(
         data,
-        template_path=str(CARD),
+        template_path=str(Path(__file__).with_name("templates") / "card.md.j2"),
         **vars(export),
         name=name,
         config=run.config,
         history=history,
-        validation=validation,
-        test=test,
+        validation=known(history, "val/accuracy", "val/accuracy_p_wrong")[-1],
+        test=summary["test"]["accuracy"] if ended else None,
         start=f"`{path}`" if on_hub else "hir's embedded tiny T5" if export.base else "a local folder",
         prompt=render_prompt(export.goal, "the query"),
-        wrong=json.dumps({"role": "system", "content": export.opposite}, ensure_ascii=False),
-        version=hir.__version__,
     )
     return f"{card.content}\n"

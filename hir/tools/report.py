@@ -7,12 +7,10 @@ script, so it can be mailed, archived and printed as it is.
 from __future__ import annotations
 
 import json
-import shlex
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -21,28 +19,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
-import hir
 from hir.config.load import flat, load_config
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.figures import Curve, curve_figure, first_reached, image
+from hir.figures import Curve, curve_figure, image
 from hir.files import atomic_write
-from hir.training.findings import OTHER, by_target, findings, known, wilson
+from hir.training.findings import findings, known, wilson
 from hir.training.run_folder import SavedRun, read_run
-
-MAX_TARGETS = 12
-"""Of a table of answers by target, which is left out where there are more."""
-MAX_WRONG = 10
-"""Rows of a table of wrong answers."""
-MAX_ITERATIONS = 30
-"""Iterations whose samples are shown, evenly spread."""
-MAX_CHARACTERS = 300
-"""Of a text in a table; a longer one is cut in its middle."""
-REACH = 0.9
-"""Validation accuracy whose first crossing is shown."""
-
-Table = tuple[str, list[str], list[list[Any]]]
-"""Caption, head, and rows of cells."""
 
 
 @dataclass
@@ -68,49 +51,41 @@ def run(options: Options, settings: list[str]) -> int:
 
 def page(runs: Sequence[SavedRun]) -> str:
     """The HTML of one or several runs, which are called by their folders."""
-    facts = [facts_of(run) for run in runs]
+    facts, names = [facts_of(run) for run in runs], [str(run.folder) for run in runs]
     loader = FileSystemLoader(Path(__file__).with_name("templates"))
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"clip": clip, "quote": shlex.quote}
+    environment.filters["clip"] = clip
     return environment.get_template("report.html.j2").render(
-        version=hir.__version__,
-        names=[str(run.folder) for run in runs],
+        names=names,
         runs=runs,
-        facts=facts[0],
         results=[[key, *(found[key] for found in facts)] for key in facts[0]],
-        charts=charts(runs),
+        charts=charts(runs, names),
         findings=findings,
-        answers=answers_of,
-        samples=samples_of,
+        tables=tables_of,
         settings=settings_that_differ([run.config for run in runs]),
     )
 
 
 def facts_of(run: SavedRun) -> dict[str, str]:
     """What a run was and gave, in words."""
-    history, config = run.history, run.config
-    reached = first_reached(history, REACH)
-    validation = known(history, "val/accuracy", "val/accuracy_p_wrong")[-1]
-    seconds, test, interval = history[-1]["seconds"], "–", "–"
+    first, last, config, test = run.history[0], run.history[-1], run.config, "–"
+    validation = known(run.history, "val/accuracy", "val/accuracy_p_wrong")[-1]
     if run.summary:
-        seconds, accuracy = run.summary["seconds"]["total"], run.summary["test"]["accuracy"]
-        test, interval = f"{accuracy:.3f}", "{:.3f} to {:.3f}".format(*wilson(accuracy, len(run.answers)))
+        accuracy = run.summary["test"]["accuracy"]
+        test = "{:.3f} ({:.3f} to {:.3f})".format(accuracy, *wilson(accuracy, len(run.answers)))
     return {
         "task": config.task.name,
         "method": config.method["name"],
         "model": config.model.path or config.model.name,
-        "feedback": config.feedback["name"] or "the task's own",
         "seed": str(config.seed),
-        "iterations": f"{history[-1]['iteration']:.0f} of {config.trainer['max_epochs']}",
-        "base": f"{history[0]['test/accuracy']:.3f}",
+        "iterations": f"{last['iteration']:.0f} of {config.trainer['max_epochs']}",
+        "base": f"{first['test/accuracy']:.3f}",
         "validation": f"{validation['val/accuracy']:.3f}",
         "under p_wrong": f"{validation['val/accuracy_p_wrong']:.3f}",
-        "test": test,
-        "95 % interval": interval,
-        f"answers to {REACH:g}": f"{reached['samples']:,.0f}" if reached else "–",
-        "answers sampled": f"{history[-1]['samples']:,.0f}",
-        "updates": f"{history[-1]['updates']:,.0f}",
-        "time": str(timedelta(seconds=round(seconds))),
+        "test (95 % interval)": test,
+        "answers sampled": f"{last['samples']:,.0f}",
+        "updates": f"{last['updates']:,.0f}",
+        "seconds": f"{last['seconds']:,.0f}",
     }
 
 
@@ -123,49 +98,38 @@ def settings_that_differ(configs: Sequence[Config]) -> list[list[str]]:
     return [row for row in rows if len({*row[1:]}) > 1]
 
 
-def charts(runs: Sequence[SavedRun]) -> Iterator[tuple[str, str]]:
+def charts(runs: Sequence[SavedRun], names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each metric, and the drawing of its curves as the address of an image."""
-    labels = [str(run.folder) if len(runs) > 1 else "" for run in runs]
     metrics = dict.fromkeys(key for run in runs for row in run.history for key in row)
     for metric in [key for key in metrics if "/" in key or key.startswith("fraction_")]:
         lines = [[(row["samples"], row[metric]) for row in known(run.history, metric)] for run in runs]
         if any(len(line) > 1 for line in lines):  # which those measured of the base alone have not
-            curves, shares = map(Curve, labels, lines), "accuracy" in metric or "fraction" in metric
+            curves, shares = map(Curve, names, lines), "accuracy" in metric or "fraction" in metric
             drawing = image(curve_figure([*curves], metric, "", shares=shares), "svg")
             yield metric, f"data:image/svg+xml;base64,{b64encode(drawing).decode()}"
 
 
-def answers_of(run: SavedRun) -> Iterator[Table]:
-    """Test rows by target and answer, and wrong answers; nothing before the run has ended."""
-    targets = by_target(run.answers)
-    if 0 < len(targets) <= MAX_TARGETS:
-        names, rows = [*targets, OTHER], []
-        for target, outputs in targets.items():
-            accuracy = f"{outputs[target] / outputs.total():.3f}"
-            rows.append([target, *(outputs[name] or "·" for name in names), outputs.total(), accuracy])
-        yield "Test rows by target and answer", ["target", *names, "rows", "accuracy"], rows
+def tables_of(run: SavedRun) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
+    """Title, head and rows of wrong answers, and of samples and what they were trained under, last first."""
     if wrong := [[row["query"], row["target"], row["output"]] for row in run.answers if not row["correct"]]:
-        words = f"First of {len(wrong):,} wrong answers to {len(run.answers):,} test rows"
-        yield words, ["query", "target", "answer"], wrong[:MAX_WRONG]
-
-
-def samples_of(run: SavedRun) -> Iterator[Table]:
-    """Samples of iterations and what they were trained under, the last one's first; equal ones are a row."""
+        title = f"First of {len(wrong):,} wrong answers to {len(run.answers):,} test rows"
+        yield title, ["query", "target", "answer"], wrong[:10]
     iterations = [(place, list(rows)) for place, rows in groupby(run.samples, itemgetter("iteration"))]
-    more = ["asked under"] if any(sample.get("missed") for sample in run.samples) else []
-    head = ["query", "target", "answer", "verdict", "times", *more, "trained under"]
-    keys = ("query", "target", "output", "correct", "missed", "instruction", "relabeled_instruction")
-    for iteration, samples in iterations[:: -(len(iterations) // MAX_ITERATIONS + 1)]:
-        counted = Counter(tuple(map(row.get, keys)) for row in samples).items()
-        rows = []
-        for (*texts, right, missed, asked, under), times in counted:
-            verdict = "✓ right" if right else f"✗ misses: {missed}" if missed else "✗ wrong"
-            rows.append([*texts, verdict, times, *[asked for _ in more], under or "not trained on"])
-        yield f"Iteration {iteration}", head, rows
+    head = ["asked under", "query", "target", "answer", "verdict", "trained under", "times"]
+    every = len(iterations) // 30 + 1  # so that a long run's page stays small
+    for iteration, samples in iterations[::-every]:
+        counted = Counter(
+            (
+                *(row[key] for key in ("instruction", "query", "target", "output")),
+                "✓ right" if row["correct"] else f"✗ wrong {row.get('missed', '')}",
+                row["relabeled_instruction"] or "not trained on",
+            )
+            for row in samples
+        )
+        yield f"Samples of iteration {iteration}", head, [[*row, times] for row, times in counted.items()]
 
 
 def clip(cell: object) -> str:
     """A cell's text on one line, cut in its middle where it is long: a question often stands at the end."""
     text = " ".join(str(cell).split()) or "(empty)"
-    half = MAX_CHARACTERS // 2
-    return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} … {text[-half:]}"
+    return text if len(text) <= 300 else f"{text[:150]} … {text[-150:]}"

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import platform
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import hir
 from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.figures import image
 from hir.files import atomic_write, has_checkpoint, write_json
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
@@ -97,7 +90,9 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     if gpus and (visible := os.environ.get("CUDA_VISIBLE_DEVICES")):
         gpus = visible.split(",")[: len(gpus)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    devices = max(_num_devices(cell.config.trainer.get("devices")) for cell in cells)
+    asked = [cell.config.trainer.get("devices") for cell in cells]
+    numbers = [len(given) if isinstance(given, list) else given for given in asked]
+    devices = max([1, *(n for n in numbers if isinstance(n, int))])  # "auto" and -1 take what they find
     jobs = jobs or (max(1, len(gpus) // devices) if gpus else cores)
     if gpus and devices > 1 and jobs * devices > len(gpus):
         raise UserError(f"jobs={jobs} x trainer.devices={devices} is more than the {len(gpus)} GPUs")
@@ -108,18 +103,8 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     return [{**shared, "CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares]
 
 
-def _num_devices(devices: Any) -> int:
-    """GPUs that trainer.devices asks for; 1 where it takes what it finds."""
-    if isinstance(devices, list):
-        return len(devices)
-    return max(1, devices) if isinstance(devices, int) else 1
-
-
 def run_cells(
-    cells: Iterable[Cell],
-    environments: Sequence[dict[str, str]],
-    ended: Callable[[Cell], str],
-    watch: Callable[[Cell], bool] | None = None,
+    cells: Iterable[Cell], environments: Sequence[dict[str, str]], ended: Callable[[Cell], str]
 ) -> dict[Cell, str]:
     """Run the cells in their order, one in each environment at a time, and print a line for each that ends.
 
@@ -129,38 +114,32 @@ def run_cells(
         cells: unfinished ones. The next one is taken when there is room for its run, after ``ended`` was told
             of those before it, so that a generator may choose it by their results.
         environments: of ``slots``.
-        ended: told of each cell whose run succeeded or was given up; returns what to print of it.
-        watch: asked of each running cell again and again; True gives its run up.
+        ended: told of each cell whose run succeeded; returns what to print of it.
 
     Returns:
         The last line of each run that failed.
     """
     waiting, free, failed = iter(cells), list(environments), dict[Cell, str]()
-    running: list[tuple[Cell, dict[str, str], subprocess.Popen[bytes]]] = []
+    running: dict[subprocess.Popen[bytes], tuple[Cell, dict[str, str]]] = {}
     try:
         while True:
             while free and (cell := next(waiting, None)):
                 environment = free.pop(0)
-                running.append((cell, environment, _start(cell, environment)))
+                running[_start(cell, environment)] = cell, environment
             if not running:
                 return failed
             time.sleep(0.2)
-            for run in list(running):
-                cell, environment, process = run
-                if given_up := watch is not None and watch(cell):
-                    _stop([process])
-                if (code := process.poll()) is None:
-                    continue
-                running.remove(run)
+            for process in [process for process in running if process.poll() is not None]:
+                cell, environment = running.pop(process)
                 free.append(environment)
-                if given_up or (code == 0 and is_finished(cell)):
+                if process.returncode == 0 and is_finished(cell):
                     print(f"{cell.name}: {ended(cell)}", flush=True)
                 else:
                     text = cell.log.read_text(encoding="utf-8", errors="replace").strip()
                     failed[cell] = text.rpartition("\n")[2].strip()
                     print(f"{cell.name} failed: {failed[cell]} ({cell.log})", flush=True)
     finally:
-        _stop([process for _, _, process in running])
+        _stop([*running])
 
 
 def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -198,33 +177,9 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-@contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Keep a second process, while the first still runs unseen, from running the runs of a folder as well.
-
-    The folder is made if there is none. Raises UserError where another process is running them.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when this process ends, however
-        except BlockingIOError as error:
-            raise UserError(f"another process is running the runs in {out}") from error
-        except OSError as error:  # some network's folders
-            raise UserError(f"{out} cannot be locked: {error.strerror}") from error
-        yield
-
-
 def as_argument(key: str, value: Any) -> str:
     """The argument of train.py that sets a key to a value of a YAML file."""
     return f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-
-
-def command_line(verb: str, options: Any, settings: Sequence[str]) -> str:
-    """The command of a tool with these options and settings of train.py."""
-    default = asdict(type(options)())
-    given = [f"{name}={value}" for name, value in asdict(options).items() if value != default[name]]
-    return shlex.join(["python", "-m", "hir", verb, *given, *settings])
 
 
 def as_text(value: Any) -> str:
@@ -234,8 +189,8 @@ def as_text(value: Any) -> str:
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """A table with at least a row, the texts of each by their heads; it reads well in a terminal, too."""
-    lines = [[*rows[0]], *([*row.values()] for row in rows)]
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    texts = [rows[0], *(row.values() for row in rows)]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in texts]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
@@ -243,40 +198,20 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def write_results(
-    out: Path,
-    title: str,
-    command: str,
-    failed: Mapping[Cell, str],
-    content: Mapping[str, Any],
-    blocks: Iterable[str],
-    charts: Mapping[str, Figure],
+    out: Path, failed: Mapping[Cell, str], content: Mapping[str, Any], blocks: Sequence[str]
 ) -> int:
-    """Write results.json, results.md and the charts; returns the exit code: 1 if a run failed.
+    """Write results.json and results.md; returns the exit code: 1 if a run failed.
 
-    Args:
-        out: the folder.
-        title: of results.md.
-        command: which makes all this again.
-        failed: as ``run_cells`` returns it.
-        content: what results.json has of its own.
-        blocks: the text of results.md, in Markdown.
-        charts: by the names of their files.
+    ``content`` is what results.json has of its own, ``blocks`` the text of results.md, from its title on.
     """
-    versions = {"python": platform.python_version(), "hir": hir.__version__}
-    versions |= {name: version(name) for name in ("torch", "lightning", "transformers")}
+    command = shlex.join(["python", "-m", "hir", *sys.argv[1:]])
+    versions = {name: version(name) for name in ("torch", "lightning", "transformers")}
     says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
     write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})
-    text = [
-        f"# {title}",
-        f"```\n{command}\n```",
-        f"Made with {', '.join(' '.join(pair) for pair in versions.items())}.",
-        *(f"**Failed**: {cell.name}: `{line}`" for cell, line in failed.items()),
-        *blocks,
-    ]
+    failures = [f"**Failed**: {cell.name}: `{line}`" for cell, line in failed.items()]
+    text = [blocks[0], f"```\n{command}\n```", *failures, *blocks[1:]]
     atomic_write(out / "results.md", "\n\n".join(text).encode())
-    for name, figure in charts.items():
-        atomic_write(out / name, image(figure))
-    print(f"written to {out}: {' '.join(['results.md', 'results.json', *charts])}")
+    print(f"written to {out}")
     if failed:
         print(f"error: runs failed: {len(failed)}; the same command tries them again", file=sys.stderr)
     return 1 if failed else 0

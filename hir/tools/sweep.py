@@ -5,10 +5,9 @@
 key=value is any key of train.py (python train.py --help), for every run: it beats the file's parameter. The
 file's logger is left out: logger=wandb asks for it. docs/sweeps.md says what of a file is understood.
 
-Writes results.md, results.json, importances.png, parallel.png and best.yaml, which
-`python train.py config=DIR/best.yaml` takes, into DIR; a run lies in DIR/runNNN and its output in runNNN.log
-beside it. Broken off, the same command goes on. Exit code: 0; 1 if a run failed, 2 for a mistake in the
-arguments or the file, 130 if interrupted.
+Writes results.md, results.json and best.yaml, which `python train.py config=DIR/best.yaml` takes, into DIR;
+a run lies in DIR/runNNN and its output in runNNN.log beside it. Broken off, the same command goes on. Exit
+code: 0; 1 if a run failed, 2 for a mistake in the arguments or the file, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -30,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
-from hir.files import atomic_write
+from hir.files import atomic_write, write_json
 from hir.randomness import derive_seed
 from hir.tools import runs
 from hir.tools.runs import Cell
@@ -38,14 +35,10 @@ from hir.training.run_folder import read_history
 
 try:
     import optuna
-    from optuna import distributions, pruners, samplers, storages
-    from optuna.storages.journal import JournalFileBackend
+    from optuna import distributions, samplers
     from optuna.trial import Trial, TrialState
 except ModuleNotFoundError as error:
     raise UserError("a sweep needs optuna: pip install optuna") from error
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 METRICS = ("val/accuracy", "val/accuracy_p_wrong", "val/gap", "fraction_correct", "fraction_unique")
 """Columns of metrics.csv that a sweep may go by, beside train/..."""
@@ -76,15 +69,6 @@ class Metric:
 
 
 @dataclass
-class Hyperband:
-    """When a run that falls behind is given up, in values of the metric; the base's is the first."""
-
-    type: Literal["hyperband"] = MISSING
-    min_iter: int = MISSING
-    eta: int = 3
-
-
-@dataclass
 class File:
     """What of a sweep file has a say here."""
 
@@ -93,7 +77,6 @@ class File:
     metric: Metric = MISSING
     parameters: dict[str, Any] = MISSING
     run_cap: int | None = None
-    early_terminate: Hyperband | None = None
 
 
 def read_file(path: Path) -> File:
@@ -102,6 +85,8 @@ def read_file(path: Path) -> File:
     command = tree.pop("command", None)
     if extra := [part for part in (command if isinstance(command, list) else [command]) if "=" in str(part)]:
         raise UserError(f"{path}: command sets {extra[0]}: make it a parameter with a value")
+    if tree.pop("early_terminate", None):
+        print("early_terminate is for W&B's server: here every run is whole")
     for name in ("name", "description", "project", "entity"):
         tree.pop(name, None)
     try:
@@ -120,27 +105,22 @@ def read_parameter(name: str, entry: Any) -> distributions.BaseDistribution:
     reason = "docs/sweeps.md says what there is, as {value: 1} or {min: 0.0, max: 1.0}"
     options = dict(entry) if isinstance(entry, dict) else {}
     kind = options.pop("distribution", None)
-    bounds: list[Any] = [options.get(key) for key in ("min", "max", "q")]
-    low, high, step = bounds
-    whole = all(isinstance(value, int) for value in options.values())
+    low, high = (options.get(key, 0) for key in ("min", "max"))
+    whole = isinstance(low, int) and isinstance(high, int)
     try:
-        if not all(-1e18 < bound < 1e18 for bound in bounds if bound is not None):
+        if not (abs(low) < 1e18 and abs(high) < 1e18):  # nan is not, either
             raise ValueError("a bound is beyond 1e18")
         match kind, *sorted(options):
             case None | "constant", "value":
                 return distributions.CategoricalDistribution([_plain(options["value"])])
             case None | "categorical", "values":
-                choices = dict.fromkeys(map(_plain, options["values"]))
-                return distributions.CategoricalDistribution([*choices])
+                return distributions.CategoricalDistribution([*map(_plain, options["values"])])
             case None | "int_uniform", "max", "min" if whole:
                 return distributions.IntDistribution(low, high)
             case None | "uniform", "max", "min":
                 return distributions.FloatDistribution(low, high)
             case "log_uniform_values", "max", "min":
                 return distributions.FloatDistribution(low, high, log=True)
-            case "q_uniform", "max", "min", "q":
-                kinds = distributions.IntDistribution if whole else distributions.FloatDistribution
-                return kinds(low, high, step=step)
     except (TypeError, ValueError, ArithmeticError) as error:
         reason = str(error)
     raise UserError(f"{name} cannot be drawn from {entry}: {reason}")
@@ -154,21 +134,20 @@ def _plain(value: Any) -> Any:
 def grid_of(space: Mapping[str, distributions.BaseDistribution]) -> list[dict[str, Any]]:
     """All combinations of values; UserError where a parameter is a range of fractions."""
     axes: list[Sequence[Any]] = []
-    for name, distribution in space.items():
-        d: Any = distribution
-        if not hasattr(d, "choices") and not isinstance(d.step, int):
-            raise UserError(f"{name}: a grid takes value, values and integers, not a range of fractions")
-        axes.append(d.choices if hasattr(d, "choices") else range(d.low, d.high + 1, d.step))
+    for name, values in space.items():
+        match values:
+            case distributions.CategoricalDistribution():
+                axes.append(values.choices)
+            case distributions.IntDistribution():
+                axes.append(range(values.low, values.high + 1))
+            case _:
+                raise UserError(f"{name}: a grid takes value, values and integers, not a range of fractions")
     runs.check_number(math.prod(map(len, axes)))
     return [dict(zip(space, point, strict=True)) for point in product(*axes)]
 
 
 class Sweep:
-    """A sweep file, the arguments beside it, and Optuna's study of its runs: a trial a run.
-
-    A run that failed stays a running trial, as one that was broken off, so that the same command tries it
-    again.
-    """
+    """A sweep file, the arguments beside it, and Optuna's study of its runs: a trial a run."""
 
     def __init__(self, options: Options, settings: Sequence[str]) -> None:
         """Read the file, and try the configurations of its runs, as far as they are known.
@@ -189,149 +168,85 @@ class Sweep:
             raise UserError("count=N, the runs to draw, must be at least 1; a grid alone has an end")
         runs.check_number(self.count)
         self.out = Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
+        self.begin([])
+        self.environments = runs.slots(options.jobs, [self.choose() for _ in range(self.count)])
+
+    def begin(self, chosen: Sequence[Mapping[str, Any]]) -> None:
+        """Begin the study; the runs that were chosen before are chosen again."""
+        self.study = optuna.create_study(direction=self.file.metric.goal)
         self.trials: dict[Cell, Trial] = {}
-        self.pruner: pruners.BasePruner = pruners.NopPruner()
-        self.open()
-        cells = [self.cell(self.ask()) for _ in range(self.count)]
-        self.environments = runs.slots(options.jobs, cells)
-        if rule := self.file.early_terminate:
-            # Values of the metric that a run has at most, the base's among them.
-            longest = max(cell.config.trainer["max_epochs"] for cell in cells) + 1
-            if not 1 <= rule.min_iter <= longest or rule.eta < 2:
-                raise UserError(f"early_terminate: min_iter must be in [1, {longest}], and eta at least 2")
-            self.pruner = pruners.HyperbandPruner(rule.min_iter, longest, rule.eta)
+        for point in [*chosen, *self.grid[len(chosen) :]]:
+            self.study.enqueue_trial(dict(point))
 
-    def open(self, storage: storages.BaseStorage | None = None) -> None:
-        """Begin the study, in memory or where it lasts, or go on; UserError if that holds another sweep's."""
-        goal = self.file.metric.goal
-        self.study = optuna.create_study(
-            storage=storage, pruner=self.pruner, study_name="sweep", direction=goal, load_if_exists=True
-        )
-        decisive = {**asdict(self.file), "run_cap": None}
-        identity = json.dumps([decisive, sorted(self.settings), self.options.seed])
-        if self.study.user_attrs.get("sweep", identity) != identity:
-            raise UserError(f"{self.out} holds the runs of another sweep: choose another out, or delete it")
-        self.study.set_user_attr("sweep", identity)
-        for point in self.grid[len(self.study.trials) :]:  # a study that was begun holds the first of them
-            self.study.enqueue_trial(point)
-
-    def num_asked(self) -> int:
-        """How many runs have been chosen; those of a grid wait in the study before."""
-        return sum(trial.state.name != "WAITING" for trial in self.study.get_trials(deepcopy=False))
-
-    def ask(self) -> Trial:
-        """A new trial, drawn by the seed, its number and, for bayes, what the study was told."""
+    def choose(self) -> Cell:
+        """The next run, drawn by the seed, its number and, for bayes, what the study was told."""
         kind = samplers.TPESampler if self.file.method == "bayes" else samplers.RandomSampler
-        self.study.sampler = kind(seed=derive_seed(self.options.seed, self.num_asked(), 0, "sweep") % 2**32)
-        return self.study.ask(self.distributions)
-
-    def cell(self, trial: Trial) -> Cell:
-        """The trial's run."""
-        arguments = [runs.as_argument(name, trial.params[name]) for name in self.distributions]
-        arguments += self.settings
+        self.study.sampler = kind(seed=derive_seed(self.options.seed, len(self.trials), 0, "sweep") % 2**32)
+        trial = self.study.ask(self.distributions)
+        arguments = [runs.as_argument(name, value) for name, value in trial.params.items()]
         number = trial.number + 1
-        cell = Cell(f"run {number}", self.out / f"run{number:03}", arguments)
+        cell = Cell(f"run {number}", self.out / f"run{number:03}", [*arguments, *self.settings])
         self.trials[cell] = trial
         return cell
 
     def cells(self) -> Iterator[Cell]:
-        """What is to be run: what was begun before, then new runs, each chosen when its turn has come."""
-        begun = self.study.get_trials(states=[TrialState.RUNNING])
-        while begun or self.num_asked() < self.count:
-            cell = self.cell(Trial(self.study, begun.pop(0)._trial_id) if begun else self.ask())
-            if runs.is_finished(cell):  # interrupted before the study was told
+        """What is to be run, each chosen when its turn has come, and written down before it begins.
+
+        Raises UserError where the folder holds the runs of another sweep.
+        """
+        decisive = {**asdict(self.file), "run_cap": None}  # a larger one adds runs
+        identity = [decisive, sorted(self.settings), self.options.seed]
+        file, chosen = self.out / "chosen.json", list[dict[str, Any]]()
+        if file.is_file():
+            begun, chosen = json.loads(file.read_text(encoding="utf-8")).values()
+            if begun != identity:
+                raise UserError(f"{self.out} holds the runs of another sweep: choose another out")
+        self.begin(chosen)
+        while len(self.trials) < max(self.count, len(chosen)):
+            cell = self.choose()
+            if len(self.trials) > len(chosen):
+                chosen.append(self.trials[cell].params)
+                write_json(file, {"sweep": identity, "runs": chosen})
+            if runs.is_finished(cell):
                 self.ended(cell)
             else:
                 yield cell
 
-    def watch(self, cell: Cell) -> bool:
-        """Tell the study what a run has reached so far; whether the pruner gives the run up."""
-        trial, values, given_up = self.trials[cell], list[float](), False
-        with suppress(OSError, ValueError):  # there is no metrics.csv yet
-            rows = read_history(cell.folder)
-            values = [row[self.file.metric.name] for row in rows if self.file.metric.name in row]
-        told = self.study.get_trials(deepcopy=False)[trial.number].last_step or 0
-        for step, value in enumerate(values[told:], told + 1):
-            trial.report(value, step)
-            given_up = given_up or trial.should_prune()
-        return given_up and len(values) <= cell.config.trainer["max_epochs"]  # at its end it may be tested
-
     def ended(self, cell: Cell) -> str:
-        """Tell the study of a run that is finished or given up; returns what came out."""
-        self.watch(cell)  # what came since it was last watched
-        trial, summary, state = self.trials[cell], cell.folder / "summary.json", TrialState.PRUNED
-        values = self.study.trials[trial.number].intermediate_values
-        value = values[max(values)] if values else math.nan
-        if summary.is_file():
-            content = json.loads(summary.read_text(encoding="utf-8"))
-            trial.set_user_attr("test", content["test"]["accuracy"])
-            trial.set_user_attr("seconds", content["seconds"]["sampling"] + content["seconds"]["training"])
-            state = TrialState.COMPLETE if math.isfinite(value) else TrialState.FAIL
-        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state)
-        given_up = f", given up at {len(values)}" if state == TrialState.PRUNED else ""
-        return f"{self.file.metric.name} {runs.as_text(value)}{given_up}"
-
-    def results(self) -> list[dict[str, Any]]:
-        """The runs that have ended, the best first; those given up and those without a value last."""
-        sign = -1 if self.file.metric.goal == "maximize" else 1
-        done = [trial for trial in self.study.trials if trial.state.is_finished()]
-        done.sort(key=lambda t: (t.state, math.inf if t.value is None else sign * t.value))
-        return [
-            {
-                "run": trial.number + 1,
-                **{name: trial.params[name] for name in self.varied},
-                self.file.metric.name: trial.value,
-                "given up at": trial.last_step if trial.state.name == "PRUNED" else None,
-                **{name: trial.user_attrs.get(name) for name in ("test", "seconds")},
-            }
-            for trial in done
-        ]
+        """Tell the study of a run that is finished; returns what came out."""
+        metric = self.file.metric.name
+        value = [math.nan, *(row[metric] for row in read_history(cell.folder) if metric in row)][-1]
+        finite = math.isfinite(value)
+        state = TrialState.COMPLETE if finite else TrialState.FAIL
+        self.study.tell(self.trials[cell], value if finite else None, state)
+        return f"{metric} {runs.as_text(value)}"
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweep = Sweep(options, settings)
-    with runs.claimed(sweep.out):
-        journal = JournalFileBackend(str(sweep.out / "journal.log"))
-        sweep.open(storages.JournalStorage(journal))
-        failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended, sweep.watch)
-        return write_results(sweep, failed)
+    return write_results(sweep, runs.run_cells(sweep.cells(), sweep.environments, sweep.ended))
 
 
 def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
-    """Write the results, and with a best run best.yaml and the charts; returns the exit code."""
-    metric, results, charts = sweep.file.metric, sweep.results(), {}
-    command = runs.command_line("sweep", sweep.options, sweep.settings)
-    title = f"{Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
+    """Write the results, the best run's first, and best.yaml; returns the exit code."""
+    metric, sign = sweep.file.metric, -1 if sweep.file.metric.goal == "maximize" else 1
+    done = [trial for trial in sweep.study.trials if trial.state.is_finished()]
+    done.sort(key=lambda t: math.inf if t.value is None else sign * t.value)
+    results = [
+        {"run": t.number + 1, **{name: t.params[name] for name in sweep.varied}, metric.name: t.value}
+        for t in done
+    ]
     rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
     table = runs.markdown(rows) if rows else "No run has ended."
     print(table)
-    blocks = [table, "docs/sweeps.md says how to read this."]
-    good = [r for r in results if r[metric.name] is not None and r["given up at"] is None]
-    best = good[0]["run"] if good else None
+    title = f"# {Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
+    blocks = [title, table, "docs/sweeps.md says how to read this."]
+    best = results[0]["run"] if results and results[0][metric.name] is not None else None
     if best:
         where = sweep.out / "best.yaml"
         atomic_write(where, (sweep.out / f"run{best:03}" / "config.yaml").read_bytes())
         blocks.append(f"Best: run {best}; `python train.py config={shlex.quote(str(where))}` repeats it.")
-        charts = draw(sweep) if sweep.varied else {}
-        blocks += [f"![{name}]({name})" for name in charts]
     content = {"method": sweep.file.method, "metric": asdict(metric), "best": best, "runs": results}
-    return runs.write_results(sweep.out, title, command, failed, content, blocks, charts)
-
-
-def draw(sweep: Sweep) -> dict[str, Figure]:
-    """Optuna's figures by file: how much each parameter mattered, and a line a run through its settings."""
-    import matplotlib
-    from optuna.visualization.matplotlib import plot_parallel_coordinate, plot_param_importances
-
-    matplotlib.use("agg")  # no window
-    shown: Any = {"params": sweep.varied, "target_name": sweep.file.metric.name}
-    size: Any = {"figure.figsize": (4 + 2 * len(sweep.varied), 4.5), "figure.constrained_layout.use": True}
-    with matplotlib.rc_context(size), warnings.catch_warnings():  # the plots set a style
-        warnings.simplefilter("ignore")  # they are experimental, and of few runs all matter alike
-        plots: dict[str, Any] = {
-            "parallel.png": plot_parallel_coordinate(sweep.study, **shown),
-            "importances.png": plot_param_importances(sweep.study, **shown),
-        }
-    return {name: axes.figure for name, axes in plots.items()}
+    return runs.write_results(sweep.out, failed, content, blocks)

@@ -30,7 +30,7 @@ from hir.teams_rl.backends import Ask
 from hir.teams_rl.dataset import Settings, build, print_tenths, read_request
 from hir.teams_rl.environment import HORIZON
 from hir.teams_rl.operations import OPERATIONS
-from hir.tools.runs import as_text, claimed, markdown
+from hir.tools.runs import as_text, markdown
 from hir.training.build import build_policy
 from hir.training.settings import load_run_config
 
@@ -50,7 +50,7 @@ def run(options: Options, settings: list[str]) -> int:
         raise UserError(f"{settings[0]} is no key of teams-rl, and train.py's are for backend=policy")
     kept = {field.name: getattr(options, field.name) for field in fields(Settings)}
     ask = ask_policy(settings) if options.backend == "policy" else None
-    with claimed(out), Progress(transient=True) as bars:
+    with Progress(transient=True) as bars:
         stages: dict[str, Any] = {}
 
         def told(stage: str, done: int, total: int, note: str) -> None:

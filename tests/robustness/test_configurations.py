@@ -97,8 +97,6 @@ RANGES = [
 SWEEPS = [
     *(SWEEP.format(method, f"trainer.x: {text}", 3) for method in ("grid", "random") for text in RANGES),
     *(SWEEP.format("random", "seed: {min: 1, max: 9}", value) for value in (*VALUES[1::3], 10**12, 0)),
-    *(SWEEP.format("random", "x: {value: 1}", 2) + f"early_terminate: {{type: hyperband, {text}}}"
-      for text in ("min_iter: 0", "min_iter: 1, eta: 0")),
     SWEEP.format("grid", "1: {value: 1}", 1), "[]", "x", "program: other.py", laughs(9, 10), DEEP,
 ]  # fmt: skip
 

@@ -119,16 +119,10 @@ def out(tmp_path: Path) -> Iterator[Path]:
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
 
 
-def accuracies(folder: Path) -> dict[str | None, float]:
-    """By split, read as the hub's own library reads the card."""
-    found = ModelCard((folder / "README.md").read_text()).data.eval_results
-    return {result.dataset_split: result.metric_value for result in found}
-
-
 @pytest.fixture
 def exported(made: Path, out: Path) -> Path:
     """The run of full weights, exported."""
-    assert export(f"run={made}", f"to={out}", "license=mit") == 0
+    assert export(f"run={made}", f"to={out}") == 0
     return out
 
 
@@ -166,15 +160,12 @@ def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> 
 
 
 def test_card_and_configuration_tell_of_the_run(made: Path, exported: Path) -> None:
-    assert accuracies(exported) == {"test": 0.625, "validation": 0.75}
     card = (exported / "README.md").read_text()
     data = ModelCard(card).data
-    assert data.license == "mit" and data.base_model is None and "hir" in data.tags
+    assert data.base_model is None and "hir" in data.tags
     assert "| test, p_correct | 2 | 0.125 | 0.625 |" in card  # a fifth of 12
     assert "| validation, p_wrong | 1 | 0.500 | 0.000 |" in card  # a tenth
-    assert "`strange`: 9 training queries" in card
-    assert "| iterations | 2 of 3 |" in card and "| answers sampled | 128, 4 a query |" in card
-    assert "| updates | 9 of 64 rows, AdamW" in card and "One run with one seed" in card
+    assert "iteration 2 of 3:\n128 answers sampled to 9 training queries, 9 updates." in card
     assert "method `hir`" in card and "the run's answer: '<0>'" in card
     assert "a local folder" in card and str(made.parent) not in card
     before, after = (
@@ -194,8 +185,9 @@ def test_a_run_that_has_not_ended_says_so(
     assert export(f"run={folder}", f"to={out}") == 0
     assert "after iteration 1 of 3" in capsys.readouterr().out
     card = (out / "README.md").read_text()
-    assert "The run has not ended." in card and "| not measured |" in card and "the run's answer" not in card
-    assert "| answers sampled | 64, 4 a query |" in card and accuracies(out) == {"validation": 0.375}
+    assert "| not measured |" in card and "the run's answer" not in card
+    assert "iteration 1 of 3:\n64 answers sampled" in card
+    assert "| validation, p_correct | 1 | 0.250 | 0.375 |" in card
 
 
 @pytest.mark.parametrize(
@@ -235,5 +227,3 @@ def test_a_trained_tiny_model_is_exported_by_the_command_line(
     answer = names_of(out, monkeypatch)["answer"]
     assert [answer(row["query"]) for row in answers] == [row["output"] for row in answers]
     assert re.search(r"it had \d+ supervised updates", (out / "README.md").read_text())
-    summary = json.loads((finished / "summary.json").read_text())
-    assert accuracies(out)["test"] == summary["test"]["accuracy"]

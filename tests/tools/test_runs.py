@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hir.config.load import save_config
-from hir.errors import UserError
-from hir.tools.runs import Cell, claimed, run_cells, slots
+from hir.tools.runs import Cell, run_cells, slots
 from hir.training.settings import load_run_config
 
 TRAIN = """\
-import shutil, signal, sys, time
+import os, shutil, signal, sys, time
 from pathlib import Path
 
 print(*sys.argv[1:])
@@ -23,6 +23,7 @@ if folder.name == "deaf":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
 shutil.copy(Path(__file__).with_name("config.yaml"), folder)
+(folder / "pid").write_text(str(os.getpid()))
 (folder / "checkpoints" / "last.ckpt").touch()
 if folder.name in ("endless", "deaf"):
     time.sleep(100)
@@ -31,37 +32,43 @@ if folder.name in ("endless", "deaf"):
 """Its last argument is run_dir= or resume=."""
 
 
-@pytest.mark.parametrize("name", ["endless", "deaf"])
-def test_a_watched_run_is_ended_and_the_next_one_is_chosen_after_it(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_next_run_is_chosen_after_the_first_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     save_config(load_run_config([]), tmp_path / "config.yaml")
     monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
-    monkeypatch.setattr("hir.tools.runs.PATIENCE", 0.5)
+    monkeypatch.setattr(Cell, "config", load_run_config([]))
     done: list[str] = []
 
     def cells() -> Iterator[Cell]:
-        yield Cell(name, tmp_path / "out" / name, ["task=object_counting"])
-        yield Cell("next", tmp_path / "out" / "next", [f"training.lr={len(done)}"])
+        for name in ("first", "next"):
+            yield Cell(name, tmp_path / "out" / name, [f"training.lr={len(done)}"])
 
-    def watch(cell: Cell) -> bool:
-        return cell.name == name and (cell.folder / "checkpoints" / "last.ckpt").exists()
-
-    monkeypatch.setattr(Cell, "config", load_run_config([]))
-    assert run_cells(cells(), [{**os.environ}], lambda cell: done.append(cell.name) or "ended", watch) == {}
-    assert capsys.readouterr().out == f"{name}: ended\nnext: ended\n"
+    assert run_cells(cells(), [{**os.environ}], lambda cell: done.append(cell.name) or "ended") == {}
+    assert capsys.readouterr().out == "first: ended\nnext: ended\n"
     folder = tmp_path / "out" / "next"
     assert folder.with_suffix(".log").read_text() == f"training.lr=1 run_dir={folder}\n"
 
 
-def test_two_processes_do_not_run_the_same_folder(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with claimed(out), pytest.raises(UserError, match=f"another process is running the runs in {out}"):
-        with claimed(out):
-            pass
-    with claimed(out):  # which the first has let go of
-        pass
+@pytest.mark.parametrize("name", ["endless", "deaf"])
+def test_interrupted_it_ends_what_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "config.yaml").touch()
+    monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
+    monkeypatch.setattr("hir.tools.runs.PATIENCE", 0.5)
+    folder = tmp_path / "out" / name
+
+    def cells() -> Iterator[Cell]:
+        yield Cell(name, folder, [])
+        while not (folder / "checkpoints" / "last.ckpt").exists():
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(cells(), [{**os.environ}] * 2, str)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((folder / "pid").read_text()), 0)
 
 
 def test_runs_share_gpus_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
