@@ -8,9 +8,10 @@ the size of a batch changes no answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,10 @@ from torch import Tensor
 
 from hir.config.schema import SamplingConfig
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.sampling.base import Answer, Progress, Sampler, make_answer, register
+from hir.sampling.base import Sampler, register
 from hir.t5.weights import Queries, Rows, T5Weights
+
+T = TypeVar("T")
 
 MAX_WORKERS = 4
 """Batches side by side on a CPU; more would wait for Python's lock."""
@@ -43,15 +46,9 @@ class T5Sampler(Sampler):
         self.weights = T5Weights(policy.model, config.max_new_tokens)
         self._batches: dict[tuple[float, ...], FixedBatch] = {}
 
-    def sample(
-        self,
-        prompts: Sequence[str],
-        num_samples: int,
-        seed: int | None,
-        progress: Progress | None = None,
-        config: SamplingConfig | None = None,
-    ) -> list[list[Answer]]:
-        drawn = config or self.config
+    def draw(
+        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         kind, fixed = self.policy.device.type, self._fixed()
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         if self.weights.refresh(dtype, self.policy.root[0]):
@@ -59,14 +56,10 @@ class T5Sampler(Sampler):
         uniforms = None
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
-            uniforms = torch.rand(len(prompts), num_samples, drawn.max_new_tokens, 2, generator=generator)
-        encoded = self.policy.encode(prompts)
-        # Prompts of like length share a batch, so little of it is padding.
-        order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
-        answers: list[list[Answer]] = [[] for _ in prompts]
+            uniforms = torch.rand(len(encoded), num_samples, config.max_new_tokens, 2, generator=generator)
 
         @torch.no_grad()
-        def decode(chosen: list[int]) -> int:
+        def decode(chosen: list[int]) -> tuple[Tensor, Tensor]:
             input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
             if fixed:  # rounded up, so that a few sizes serve all batches: each is captured once
                 padding = -input_ids.shape[1] % INPUT_STEP
@@ -75,16 +68,10 @@ class T5Sampler(Sampler):
             queries = self.weights.encode(input_ids, attention_mask)
             numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
             answer = self._in_fixed_batches if fixed else self._in_rows
-            tokens, log_probs = answer(queries, num_samples, numbers, drawn)
-            for row, (ids, values) in enumerate(zip(tokens.tolist(), log_probs.tolist(), strict=True)):
-                answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
-            return len(chosen)
+            return answer(queries, num_samples, numbers, config)
 
-        workers = 1 if fixed else sum(map(len, encoded)) // MIN_TOKENS
-        for number in in_batches(decode, order, drawn.batch_size, workers):
-            if progress:
-                progress(number)
-        return answers
+        workers = 1 if fixed else sum(map(len, encoded.values())) // MIN_TOKENS
+        return in_batches(decode, list(encoded), config.batch_size, workers)
 
     def _fixed(self) -> bool:
         """Whether steps are replayed as graphs, in batches of fixed sizes."""
@@ -344,8 +331,8 @@ def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def in_batches(
-    work: Callable[[list[int]], int], items: list[int], batch_size: int, workers: int
-) -> Iterator[int]:
+    work: Callable[[list[int]], T], items: list[int], batch_size: int, workers: int
+) -> Iterator[T]:
     """What ``work`` makes of the items, in batches of at most that size, in order.
 
     Up to ``workers`` batches run side by side, each on its share of torch's threads: a decode step is made of
