@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -43,16 +43,18 @@ class T5Sampler(Sampler):
 
     def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, greedy_batch_size: int) -> None:
         super().__init__(policy, config, greedy_batch_size)
-        self.weights = T5Weights(policy.model, config.max_new_tokens)
-        self._batches: dict[tuple[float, ...], FixedBatch] = {}
+        self.weights = T5Weights(policy.model, config.max_new_tokens, torch.float32)
+        self._batches: dict[tuple[Any, ...], FixedBatch] = {}
 
     def draw(
         self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
     ) -> Iterator[tuple[Tensor, Tensor]]:
         kind, fixed = self.policy.device.type, self._fixed()
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-        if self.weights.refresh(dtype, self.policy.root[0]):
+        if (self.weights.dtype, self.weights.device) != (dtype, self.policy.device):
+            self.weights = T5Weights(self.policy.model, self.config.max_new_tokens, dtype)
             self._batches.clear()
+        self.weights.refresh(self.policy.root[0])
         uniforms = None
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
@@ -67,7 +69,7 @@ class T5Sampler(Sampler):
                 attention_mask = F.pad(attention_mask, (0, padding))
             queries = self.weights.encode(input_ids, attention_mask)
             numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
-            answer = self._in_fixed_batches if fixed else self._in_rows
+            answer = self._in_a_fixed_batch if fixed else self._in_rows
             return answer(queries, num_samples, numbers, config)
 
         workers = 1 if fixed else sum(map(len, encoded.values())) // MIN_TOKENS
@@ -125,43 +127,17 @@ class T5Sampler(Sampler):
             rows.width = num_samples
         return tokens, log_probs
 
-    def _in_fixed_batches(
+    def _in_a_fixed_batch(
         self, queries: Queries, num_samples: int, uniforms: Tensor | None, config: SamplingConfig
     ) -> tuple[Tensor, Tensor]:
-        """The same in batches of fixed sizes, whose steps a GPU can replay without the host.
-
-        Every answer has its own row. Queries whose answers have all ended leave when half of the batch can.
-        """
+        """The same in a batch of a fixed size, whose steps a GPU can replay without the host."""
         num_queries, _, _, length = queries.mask.shape
-        asked = torch.arange(num_queries, device=queries.mask.device)
-        shape = (num_queries, num_samples, config.max_new_tokens)
-        tokens = torch.full(shape, self.policy.pad_id, device=asked.device)
-        log_probs = torch.zeros(shape, device=asked.device)
-        kind = length, num_samples, uniforms is None
-        batch = self._fixed_batch(config, num_queries, *kind)
-        batch.start(queries, None if uniforms is None else uniforms.to(asked.device))
-        for t in range(config.max_new_tokens):
-            batch.step(t)
-            if t + 1 == config.max_new_tokens or (t + 1) % CHECK_EVERY == 0:
-                tokens[asked], log_probs[asked], ended = batch.answers(len(asked))
-                going = (~ended).any(1).nonzero().squeeze(1)  # the host waits for it
-                if not len(going):
-                    break
-                if size_of(len(going)) < size_of(len(asked)):
-                    asked = asked[going]
-                    smaller = self._fixed_batch(config, len(asked), *kind)
-                    smaller.go_on(batch, going)
-                    batch = smaller
-        return tokens.flatten(0, 1).cpu(), log_probs.flatten(0, 1).cpu()
-
-    def _fixed_batch(
-        self, config: SamplingConfig, num_queries: int, length: int, num_samples: int, greedy: bool
-    ) -> FixedBatch:
-        size = (size_of(num_queries), length, num_samples, greedy)
+        room = 1 << (num_queries - 1).bit_length()  # a power of two, so that there are few sizes
+        size = room, length, num_samples, uniforms is None
         key = (*size, config.temperature, config.top_k, config.top_p)
         if key not in self._batches:
             self._batches[key] = FixedBatch(self, config, *size)
-        return self._batches[key]
+        return self._batches[key].answers(queries, uniforms)
 
 
 graph_memory = cache(torch.cuda.graph_pool_handle)
@@ -174,7 +150,7 @@ class FixedBatch:
     Args:
         sampler: whose answers they are.
         config: how tokens are drawn.
-        num_queries: P; fewer may be given.
+        num_queries: P; fewer may be given, and the room left over is decoded for nothing.
         length: of the encoded queries, S.
         num_samples: answers a query.
         greedy: take the likeliest tokens.
@@ -190,7 +166,7 @@ class FixedBatch:
         greedy: bool,
     ) -> None:
         weights, policy = self.weights, self.policy = sampler.weights, sampler.policy
-        self.config, self.num_samples, self.greedy = config, num_samples, greedy
+        self.config, self.greedy = config, greedy
         device, num_answers = weights.device, num_queries * num_samples
         self.queries = Queries(
             weights.room(num_queries, length), torch.zeros(num_queries, 1, 1, length, device=device)
@@ -237,49 +213,27 @@ class FixedBatch:
         self.ended.logical_or_(chosen == self.policy.eos_id)
         self.at += 1
 
-    def start(self, queries: Queries, uniforms: Tensor | None) -> None:
-        """Begin the answers to the queries, of which there may be fewer than there is room for."""
-        members = self._take(torch.arange(len(queries.mask), device=self.at.device), queries)
+    def answers(self, queries: Queries, uniforms: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens and log-probabilities (N, T) of the answers to queries, no more than there is room for."""
+        number = len(queries.mask)
+        asked = slice(number * self.rows.width)
+        self.queries.mask[:number].copy_(queries.mask)
+        for mine, theirs in zip(self.queries.cross, queries.cross, strict=True):
+            mine[:, :number].copy_(theirs)
         if uniforms is not None:
-            torch.index_select(uniforms, 0, members, out=self.uniforms)
+            self.uniforms[asked].copy_(uniforms)
         self.newest.fill_(self.policy.start_id)
         self.ended.zero_()
         self.at.zero_()
-
-    def go_on(self, other: FixedBatch, chosen: Tensor) -> None:
-        """Take over the chosen queries of a larger batch, with their answers as they stand."""
-        members = self._take(chosen, other.queries)
-        for name in ("uniforms", "newest", "ended", "tokens", "log_probs"):
-            torch.index_select(getattr(other, name), 0, members, out=getattr(self, name))
-        for mine, theirs in zip(self.rows.cache, other.rows.cache, strict=True):
-            torch.index_select(theirs, 1, members, out=mine)
-        self.at.copy_(other.at)
-
-    def _take(self, chosen: Tensor, queries: Queries) -> Tensor:
-        """Copies the chosen queries; the numbers of their answers. The room left over repeats one."""
-        chosen = torch.cat([chosen, chosen[:1].expand(len(self.queries.mask) - len(chosen))])
-        torch.index_select(queries.mask, 0, chosen, out=self.queries.mask)
-        for mine, theirs in zip(self.queries.cross, queries.cross, strict=True):
-            torch.index_select(theirs, 1, chosen, out=mine)
-        return (chosen[:, None] * self.num_samples + self.row_of[: self.num_samples]).flatten()
-
-    def step(self, t: int) -> None:
-        """Draw the tokens at position t of all answers."""
-        positions = self._positions(t + 1)
-        if self._graphs:
-            self._graphs[positions].replay()
-        else:
-            self._step(positions)
-
-    def answers(self, number: int) -> list[Tensor]:
-        """Tokens and log-probabilities (number, n, T) of the first queries, and which have ended."""
-        parts = (self.tokens, self.log_probs, self.ended)
-        return [part.unflatten(0, (-1, self.num_samples))[:number] for part in parts]
-
-
-def size_of(number: int) -> int:
-    """The power of two that holds so many."""
-    return 1 << (number - 1).bit_length()
+        for t in range(self.config.max_new_tokens):
+            positions = self._positions(t + 1)
+            if self._graphs:
+                self._graphs[positions].replay()
+            else:
+                self._step(positions)
+            if (t + 1) % CHECK_EVERY == 0 and self.ended[asked].all():  # the host waits for it
+                break
+        return self.tokens[asked].cpu(), self.log_probs[asked].cpu()
 
 
 def draw(

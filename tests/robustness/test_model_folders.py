@@ -85,8 +85,9 @@ NO_FILE: dict[str, Break] = {
 }  # fmt: skip
 REFUSED: dict[str, Break] = {
     **{f"{key} {value}": edit(**{key: value}) for key, values in {
-        "num_heads": (0,), "d_model": (0, 10**30), "vocab_size": (0, 8), "relative_attention_num_buckets": (0,),
-        "dropout_rate": (2.0, "x"), "pad_token_id": (10**9, None, [0]), "eos_token_id": (11,),
+        "num_heads": (0,), "d_model": (0, 10**30), "vocab_size": (0, 8),
+        "relative_attention_num_buckets": (0,), "dropout_rate": (2.0, "x"),
+        "pad_token_id": (10**9, None, [0]), "eos_token_id": (11,),
         "decoder_start_token_id": (None, "0"), "model_type": ("evil", ["t5"], None, "bert"),
         "quantization_config": ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "x"),
     }.items() for value in values},
