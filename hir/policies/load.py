@@ -30,10 +30,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
         if not model_config.is_encoder_decoder:
-            raise UserError(
-                f"{where}: a {model_config.model_type} model is not sequence-to-sequence; "
-                "give a T5-family checkpoint"
-            )
+            raise UserError(f"{where}: a {model_config.model_type} model is not sequence-to-sequence")
         if config.dropout is not None:
             model_config.dropout_rate = config.dropout
         # The T5 family has a policy of its own, of the same numbers; it needs its own attention.

@@ -33,8 +33,7 @@ DROP = 0.1
 CHECK_EVERY = 8
 """Steps on a GPU between looks at what has ended, for which the host waits."""
 INPUT_STEP = 32
-POSITION_STEP = 16
-"""Lengths of inputs and answers on a GPU are multiples of these."""
+"""Lengths of inputs on a GPU are multiples of this."""
 
 
 @register("t5")
@@ -145,7 +144,7 @@ graph_memory = cache(torch.cuda.graph_pool_handle)
 
 
 class FixedBatch:
-    """Decode steps for a fixed number of answers, in memory that stays where it is: CUDA graphs on a GPU.
+    """Decode steps for a fixed number of answers, in memory that stays where it is: a CUDA graph on a GPU.
 
     Args:
         sampler: whose answers they are.
@@ -167,44 +166,31 @@ class FixedBatch:
     ) -> None:
         weights, policy = self.weights, self.policy = sampler.weights, sampler.policy
         self.config, self.greedy = config, greedy
-        device, num_answers = weights.device, num_queries * num_samples
-        self.queries = Queries(
-            weights.room(num_queries, length), torch.zeros(num_queries, 1, 1, length, device=device)
-        )
-        self.rows = Rows(weights.room(num_answers, config.max_new_tokens), width=num_samples)
+        device, shape = weights.device, (num_queries * num_samples, config.max_new_tokens)
+        mask = torch.zeros(num_queries, 1, 1, length, device=device)
+        self.queries = Queries(weights.room(num_queries, length), mask)
+        self.rows = Rows(weights.room(*shape), width=num_samples)
         for layer in (*self.queries.cross, *self.rows.cache):
             layer.zero_()  # a step reads masked positions too, where nothing may be no number
-        self.row_of = torch.arange(num_answers, device=device)
+        self.row_of = torch.arange(shape[0], device=device)
         self.newest = torch.full_like(self.row_of, policy.start_id)
         self.ended = torch.zeros_like(self.row_of, dtype=torch.bool)
         self.at = torch.zeros(1, dtype=torch.long, device=device)
-        self.tokens = torch.full((num_answers, config.max_new_tokens), policy.pad_id, device=device)
-        self.log_probs = torch.zeros(num_answers, config.max_new_tokens, device=device)
-        self.uniforms = torch.zeros(*self.tokens.shape, 2, device=device)
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.tokens = torch.full(shape, policy.pad_id, device=device)
+        self.log_probs = torch.zeros(shape, device=device)
+        self.uniforms = torch.zeros(*shape, 2, device=device)
+        self.step = self._step
         if device.type == "cuda":
-            for positions in {self._positions(t + 1) for t in range(config.max_new_tokens)}:
-                self._graphs[positions] = self._capture(positions)
+            self._step()  # libraries choose their kernels outside the graph
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=graph_memory()):
+                self._step()
+            self.step = graph.replay
 
-    def _positions(self, number: int) -> int:
-        """Positions that a step looks at which needs at least ``number``."""
-        return min(-(-number // POSITION_STEP) * POSITION_STEP, self.config.max_new_tokens)
-
-    def _capture(self, positions: int) -> torch.cuda.CUDAGraph:
-        # A first run outside the graph lets libraries choose their kernels.
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self._step(positions)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=graph_memory()):
-            self._step(positions)
-        self.at.zero_()
-        return graph
-
-    def _step(self, positions: int) -> None:
-        logits = self.weights.decode(self.newest, self.at, positions, self.rows, self.queries)
+    def _step(self) -> None:
+        """Draw the next token of all answers."""
+        length = self.config.max_new_tokens
+        logits = self.weights.decode(self.newest, self.at, length, self.rows, self.queries)
         numbers = None if self.greedy else self.uniforms[:, self.at].squeeze(1)
         chosen, values = draw(logits, self.row_of, numbers, self.config)
         self.tokens[:, self.at] = chosen[:, None]
@@ -226,11 +212,7 @@ class FixedBatch:
         self.ended.zero_()
         self.at.zero_()
         for t in range(self.config.max_new_tokens):
-            positions = self._positions(t + 1)
-            if self._graphs:
-                self._graphs[positions].replay()
-            else:
-                self._step(positions)
+            self.step()
             if (t + 1) % CHECK_EVERY == 0 and self.ended[asked].all():  # the host waits for it
                 break
         return self.tokens[asked].cpu(), self.log_probs[asked].cpu()
