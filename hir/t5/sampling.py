@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,6 @@ from hir.config.schema import SamplingConfig
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Sampler, register
 from hir.t5.weights import Queries, Rows, T5Weights
-
-T = TypeVar("T")
 
 MAX_WORKERS = 4
 """Batches side by side on a CPU; more would wait for Python's lock."""
@@ -267,8 +265,8 @@ def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def in_batches(
-    work: Callable[[list[int]], T], items: list[int], batch_size: int, workers: int
-) -> Iterator[T]:
+    work: Callable[[list[int]], tuple[Tensor, Tensor]], items: list[int], batch_size: int, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """What ``work`` makes of the items, in batches of at most that size, in order.
 
     Up to ``workers`` batches run side by side, each on its share of torch's threads: a decode step is made of
