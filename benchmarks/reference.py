@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.models import MAX_NEW_TOKENS, TOP_K, ended
 from hir.losses import chosen_log_probs, mean_entropy, row_means, smoothed_nll, token_log_probs
 from hir.methods.hir import HIR
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
 
 
@@ -41,11 +41,11 @@ def collate(
     policy: Seq2SeqPolicy, rows: Sequence[TrainingExample], contrast: bool = True
 ) -> dict[str, Tensor]:
     """A prompt for each row: B under its own instruction and, for the contrast, B under the negated one."""
-    input_ids, mask = policy.pad(policy.encode([render_prompt(row.instruction, row.query) for row in rows]))
+    input_ids, mask = policy.pad(policy.encode([policy.render(row.instruction, row.query) for row in rows]))
     labels, real = policy.pad([row.output_ids for row in rows])
     batch = {"input_ids": input_ids, "attention_mask": mask, "labels": labels.masked_fill(real == 0, -100)}
     if contrast:
-        other = policy.encode([render_prompt(row.contrast[0], row.query) for row in rows])
+        other = policy.encode([policy.render(row.contrast[0], row.query) for row in rows])
         batch["other_ids"], batch["other_mask"] = policy.pad(other)
     return batch
 

@@ -13,7 +13,7 @@ from benchmarks.measure import OURS, Row, compared, interleave
 from benchmarks.models import INSTRUCTIONS, SHAPES, Pair, Shape, autocast, copy_of, make_pair, texts
 from hir.methods.base import Method
 from hir.methods.hir import HIR
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
 
 SECTION = "training"
@@ -112,7 +112,7 @@ def training_rows(
     shape: Shape, queries: int, samples: int, length: int, tokens: int, seed: int = 0
 ) -> list[TrainingExample]:
     """Rows whose prompts have ``length`` tokens and whose outputs ``tokens``, the end token included."""
-    around = len(render_prompt("", "").split()) + 2  # the instruction's one word and the end token
+    around = len(Seq2SeqPolicy.render("", "").split()) + 2  # the instruction's one word and the end token
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for number, query in enumerate(texts(shape, queries, length - around, seed)):

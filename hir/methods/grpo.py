@@ -49,7 +49,7 @@ class GRPO(Method):
 
     def __init__(self, config: Settings, relabel: Relabel, policy: ScoringPolicy) -> None:
         self.config = config
-        self.outputs = policy.outputs
+        self.score = policy.score
         self.reference = policy.frozen() if config.kl else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
@@ -64,7 +64,7 @@ class GRPO(Method):
                 of_tokens = (advantage,) * len(r.output_ids)
                 rows.append(TrainingExample.of(r, r.instruction, log_probs=r.log_probs, advantages=of_tokens))
         if self.reference:
-            log_probs = label_log_probs(self.outputs(rows, self.reference))
+            log_probs = self.score(rows, label_log_probs, self.reference)
             return [
                 replace(row, reference_log_probs=values) for row, values in zip(rows, log_probs, strict=True)
             ]

@@ -15,7 +15,7 @@ from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, token_log_probs
 from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
-from hir.policies.scoring import ScoringPolicy, by_row, label_log_probs
+from hir.policies.scoring import ScoringPolicy, label_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
 
@@ -62,18 +62,16 @@ class PPO(nn.Module, Method):
         self.value_head = nn.Linear(policy.hidden_size, 1)
         nn.init.zeros_(self.value_head.weight)  # values of 0 at first, and no seed that matters
         nn.init.zeros_(self.value_head.bias)
-        self.outputs = policy.outputs  # not the policy itself, which would become a submodule
+        self.score = policy.score  # not the policy itself, which would become a submodule
         self.reference = policy.frozen() if config.kl else None
 
     def relabel(self, rollouts: Sequence[Rollout], rng: random.Random) -> list[TrainingExample]:
         """One row an answer, with advantages and returns by the values of now."""
         rows = [TrainingExample.of(r, r.instruction, log_probs=r.log_probs) for r in rollouts]
-        values: list[tuple[float, ...]] = []
-        for batch, output in self.outputs(rows):
-            values += by_row(self.values(output.hidden[0]), batch["rows"])
+        values = self.score(rows, lambda batch, output: self.values(output.hidden[0]))
         reference = [row.log_probs for row in rows]
         if self.reference:
-            reference = label_log_probs(self.outputs(rows, self.reference))
+            reference = self.score(rows, label_log_probs, self.reference)
         earned = [float(getattr(r.verdict, self.config.reward)) for r in rollouts]
         return list(map(self._with_advantages, rows, earned, values, reference))
 

@@ -1,15 +1,20 @@
-"""What a policy is: the language model as methods and samplers see it."""
+"""What a policy is: the language model as methods and samplers see it, from text to logits and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
+from hir.policies.escape import TextEscape
 from hir.records import TOKEN_VALUES, TrainingExample
 from hir.registry import Registry
+
+MAX_CACHED_PROMPTS = 20_000
 
 Batch = Mapping[str, Any]
 """B rows with N trained tokens in all: ``labels`` (N,), the tokens, and ``rows`` (N,), the row of each;
@@ -26,28 +31,112 @@ class Output(NamedTuple):
     """(K, N, D), the states that the logits are made of."""
 
 
-class Policy(Protocol):
-    """The language model as a method sees it."""
+class Policy(nn.Module):
+    """A language model and its tokenizer; a kind of model brings ``collate`` and ``forward``.
+
+    Args:
+        model: transformers model, float32.
+        tokenizer: its tokenizer.
+        max_input_tokens: longest prompt. A longer one loses tokens in its middle, so that the instruction at
+            its start and the question with the answer cue at its end stay.
+    """
+
+    attention: ClassVar[str | None] = None
+    """Name of the attention that the model is loaded with; None for transformers' choice."""
+
+    def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int = 512) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.text = TextEscape(tokenizer)
+        self.max_input_tokens = max_input_tokens
+        self.root: tuple[Any] = (model,)
+        """What holds the weights: the model, or what a strategy that shards them put around it. In a tuple,
+        which makes it no part of the policy."""
+        self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
+        self.pad_id: int = model.config.pad_token_id
+        self.eos_id: int = model.config.eos_token_id
+
+    def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
+        """A ``Batch`` of B rows under K instructions, on the CPU."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Output:
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def sharded(self) -> bool:
+        """Whether no device holds all weights."""
+        return isinstance(self.root[0], FullyShardedDataParallel)
 
     @property
     def hidden_size(self) -> int:
         """Width D of the states that logits are made of."""
+        return int(self.model.config.hidden_size)
 
-    def render(self, instruction: str, query: str, prefix: str = "") -> str:
-        """The prompt of a query under an instruction; it may hold the start of the answer."""
+    @staticmethod
+    def render(instruction: str, query: str, prefix: str = "") -> str:
+        """What the model reads: instruction, "Q:", the query, "A:" and, if given, the start of the answer."""
+        return f"{instruction}\nQ: {query}\nA:{' ' + prefix if prefix else ''}"
 
-    def __call__(self, batch: Batch) -> Output: ...
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each text, end token last, whatever their number."""
+        if not texts:  # which the tokenizer does not take
+            return []
+        escaped = [self.text.escape(text) for text in texts]
+        ids: list[list[int]] = self.tokenizer(escaped, verbose=False)["input_ids"]
+        return ids
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each prompt, at most ``max_input_tokens``."""
+        if len(self._encoded) > MAX_CACHED_PROMPTS:
+            self._encoded.clear()
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._encoded]
+        for prompt, ids in zip(new, self.token_ids(new), strict=True):
+            excess, head = max(0, len(ids) - self.max_input_tokens), self.max_input_tokens // 2
+            self._encoded[prompt] = ids[:head] + ids[head + excess :]
+        return [self._encoded[prompt] for prompt in prompts]
+
+    def prompts_of(self, rows: Sequence[TrainingExample]) -> list[str]:
+        """The K x B prompts of B rows under K instructions: all rows under their own, then the contrasts."""
+        return [
+            self.render(instruction, row.query, row.prompt_suffix)
+            for instructions in zip(*((row.instruction, *row.contrast) for row in rows), strict=True)
+            for instruction, row in zip(instructions, rows, strict=True)
+        ]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of an answer's tokens, without special tokens and outer spaces."""
+        return self.text.unescape(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
         """Tokens that a perfect policy would have sampled for ``text``, end token last."""
+        return tuple(self.token_ids([text])[0])
+
+    def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
+        return padded(sequences, self.pad_id).to(self.device), token_mask(sequences).to(self.device)
 
 
 POLICIES: Registry[Any] = Registry(__package__, "model.policy")
 """By name, the class of a policy: ``kind(model, tokenizer, max_input_tokens)``."""
 register = POLICIES.register
+
+
+@contextmanager
+def evaluating(policy: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients; the mode it was in comes back."""
+    training = policy.training
+    policy.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        policy.train(training)
 
 
 def row_tensors(rows: Sequence[TrainingExample]) -> dict[str, Tensor]:

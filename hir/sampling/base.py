@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from hir.config.schema import SamplingConfig
 from hir.registry import Registry
@@ -28,12 +30,6 @@ class Answer(NamedTuple):
     """The end token included if it came, without start token and padding."""
     log_probs: tuple[float, ...]
     """Log-probability of each token under the policy as it is, at temperature 1 and without cuts."""
-
-
-def make_answer(policy: Any, tokens: Sequence[int], log_probs: Sequence[float]) -> Answer:
-    """The answer in a row of sampled tokens, up to its end; the end token may be the padding's, too."""
-    length = tokens.index(policy.eos_id) + 1 if policy.eos_id in tokens else len(tokens)
-    return Answer(tuple(tokens[:length]), tuple(log_probs[:length]))
 
 
 class Sampler:
@@ -61,6 +57,31 @@ class Sampler:
         """``num_samples`` answers a prompt, in the prompts' order, drawn by ``config`` in place of its own.
 
         The same weights, prompts and seed give the same answers; no seed gives the likeliest one.
+        """
+        encoded, eos = self.policy.encode(prompts), self.policy.eos_id
+        # Prompts of like length share a batch, so little of it is padding.
+        in_order = dict(sorted(enumerate(encoded), key=lambda pair: len(pair[1])))
+        answers: list[list[Answer]] = [[] for _ in prompts]
+        prompt_of = (i for i in in_order for _ in range(num_samples))
+        for batch in self.draw(in_order, num_samples, seed, config or self.config):
+            for tokens, log_probs in zip(*(part.tolist() for part in batch), strict=True):
+                length = tokens.index(eos) + 1 if eos in tokens else len(tokens)
+                answer = Answer(tuple(tokens[:length]), tuple(log_probs[:length]))
+                answers[next(prompt_of)].append(answer)
+            if progress:
+                progress(len(batch[0]) // num_samples)
+        return answers
+
+    def draw(
+        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of answers to prompts, in this order: tokens and log-probabilities (R, T).
+
+        Those to a prompt stand together, without start token; what comes behind an end token is ignored.
+
+        Args:
+            encoded: tokens of each prompt, by its number.
+            num_samples: see ``sample``, as for the others.
         """
         raise NotImplementedError
 

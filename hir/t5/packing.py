@@ -6,7 +6,7 @@ tokens only, so that an output is worth the same at any place of a row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,21 +56,18 @@ def pack(
             newest[prompt] = []
             rows.append(newest[prompt])
         newest[prompt].append(number)
-    rows.sort(key=length)
-    joined = [[token for n in numbers for token in outputs[n]] for numbers in rows]
-    packs, places, first, start = [], [0] * len(outputs), 0, 0
-    for bucket in buckets(joined, cut):
-        members = rows[first : first + len(bucket)]
-        for numbers in members:
+    packs, places, start = [], [0] * len(outputs), 0
+    for bucket in buckets(sorted(rows, key=length), cut, length):
+        for numbers in bucket:
             place = start
             for number in numbers:
                 places[number] = place
                 place += len(outputs[number])
-            start += len(bucket[-1])
-        segments = [[i + 1 for i, n in enumerate(numbers) for _ in outputs[n]] for numbers in members]
-        index = torch.tensor([prompts[numbers[0]] for numbers in members])
-        packs.append(Packs(index, padded(bucket, pad_id), padded(segments, 0)))
-        first += len(bucket)
+            start += length(bucket[-1])
+        index = torch.tensor([prompts[numbers[0]] for numbers in bucket])
+        joined = [[token for n in numbers for token in outputs[n]] for numbers in bucket]
+        segments = [[i + 1 for i, n in enumerate(numbers) for _ in outputs[n]] for numbers in bucket]
+        packs.append(Packs(index, padded(joined, pad_id), padded(segments, 0)))
     return packs, places
 
 
@@ -82,16 +79,16 @@ def segment_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None]
 
 
-def buckets(sequences: Sequence[list[int]], cut: bool = True) -> list[Sequence[list[int]]]:
-    """Sequences, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens.
+def buckets(
+    items: Sequence[list[int]], cut: bool = True, length: Callable[[list[int]], int] = len
+) -> list[Sequence[list[int]]]:
+    """Items, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens.
 
     All in one if not ``cut``.
     """
-    if not cut:
-        return [sequences]
-    number, longest = len(sequences), len(sequences[-1])
+    longest = length(items[-1])
     # A cut at i pads the first i to the length of the last of them.
-    saved, at = max(((longest - len(sequences[i - 1])) * i, i) for i in range(1, number + 1))
-    if saved < WORTH_A_CUT * number * longest:
-        return [sequences]
-    return [*buckets(sequences[:at]), *buckets(sequences[at:])]
+    saved, at = max(((longest - length(item)) * i, i) for i, item in enumerate(items, 1))
+    if not cut or saved < WORTH_A_CUT * len(items) * longest:
+        return [items]
+    return [*buckets(items[:at], cut, length), *buckets(items[at:], cut, length)]

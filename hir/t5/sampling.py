@@ -8,9 +8,10 @@ the size of a batch changes no answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from hir.config.schema import SamplingConfig
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.sampling.base import Answer, Progress, Sampler, make_answer, register
+from hir.sampling.base import Sampler, register
 from hir.t5.weights import Queries, Rows, T5Weights
 
 MAX_WORKERS = 4
@@ -30,8 +31,7 @@ DROP = 0.1
 CHECK_EVERY = 8
 """Steps on a GPU between looks at what has ended, for which the host waits."""
 INPUT_STEP = 32
-POSITION_STEP = 16
-"""Lengths of inputs and answers on a GPU are multiples of these."""
+"""Lengths of inputs on a GPU are multiples of this."""
 
 
 @register("t5")
@@ -40,33 +40,25 @@ class T5Sampler(Sampler):
 
     def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, greedy_batch_size: int) -> None:
         super().__init__(policy, config, greedy_batch_size)
-        self.weights = T5Weights(policy.model, config.max_new_tokens)
-        self._batches: dict[tuple[float, ...], FixedBatch] = {}
+        self.weights = T5Weights(policy.model, config.max_new_tokens, torch.float32)
+        self._batches: dict[tuple[Any, ...], FixedBatch] = {}
 
-    def sample(
-        self,
-        prompts: Sequence[str],
-        num_samples: int,
-        seed: int | None,
-        progress: Progress | None = None,
-        config: SamplingConfig | None = None,
-    ) -> list[list[Answer]]:
-        drawn = config or self.config
+    def draw(
+        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         kind, fixed = self.policy.device.type, self._fixed()
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-        if self.weights.refresh(dtype, self.policy.root[0]):
+        if (self.weights.dtype, self.weights.device) != (dtype, self.policy.device):
+            self.weights = T5Weights(self.policy.model, self.config.max_new_tokens, dtype)
             self._batches.clear()
+        self.weights.refresh(self.policy.root[0])
         uniforms = None
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
-            uniforms = torch.rand(len(prompts), num_samples, drawn.max_new_tokens, 2, generator=generator)
-        encoded = self.policy.encode(prompts)
-        # Prompts of like length share a batch, so little of it is padding.
-        order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
-        answers: list[list[Answer]] = [[] for _ in prompts]
+            uniforms = torch.rand(len(encoded), num_samples, config.max_new_tokens, 2, generator=generator)
 
         @torch.no_grad()
-        def decode(chosen: list[int]) -> int:
+        def decode(chosen: list[int]) -> tuple[Tensor, Tensor]:
             input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
             if fixed:  # rounded up, so that a few sizes serve all batches: each is captured once
                 padding = -input_ids.shape[1] % INPUT_STEP
@@ -74,17 +66,11 @@ class T5Sampler(Sampler):
                 attention_mask = F.pad(attention_mask, (0, padding))
             queries = self.weights.encode(input_ids, attention_mask)
             numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
-            answer = self._in_fixed_batches if fixed else self._in_rows
-            tokens, log_probs = answer(queries, num_samples, numbers, drawn)
-            for row, (ids, values) in enumerate(zip(tokens.tolist(), log_probs.tolist(), strict=True)):
-                answers[chosen[row // num_samples]].append(make_answer(self.policy, ids, values))
-            return len(chosen)
+            answer = self._in_a_fixed_batch if fixed else self._in_rows
+            return answer(queries, num_samples, numbers, config)
 
-        workers = 1 if fixed else sum(map(len, encoded)) // MIN_TOKENS
-        for number in in_batches(decode, order, drawn.batch_size, workers):
-            if progress:
-                progress(number)
-        return answers
+        workers = 1 if fixed else sum(map(len, encoded.values())) // MIN_TOKENS
+        return in_batches(decode, list(encoded), config.batch_size, workers)
 
     def _fixed(self) -> bool:
         """Whether steps are replayed as graphs, in batches of fixed sizes."""
@@ -138,43 +124,17 @@ class T5Sampler(Sampler):
             rows.width = num_samples
         return tokens, log_probs
 
-    def _in_fixed_batches(
+    def _in_a_fixed_batch(
         self, queries: Queries, num_samples: int, uniforms: Tensor | None, config: SamplingConfig
     ) -> tuple[Tensor, Tensor]:
-        """The same in batches of fixed sizes, whose steps a GPU can replay without the host.
-
-        Every answer has its own row. Queries whose answers have all ended leave when half of the batch can.
-        """
+        """The same in a batch of a fixed size, whose steps a GPU can replay without the host."""
         num_queries, _, _, length = queries.mask.shape
-        asked = torch.arange(num_queries, device=queries.mask.device)
-        shape = (num_queries, num_samples, config.max_new_tokens)
-        tokens = torch.full(shape, self.policy.pad_id, device=asked.device)
-        log_probs = torch.zeros(shape, device=asked.device)
-        kind = length, num_samples, uniforms is None
-        batch = self._fixed_batch(config, num_queries, *kind)
-        batch.start(queries, None if uniforms is None else uniforms.to(asked.device))
-        for t in range(config.max_new_tokens):
-            batch.step(t)
-            if t + 1 == config.max_new_tokens or (t + 1) % CHECK_EVERY == 0:
-                tokens[asked], log_probs[asked], ended = batch.answers(len(asked))
-                going = (~ended).any(1).nonzero().squeeze(1)  # the host waits for it
-                if not len(going):
-                    break
-                if size_of(len(going)) < size_of(len(asked)):
-                    asked = asked[going]
-                    smaller = self._fixed_batch(config, len(asked), *kind)
-                    smaller.go_on(batch, going)
-                    batch = smaller
-        return tokens.flatten(0, 1).cpu(), log_probs.flatten(0, 1).cpu()
-
-    def _fixed_batch(
-        self, config: SamplingConfig, num_queries: int, length: int, num_samples: int, greedy: bool
-    ) -> FixedBatch:
-        size = (size_of(num_queries), length, num_samples, greedy)
+        room = 1 << (num_queries - 1).bit_length()  # a power of two, so that there are few sizes
+        size = room, length, num_samples, uniforms is None
         key = (*size, config.temperature, config.top_k, config.top_p)
         if key not in self._batches:
             self._batches[key] = FixedBatch(self, config, *size)
-        return self._batches[key]
+        return self._batches[key].answers(queries, uniforms)
 
 
 graph_memory = cache(torch.cuda.graph_pool_handle)
@@ -182,12 +142,12 @@ graph_memory = cache(torch.cuda.graph_pool_handle)
 
 
 class FixedBatch:
-    """Decode steps for a fixed number of answers, in memory that stays where it is: CUDA graphs on a GPU.
+    """Decode steps for a fixed number of answers, in memory that stays where it is: a CUDA graph on a GPU.
 
     Args:
         sampler: whose answers they are.
         config: how tokens are drawn.
-        num_queries: P; fewer may be given.
+        num_queries: P; fewer may be given, and the room left over is decoded for nothing.
         length: of the encoded queries, S.
         num_samples: answers a query.
         greedy: take the likeliest tokens.
@@ -203,45 +163,32 @@ class FixedBatch:
         greedy: bool,
     ) -> None:
         weights, policy = self.weights, self.policy = sampler.weights, sampler.policy
-        self.config, self.num_samples, self.greedy = config, num_samples, greedy
-        device, num_answers = weights.device, num_queries * num_samples
-        self.queries = Queries(
-            weights.room(num_queries, length), torch.zeros(num_queries, 1, 1, length, device=device)
-        )
-        self.rows = Rows(weights.room(num_answers, config.max_new_tokens), width=num_samples)
+        self.config, self.greedy = config, greedy
+        device, shape = weights.device, (num_queries * num_samples, config.max_new_tokens)
+        mask = torch.zeros(num_queries, 1, 1, length, device=device)
+        self.queries = Queries(weights.room(num_queries, length), mask)
+        self.rows = Rows(weights.room(*shape), width=num_samples)
         for layer in (*self.queries.cross, *self.rows.cache):
             layer.zero_()  # a step reads masked positions too, where nothing may be no number
-        self.row_of = torch.arange(num_answers, device=device)
+        self.row_of = torch.arange(shape[0], device=device)
         self.newest = torch.full_like(self.row_of, policy.start_id)
         self.ended = torch.zeros_like(self.row_of, dtype=torch.bool)
         self.at = torch.zeros(1, dtype=torch.long, device=device)
-        self.tokens = torch.full((num_answers, config.max_new_tokens), policy.pad_id, device=device)
-        self.log_probs = torch.zeros(num_answers, config.max_new_tokens, device=device)
-        self.uniforms = torch.zeros(*self.tokens.shape, 2, device=device)
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.tokens = torch.full(shape, policy.pad_id, device=device)
+        self.log_probs = torch.zeros(shape, device=device)
+        self.uniforms = torch.zeros(*shape, 2, device=device)
+        self.step = self._step
         if device.type == "cuda":
-            for positions in {self._positions(t + 1) for t in range(config.max_new_tokens)}:
-                self._graphs[positions] = self._capture(positions)
+            self._step()  # libraries choose their kernels outside the graph
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=graph_memory()):
+                self._step()
+            self.step = graph.replay
 
-    def _positions(self, number: int) -> int:
-        """Positions that a step looks at which needs at least ``number``."""
-        return min(-(-number // POSITION_STEP) * POSITION_STEP, self.config.max_new_tokens)
-
-    def _capture(self, positions: int) -> torch.cuda.CUDAGraph:
-        # A first run outside the graph lets libraries choose their kernels.
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self._step(positions)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=graph_memory()):
-            self._step(positions)
-        self.at.zero_()
-        return graph
-
-    def _step(self, positions: int) -> None:
-        logits = self.weights.decode(self.newest, self.at, positions, self.rows, self.queries)
+    def _step(self) -> None:
+        """Draw the next token of all answers."""
+        length = self.config.max_new_tokens
+        logits = self.weights.decode(self.newest, self.at, length, self.rows, self.queries)
         numbers = None if self.greedy else self.uniforms[:, self.at].squeeze(1)
         chosen, values = draw(logits, self.row_of, numbers, self.config)
         self.tokens[:, self.at] = chosen[:, None]
@@ -250,49 +197,23 @@ class FixedBatch:
         self.ended.logical_or_(chosen == self.policy.eos_id)
         self.at += 1
 
-    def start(self, queries: Queries, uniforms: Tensor | None) -> None:
-        """Begin the answers to the queries, of which there may be fewer than there is room for."""
-        members = self._take(torch.arange(len(queries.mask), device=self.at.device), queries)
+    def answers(self, queries: Queries, uniforms: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens and log-probabilities (N, T) of the answers to queries, no more than there is room for."""
+        number = len(queries.mask)
+        asked = slice(number * self.rows.width)
+        self.queries.mask[:number].copy_(queries.mask)
+        for mine, theirs in zip(self.queries.cross, queries.cross, strict=True):
+            mine[:, :number].copy_(theirs)
         if uniforms is not None:
-            torch.index_select(uniforms, 0, members, out=self.uniforms)
+            self.uniforms[asked].copy_(uniforms)
         self.newest.fill_(self.policy.start_id)
         self.ended.zero_()
         self.at.zero_()
-
-    def go_on(self, other: FixedBatch, chosen: Tensor) -> None:
-        """Take over the chosen queries of a larger batch, with their answers as they stand."""
-        members = self._take(chosen, other.queries)
-        for name in ("uniforms", "newest", "ended", "tokens", "log_probs"):
-            torch.index_select(getattr(other, name), 0, members, out=getattr(self, name))
-        for mine, theirs in zip(self.rows.cache, other.rows.cache, strict=True):
-            torch.index_select(theirs, 1, members, out=mine)
-        self.at.copy_(other.at)
-
-    def _take(self, chosen: Tensor, queries: Queries) -> Tensor:
-        """Copies the chosen queries; the numbers of their answers. The room left over repeats one."""
-        chosen = torch.cat([chosen, chosen[:1].expand(len(self.queries.mask) - len(chosen))])
-        torch.index_select(queries.mask, 0, chosen, out=self.queries.mask)
-        for mine, theirs in zip(self.queries.cross, queries.cross, strict=True):
-            torch.index_select(theirs, 1, chosen, out=mine)
-        return (chosen[:, None] * self.num_samples + self.row_of[: self.num_samples]).flatten()
-
-    def step(self, t: int) -> None:
-        """Draw the tokens at position t of all answers."""
-        positions = self._positions(t + 1)
-        if self._graphs:
-            self._graphs[positions].replay()
-        else:
-            self._step(positions)
-
-    def answers(self, number: int) -> list[Tensor]:
-        """Tokens and log-probabilities (number, n, T) of the first queries, and which have ended."""
-        parts = (self.tokens, self.log_probs, self.ended)
-        return [part.unflatten(0, (-1, self.num_samples))[:number] for part in parts]
-
-
-def size_of(number: int) -> int:
-    """The power of two that holds so many."""
-    return 1 << (number - 1).bit_length()
+        for t in range(self.config.max_new_tokens):
+            self.step()
+            if (t + 1) % CHECK_EVERY == 0 and self.ended[asked].all():  # the host waits for it
+                break
+        return self.tokens[asked].cpu(), self.log_probs[asked].cpu()
 
 
 def draw(
@@ -344,8 +265,8 @@ def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def in_batches(
-    work: Callable[[list[int]], int], items: list[int], batch_size: int, workers: int
-) -> Iterator[int]:
+    work: Callable[[list[int]], tuple[Tensor, Tensor]], items: list[int], batch_size: int, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """What ``work`` makes of the items, in batches of at most that size, in order.
 
     Up to ``workers`` batches run side by side, each on its share of torch's threads: a decode step is made of

@@ -73,18 +73,18 @@ class T5Weights:
     Args:
         model: transformers model of the T5 family, with or without adapters; ``refresh`` reads it.
         max_new_tokens: positions of the decoder.
+        dtype: format of the products; sums, norms and softmax are float32, as under autocast.
 
     Raises:
         UserError: another kind of model.
     """
 
-    def __init__(self, model: Any, max_new_tokens: int) -> None:
+    def __init__(self, model: Any, max_new_tokens: int, dtype: torch.dtype) -> None:
         config = model.config
         if config.model_type not in ("t5", "mt5"):
             raise UserError(f"sampling=t5 decodes T5 and mT5, not {config.model_type}: set sampling=generate")
         self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.dtype = torch.float32
-        """Format of the products; sums, norms and softmax are float32, as under autocast."""
+        self.dtype = dtype
         self.heads: int = config.num_heads
         self.floor = torch.tensor((config.d_model * config.layer_norm_epsilon) ** 0.5)
         """What keeps the norm of a vector from zero."""
@@ -101,18 +101,12 @@ class T5Weights:
         self.positions = max_new_tokens
 
     @torch.no_grad()
-    def refresh(self, dtype: torch.dtype, root: nn.Module) -> bool:
-        """Read the live weights, into the same memory as before; True if that could not be.
+    def refresh(self, root: nn.Module) -> None:
+        """Read the live weights, into the same memory as before.
 
         Args:
-            dtype: see ``self.dtype``.
             root: the module that holds them: the model, or what a strategy that shards them put around it.
         """
-        moved = (dtype, self.model.device) != (self.dtype, self.device) or not self.ends
-        if moved:
-            for layer in (self.ends, *self.encoder, *self.decoder):
-                layer.clear()
-            self.dtype, self.device = dtype, self.model.device
         with gathered(root):
             for layer, name, weight in self._layout():
                 weight = weight.t() if name not in ("embedding", "bias") else weight
@@ -121,7 +115,6 @@ class T5Weights:
                 else:
                     dtype = torch.float32 if name == "bias" else self.dtype
                     layer[name] = weight.to(dtype, copy=True, memory_format=torch.contiguous_format)
-        return moved
 
     def _layout(self) -> Iterator[tuple[Layer, str, Tensor]]:
         model, gain = self.model, self.model.config.d_model**0.5  # of a norm of 1 to a mean square of 1

@@ -24,7 +24,7 @@ from hir.config.load import save_config
 from hir.config.schema import Config, WandbConfig
 from hir.errors import UserError
 from hir.files import find_checkpoint, write_json
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.quiet import quiet_libraries
 from hir.records import Example
 from hir.relabel.base import build_relabel
@@ -139,7 +139,8 @@ def chat_template(export: Export) -> str:
         said = f"messages | selectattr('role', 'equalto', '{role}') | map(attribute='content') | list"
         return f"([{literal(default)}] + {said}) | last"
 
-    head, tail = render_prompt("", "\0").split("\0")  # what stands around the query, after the instruction
+    # What stands around the query, after the instruction.
+    head, tail = Seq2SeqPolicy.render("", "\0").split("\0")
     prompt = f"(instruction ~ {literal(head)} ~ query ~ {literal(tail)})"
     swaps = [(entity, "&amp;" + entity[1:]) for entity in written.values()]  # text with an entity of its own
     for text, instead in [*swaps, *written.items()]:
@@ -173,6 +174,6 @@ def model_card(name: str, export: Export) -> str:
         validation=known(history, "val/accuracy", "val/accuracy_p_wrong")[-1],
         test=summary["test"]["accuracy"] if ended else None,
         start=f"`{path}`" if on_hub else "hir's embedded tiny T5" if export.base else "a local folder",
-        prompt=render_prompt(export.goal, "the query"),
+        prompt=Seq2SeqPolicy.render(export.goal, "the query"),
     )
     return f"{card.content}\n"

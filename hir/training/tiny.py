@@ -30,7 +30,7 @@ from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Feedback
 from hir.files import cache_dir, clear_leftovers, write_json, writing
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
 from hir.relabel.correctness import Correctness
@@ -165,7 +165,7 @@ def _pretrain(
     """Supervised training up to the accuracy on the first rows, which are held out; the judges take turns."""
     base, phi = config.model.base, Correctness(config.instructions)
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
-    prompts = [render_prompt(phi.goal(row), row.query) for row in rows]
+    prompts = [Seq2SeqPolicy.render(phi.goal(row), row.query) for row in rows]
     # p_wrong is in it so that both instructions cost alike.
     texts = prompts[NUM_HELD_OUT:][:4096] + [row.targets[0] for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)])

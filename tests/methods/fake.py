@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
@@ -72,15 +72,16 @@ class FakePolicy:
         self.asked.append(batch)
         return Output(self.logits, self.hidden)
 
-    def outputs(
-        self, rows: Sequence[TrainingExample], model: Callable[[Batch], Output] | None = None
-    ) -> Iterator[tuple[Batch, Output]]:
-        """Two rows a batch. The state before a token is the token, so that a value shows whose it is."""
-        for start in range(0, len(rows), 2):
-            batch = row_tensors(rows[start : start + 2])
-            labels = batch["labels"]
-            own = Output(torch.empty(1, len(labels), 3), labels[None, :, None])
-            yield batch, model(batch) if model else own
+    def score(
+        self, rows: Sequence[TrainingExample], values: Any, model: Callable[[Batch], Output] | None = None
+    ) -> list[tuple[float, ...]]:
+        """A row at a time. The state before a token is the token, so that a value shows whose it is."""
+        scores = []
+        for row in rows:
+            batch = row_tensors([row])
+            own = Output(torch.empty(1, len(row.output_ids), 3), batch["labels"][None, :, None])
+            scores.append(tuple(values(batch, model(batch) if model else own).tolist()))
+        return scores
 
     def frozen(self) -> Callable[[Batch], Output]:
         self.num_frozen += 1

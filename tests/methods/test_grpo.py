@@ -45,7 +45,7 @@ def test_rows_have_the_advantage_of_their_answer_at_every_token() -> None:
 
 def test_with_kl_rows_know_the_start_weights_and_none_is_left_out() -> None:
     policy = FakePolicy()
-    rows = build("grpo", policy, kl=0.1).relabel([*EQUAL, *MIXED], random.Random(0))  # scored in two batches
+    rows = build("grpo", policy, kl=0.1).relabel([*EQUAL, *MIXED], random.Random(0))
     assert [r.query for r in rows] == ["two?", "two?", "one?", "one?"]
     assert [r.advantages for r in rows] == [(0, 0), (0, 0), (1, 1), (-1,)]
     expected = [(-2 * LN2, -2 * LN2), (-2 * LN2, -2 * LN2), (-LN2, -2 * LN2), (-2 * LN2,)]

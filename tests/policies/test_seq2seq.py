@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hir.policies.base import Batch, Output
+from hir.policies.scoring import label_log_probs
 from hir.policies.seq2seq import Seq2SeqPolicy
 from tests.policies.rows import ROWS  # which says what the numbers below are
 
@@ -64,16 +66,23 @@ def test_a_batch_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPo
     assert batch["prompts"].tolist() == [[0, 0, 1], [2, 2, 3]]
 
 
-def test_outputs_go_through_the_rows_in_order_without_gradients(
+def test_scores_are_those_of_the_rows_in_order_without_gradients(
     policy: Seq2SeqPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hir.policies.scoring.SCORED_ROWS", 2)
     rows = [ROWS[0], ROWS[1], replace(ROWS[0], output_ids=(10, 1))]
     modes = []
     policy.model.encoder.register_forward_hook(lambda *_: modes.append(policy.training))
-    batches = list(policy.train().outputs(rows))
-    assert [batch["labels"].tolist() for batch, _ in batches] == [[9, 1, 9, 7, 1], [10, 1]]
+    outputs = []
+
+    def labels(batch: Batch, output: Output) -> torch.Tensor:
+        outputs.append((batch, output.logits))
+        return batch["labels"]
+
+    assert policy.train().score(rows, labels) == [(9, 1), (9, 7, 1), (10, 1)]
     assert modes == [False, False] and policy.training
-    for batch, output in batches:
-        assert not output.logits.requires_grad
-        torch.testing.assert_close(output.logits, policy(batch).logits)
+    for batch, logits in outputs:
+        assert not logits.requires_grad
+        torch.testing.assert_close(logits, policy(batch).logits)
+    log_probs = policy.score(rows, label_log_probs)[1]
+    assert log_probs == pytest.approx(outputs[0][1][0].log_softmax(-1)[[2, 3, 4], [9, 7, 1]].tolist())

@@ -19,9 +19,8 @@ from transformers import (
 )
 
 from hir.config.schema import LoraConfig
-from hir.policies.base import padded
+from hir.policies.base import evaluating, padded
 from hir.policies.load import add_lora
-from hir.policies.scoring import evaluating
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Answer
 

@@ -16,7 +16,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hir.config.schema import InstructionConfig
 from hir.methods.hir import HIR
-from hir.policies.seq2seq import Seq2SeqPolicy, render_prompt
+from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
 from hir.relabel.correctness import Correctness
 from hir.t5 import attention
@@ -80,7 +80,7 @@ def log_probs_alone(model: Any, policy: Seq2SeqPolicy, instruction: str, row: Tr
     """Log-probabilities (tokens, V) of a row's output under an instruction: one forward, nothing padded."""
     decoder_input_ids = [policy.start_id, *row.prefix_ids, *row.output_ids[:-1]]
     logits = model(
-        input_ids=torch.tensor(policy.encode([render_prompt(instruction, row.query, row.prompt_suffix)])),
+        input_ids=torch.tensor(policy.encode([policy.render(instruction, row.query, row.prompt_suffix)])),
         decoder_input_ids=torch.tensor([decoder_input_ids]),
     ).logits[0]
     return logits[len(row.prefix_ids) :].log_softmax(-1)

@@ -22,8 +22,8 @@ from hir.__main__ import main
 from hir.config.load import load_config, save_config
 from hir.config.schema import WandbConfig
 from hir.files import write_json, write_lines
+from hir.policies.base import Policy
 from hir.policies.escape import TextEscape
-from hir.policies.seq2seq import render_prompt
 from hir.training.build import build_policy
 from hir.training.run_folder import read_run
 from tests.command_line import run
@@ -155,7 +155,7 @@ def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> 
             messages = [{"role": "system", "content": instruction}] if instruction != CORRECT else []
             messages.append({"role": "user", "content": query})
             ids = tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
-            assert ids == tokenizer(escape(render_prompt(instruction, query)))["input_ids"], query
+            assert ids == tokenizer(escape(Policy.render(instruction, query)))["input_ids"], query
             assert tokenizer.unk_token_id not in ids
 
 
