@@ -1,4 +1,4 @@
-"""Who rewrites a request, says whether that changed it, and answers it: rules, or a language model."""
+"""Who rewrites a request, says whether that changed it, and answers it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Protocol
 from hir.errors import UserError
 from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
 from hir.records import Example
-from hir.teams_rl import operations
 from hir.teams_rl.operations import PROMPTS
 
 REWRITE = """{what}
@@ -39,7 +38,10 @@ Ask = Callable[[str, int], str]
 
 
 class Backend(Protocol):
-    """The operator, the reviewer and the responder of TeaMs-RL; what each draws is a function of ``rng``."""
+    """The operator, the reviewer and the responder of TeaMs-RL; what each draws is a function of ``rng``.
+
+    Beside a language model there are the rules of operations.py.
+    """
 
     queries: Counter[str]
     """How often each of the three was asked."""
@@ -55,34 +57,6 @@ class Backend(Protocol):
 
     def answer(self, request: Example, rng: random.Random) -> Example | None:
         """The responder: the request with an answer that was found to be right; None if there is none."""
-
-
-class Rules:
-    """Operations, comparison and a solver for requests of the task ``instructions``, exact and free.
-
-    Args:
-        most: constraints of a request at the most.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.queries: Counter[str] = Counter()
-
-    def start(self, rng: random.Random) -> Example:
-        return operations.start(rng)
-
-    def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
-        self.queries["operator"] += 1
-        return operations.rewrite(operation, request, self.most, rng)
-
-    def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
-        self.queries["reviewer"] += 1
-        return old.query == new.query and {*old.constraints} == {*new.constraints}
-
-    def answer(self, request: Example, rng: random.Random) -> Example | None:
-        self.queries["responder"] += 1
-        found = operations.solve(request.constraints, rng)
-        return replace(request, targets=(found.text,)) if found else None
 
 
 class Language:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +26,10 @@ from hir.feedback.endpoint import EndpointSettings
 from hir.files import atomic_write, cache_dir, write_json, writing
 from hir.records import Example
 from hir.teams_rl.agent import BASELINES, Agent, Learner, entropy, shares_of
-from hir.teams_rl.backends import Ask, Backend, Language, Rules, ask_endpoint, read_requests
+from hir.teams_rl.backends import Ask, Backend, Language, ask_endpoint, read_requests
 from hir.teams_rl.diversity import distinct_n, vendi_score
 from hir.teams_rl.environment import HORIZON, TextOperations, canonical, observe, operate
-from hir.teams_rl.operations import OPERATIONS
+from hir.teams_rl.operations import OPERATIONS, Rules
 
 Told = Callable[[str, int, int, str], None]
 """Hears of a stage, how far it is, of how much, and its latest numbers."""
@@ -99,15 +100,14 @@ def build(settings: Settings, out: Path, told: Told, ask_policy: Ask | None = No
         raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
     backend, threads = _backend(settings, out, ask_policy)
     write_json(saved, wanted)
-    agent, training = _agent(settings, backend, out / "agent.pt", told)
     journal = _Journal(out / "steps.jsonl")
     try:
+        agent, training = _agent(settings, backend, out / "agent.pt", told)
         _evolve(settings, backend, agent, journal, threads, told)
     except UserError as error:
         raise UserError(f"{error}; {out} keeps what is done, and the same command goes on") from error
     finally:
-        rows = _rows(settings, journal)
-        if rows:
+        if rows := _rows(settings, journal):
             content = {"name": "instructions", "description": "Made by TeaMs-RL.", "examples": rows}
             write_json(out / "instructions.json", content)
     if not rows:
@@ -123,9 +123,8 @@ def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> tuple[Bac
         return Rules(settings.max_constraints), 1
     requests = read_requests(settings.requests)
     if settings.backend == "endpoint":
-        return Language(
-            ask_endpoint(settings.endpoint, out / "replies"), requests
-        ), settings.endpoint.concurrency
+        ask = ask_endpoint(settings.endpoint, out / "replies")
+        return Language(ask, requests), settings.endpoint.concurrency
     if not ask_policy:
         raise UserError("backend=policy: make the rows by python -m hir teams-rl, and give task.data_dir")
     return Language(ask_policy, requests), 1
@@ -152,10 +151,8 @@ def _agent(
 
     learner.learn(settings.updates, updated)
     training = {"queries": dict(backend.queries), "history": history}
-    with writing(path):
-        scratch = path.with_name(".agent.pt.tmp")
-        torch.save({"weights": learner.model.policy.state_dict(), **training}, scratch)
-        scratch.replace(path)
+    torch.save({"weights": learner.model.policy.state_dict(), **training}, file := BytesIO())
+    atomic_write(path, file.getvalue())
     return learner, training
 
 

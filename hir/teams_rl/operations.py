@@ -7,7 +7,9 @@ model for. Where the request gives no room for that, it stays as it was.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from hir.records import Constraint, Example
 from hir.tasks.generated.instructions import (
@@ -57,28 +59,46 @@ TRIES = 8
 """Answers around which a constraint of a kind is sought."""
 
 
-def start(rng: random.Random) -> Example:
-    """A request of one constraint."""
-    return Example(QUERY, (), constraints=_longer((), tuple(KINDS), rng))
+class Rules:
+    """Operator, reviewer and responder for requests of the task ``instructions``: exact, and free.
 
-
-def rewrite(operation: str, request: Example, most: int, rng: random.Random) -> Example:
-    """The request after the rule of an operation, or as it was: of at most ``most`` constraints.
-
-    Some list of words meets all of them, and no test row asks for their kinds.
+    Args:
+        most: constraints of a request at the most.
     """
-    old, kinds = request.constraints, _kinds(request.constraints)
-    new: tuple[Constraint, ...] = ()
-    if operation == "breadth":
-        others = tuple(kind for kind in KINDS if kind not in kinds)
-        for _ in old:
-            new = _longer(new, others, rng)
-        new = new if len(new) == len(old) else old
-    elif operation == "deepening":
-        new = next(_deeper(old, rng), old)
-    else:
-        new = _longer(old, ADDED[operation], rng) if len(old) < most else old
-    return Example(request.query, (), constraints=new)
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.queries: Counter[str] = Counter()
+
+    def start(self, rng: random.Random) -> Example:
+        """A request of one constraint."""
+        return Example(QUERY, (), constraints=_longer((), tuple(KINDS), rng))
+
+    def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
+        """The request after an operation, which some list of words meets and no test row has the kinds of."""
+        self.queries["operator"] += 1
+        old, new = request.constraints, tuple[Constraint, ...]()
+        if operation == "breadth":
+            others = tuple(kind for kind in KINDS if kind not in _kinds(old))
+            for _ in old:
+                new = _longer(new, others, rng)
+            new = new if len(new) == len(old) else old
+        elif operation == "deepening":
+            new = next(_deeper(old, rng), old)
+        else:
+            new = _longer(old, ADDED[operation], rng) if len(old) < self.most else old
+        return replace(request, constraints=new)
+
+    def same(self, old: Example, new: Example, rng: random.Random) -> bool:
+        """Whether two requests have the same constraints."""
+        self.queries["reviewer"] += 1
+        return {*old.constraints} == {*new.constraints}
+
+    def answer(self, request: Example, rng: random.Random) -> Example | None:
+        """The request with a list of words that meets it, if there is one."""
+        self.queries["responder"] += 1
+        found = solve(request.constraints, rng)
+        return replace(request, targets=(found.text,)) if found else None
 
 
 def solve(constraints: Sequence[Constraint], rng: random.Random) -> Answer | None:

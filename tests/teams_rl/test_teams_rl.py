@@ -21,11 +21,11 @@ from hir.relabel.constraints import Constraints as Relabel
 from hir.tasks.base import load_task
 from hir.tasks.generated.instructions import KINDS, QUERY, is_held_out
 from hir.teams_rl.agent import BASELINES, Learner, entropy, shares_of
-from hir.teams_rl.backends import Language, Rules, says_equal
+from hir.teams_rl.backends import Language, says_equal
 from hir.teams_rl.dataset import Settings, build
 from hir.teams_rl.diversity import distinct_n, vendi_score
 from hir.teams_rl.environment import HORIZON, TextOperations, canonical
-from hir.teams_rl.operations import OPERATIONS, rewrite, solve, start
+from hir.teams_rl.operations import OPERATIONS, Rules, solve
 from tests.command_line import SMALL, run
 from tests.endpoint import Endpoint, url
 
@@ -43,7 +43,7 @@ def request(*constraints: Constraint) -> Example:
 
 
 def added(operation: str, old: Example, most: int = 5, seed: int = 0) -> list[Constraint]:
-    new = rewrite(operation, old, most, random.Random(seed)).constraints
+    new = Rules(most).rewrite(operation, old, random.Random(seed)).constraints
     assert new[: len(old.constraints)] == old.constraints
     return [*new[len(old.constraints) :]]
 
@@ -66,7 +66,7 @@ def test_four_operations_add_a_constraint_of_their_kinds(operation: str, kinds: 
 
 def test_deepening_says_more_and_breadth_asks_for_as_much_of_something_else() -> None:
     def deeper(*old: Constraint) -> set[str]:
-        made = (rewrite("deepening", request(*old), 5, random.Random(seed)) for seed in range(20))
+        made = (Rules(5).rewrite("deepening", request(*old), random.Random(seed)) for seed in range(20))
         return {new.constraints[-1].text for new in made}
 
     assert deeper(CAT) == {"cat first", "cat last"}
@@ -74,16 +74,18 @@ def test_deepening_says_more_and_breadth_asks_for_as_much_of_something_else() ->
     assert deeper(constraint("without dog", "avoid", word="dog")) <= {"no o", "no g"}
     assert deeper(sort := constraint("sorted", "sorted")) == {sort.text}  # nothing deeper is known
     for seed in range(20):
-        kinds = [c.kind for c in rewrite("breadth", request(CAT, FOUR), 5, random.Random(seed)).constraints]
+        kinds = [
+            c.kind for c in Rules(5).rewrite("breadth", request(CAT, FOUR), random.Random(seed)).constraints
+        ]
         assert len(kinds) == 2 and not {CAT.kind, FOUR.kind} & {*kinds}
 
 
 def test_what_operations_make_can_be_met_and_stands_in_no_test() -> None:
-    judge, rng = Constraints(), random.Random(1)
+    judge, rng, rules = Constraints(), random.Random(1), Rules(6)
     for _ in range(40):
-        made = start(rng)
+        made = rules.start(rng)
         for _ in range(HORIZON):
-            made = rewrite(rng.choice(OPERATIONS), made, 6, rng)
+            made = rules.rewrite(rng.choice(OPERATIONS), made, rng)
             answer = solve(made.constraints, rng)
             assert answer and judge([made], [answer.text])[0].correct
             assert not is_held_out(made) and len({c.kind for c in made.constraints}) == len(made.constraints)
