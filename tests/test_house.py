@@ -12,6 +12,7 @@ FLOORS = """
     config
     feedback relabel
     tasks policies
+    teams_rl
     sampling methods
     training
     callbacks

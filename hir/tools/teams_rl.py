@@ -81,14 +81,14 @@ def ask_policy(settings: list[str]) -> Ask:
 
 def picture(results: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
     """An episode, step by step; how the agent's training went; and what came of its operations."""
-    figure = Figure(figsize=(12, 7), dpi=110, layout="constrained")
-    axes = figure.subplot_mosaic("AAA;BCD", height_ratios=[2, 3])
+    figure = Figure(figsize=(12, 6), dpi=100, layout="constrained")
+    axes = figure.subplot_mosaic("AAA;BCD", height_ratios=[1, 2])
     lines = [f"start: {steps[0]['parent'] or ''}"]
     for step in steps[:HORIZON]:
         came = read_request(step).asked if step["changed"] else "as it was"
         lines.append(f"{step['operation'] or 'another'} -> {came} -> {step['target'] or 'no answer'}")
     text = "\n".join(shorten(line.replace("\n", "; "), 150) for line in lines)
-    axes["A"].text(0, 1, plain(text), va="top", family="monospace", fontsize=8, linespacing=1.6)
+    axes["A"].text(0, 1, plain(text), va="top", family="monospace", fontsize=9, linespacing=1.5)
     axes["A"].set_axis_off()
     history = results["training"]["history"]
     for name in ("reward", "changed", "distinct", "entropy") if history else ():
