@@ -111,7 +111,8 @@ def build(settings: Settings, out: Path, told: Told, ask_policy: Ask | None = No
             content = {"name": "instructions", "description": "Made by TeaMs-RL.", "examples": rows}
             write_json(out / "instructions.json", content)
     if not rows:
-        raise UserError(f"no request of {settings.queries} was changed and answered: raise queries")
+        done = f"in {settings.queries} operations no request was changed and answered"
+        raise UserError(f"{done}: raise queries, or ask another model")
     results = {**_results(rows, journal, settings), "training": training}
     write_json(out / "results.json", results)
     return results

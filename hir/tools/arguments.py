@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import getitem
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
@@ -51,8 +53,9 @@ def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = Fals
 def help_of(kind: type[Any], about: str | None) -> str:
     """A tool's help: what it is about, and its keys."""
     lines = [(about or "").strip(), ""]
+    tree: Any = OmegaConf.to_container(OmegaConf.structured(kind))
     for name, key in keys_of(kind).items():
-        default = getattr(kind, name, None)
+        default = reduce(getitem, name.split("."), tree)
         text = "none, give one" if default == MISSING else "null" if default is None else str(default)
         lines += entry(name, key.type_name, text, key.meaning)
     return "\n".join(lines)

@@ -385,7 +385,7 @@ def test_from_the_agent_to_the_student_on_the_command_line(
         (["lr=1"], "lr=1 is no key of teams-rl"),
         (["backend=endpoint", "requests=nothing.txt"], "requests=nothing.txt cannot be read"),
         (["learner={cg: 1}"], "unexpected keyword argument 'cg'"),
-        (["queries=0"], "no request of 0 was changed and answered"),
+        (["queries=0"], "in 0 operations no request was changed and answered"),
     ],
 )
 def test_mistakes_are_one_line(
