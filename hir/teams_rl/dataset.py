@@ -64,7 +64,7 @@ class Settings:
     """What the agent sees: the last operation (paper), or also how often each was done so far."""
     updates: int = limited(40, "[1, inf)")
     """Updates of the agent (reference code: 200)."""
-    episodes: int = limited(32, "[1, inf)")
+    episodes: int = limited(64, "[1, inf)")
     """Episodes of six operations an update (reference code: 1)."""
     learner: dict[str, Any] = field(default_factory=dict)
     """Further arguments of sb3-contrib's TRPO or stable-baselines3's PPO."""

@@ -222,7 +222,7 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
         ("model=flan_t5_lrge", "unknown model 'flan_t5_lrge': did you mean flan_t5_large?"),
         ("config=/no.yaml", "/no.yaml cannot be read: no regular file is there"),
         ("training.batch_size=abc", "training.batch_size must be an integer in [1, inf), not 'abc'"),
-        ("task.source=web", "task.source must be generated or bbh or bigbench or teams_rl or null, not 'web'"),
+        ("task.source=w", "task.source must be generated or bbh or bigbench or teams_rl or null, not 'w'"),
         ("trainer=3", "trainer must be a mapping, not 3"),
         ("trainer.max_steps=3", "trainer.max_steps is set by the project: use training.num_updates"),
         ("trainer.max_epochs=0",
