@@ -1,7 +1,5 @@
 """The dotted keys of the configuration, read off the dataclasses: name, type, limits and meaning of each."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Supervised fine-tuning on the right answers: what can be had where they are known."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
