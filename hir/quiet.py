@@ -1,7 +1,5 @@
 """Silences what libraries say about choices that the project makes on purpose, and their own bars."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 

@@ -1,7 +1,5 @@
 """Finds the implementation of a name: a file that registers it, in the package or outside."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from importlib.util import find_spec

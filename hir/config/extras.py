@@ -3,8 +3,6 @@
 hir/config/schema.py has all others, and hands on what stands here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What `python train.py --help` prints, made from the dataclasses and the files of conf/."""
 
-from __future__ import annotations
-
 import ast
 import json
 from collections.abc import Iterator

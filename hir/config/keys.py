@@ -1,7 +1,5 @@
 """The dotted keys of the configuration, read off the dataclasses: name, type, limits and meaning of each."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Iterable
@@ -70,11 +68,9 @@ def keys_of(options: type, prefix: str = "") -> dict[str, Key]:
 @cache
 def _texts(options: type) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for kind in reversed(options.__mro__):
+    for kind in filter(is_dataclass, reversed(options.__mro__)):
         with suppress(OSError, TypeError):  # a class of a notebook has no source that can be found
-            texts |= (
-                meanings(ast.parse(dedent(inspect.getsource(kind))).body[0]) if is_dataclass(kind) else {}
-            )
+            texts |= meanings(ast.parse(dedent(inspect.getsource(kind))).body[0])
     return texts
 
 

@@ -9,8 +9,6 @@ place are read in the order of GROUPS. resume=RUN implies the run's own config.y
 Interpolations such as ${oc.env:HOME} are OmegaConf's; \${ is plain text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

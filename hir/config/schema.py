@@ -4,8 +4,6 @@ The text under each field is what `python train.py --help` prints. hir/config/lo
 sees to the limits.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Literal
 

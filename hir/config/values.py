@@ -1,7 +1,5 @@
 """Values: read off a file or an argument as their type asks, put into a typed tree, held to their limits."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

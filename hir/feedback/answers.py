@@ -4,8 +4,6 @@ A judge gives nothing for an answer inside a longer output, and credits another 
 where it could mean nothing else: what it wrongly accepts, training will find.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """What feedback is. A file of this folder that registers one under its own name is found by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -5,8 +5,6 @@ does, but where a comment says otherwise: what must stand in an answer is plain 
 nothing is said; an answer without a visible character meets nothing.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence

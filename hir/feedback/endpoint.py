@@ -1,7 +1,5 @@
 """A language model at an endpoint of OpenAI's kind: replies kept on disk, calls counted and limited."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import json

@@ -1,7 +1,5 @@
 """A Python function of yours as the judge; examples/judge.py has one."""
 
-from __future__ import annotations
-
 import importlib
 import traceback
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A language model as the judge: at an endpoint of OpenAI's kind (pip install openai), or the policy."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Callable, Sequence

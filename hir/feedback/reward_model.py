@@ -1,7 +1,5 @@
 """A reward model as the judge: sequence classification of a prompt and an answer to it."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """What a method is. A file of this folder that registers a method under its own name is found by itself."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Final-Answer RL, a baseline of HIR's paper: imitate the right answers, throw the others away."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Group Relative Policy Optimization: answers to one query are each other's baseline."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Hindsight Instruction Relabeling (Zhang et al. 2023, Algorithm 1): keep failures, rewrite their goal."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

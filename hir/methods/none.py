@@ -1,7 +1,5 @@
 """No training: the start weights, sampled and evaluated as any method's are."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

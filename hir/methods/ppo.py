@@ -1,7 +1,5 @@
 """Proximal Policy Optimization from right/wrong feedback, the RL baseline of HIR's paper."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

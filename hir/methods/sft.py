@@ -1,22 +1,18 @@
 """Supervised fine-tuning on the right answers: what can be had where they are known."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from hir.config.schema import limited
-from hir.methods.base import Method, register, supervised_loss
-from hir.policies.base import Batch, Policy
+from hir.methods.base import register
+from hir.methods.farl import FARL
 from hir.records import Rollout, TrainingExample
 
 
 @register("sft")
-class SFT(Method):
-    """L = label-smoothed cross entropy of a query's target under the goal, a mean over tokens.
+class SFT(FARL):
+    """FARL's L of a query's target: label-smoothed cross entropy under the goal, a mean over tokens.
 
     An upper reference and no competitor: it reads the targets, which a method that learns from right/wrong
     feedback never sees. It is given the queries and the updates that the others are given, and draws no
@@ -34,6 +30,3 @@ class SFT(Method):
         """One row a query, however often it was asked."""
         once = {(rollout.instruction, rollout.query): rollout for rollout in rollouts}
         return [TrainingExample.of(rollout, rollout.instruction) for rollout in once.values()]
-
-    def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return supervised_loss(policy, batch, self.config.epsilon)

@@ -1,7 +1,5 @@
 """The one fine-tuning of TeaMs-RL, and hindsight from feedback alone after it, in one run."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What a policy is: the language model as methods and samplers see it, from text to logits and back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple

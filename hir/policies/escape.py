@@ -1,7 +1,5 @@
 """TextEscape: characters that a tokenizer does not know, so that nothing of a prompt or an answer is lost."""
 
-from __future__ import annotations
-
 import html.entities
 import re
 import sys

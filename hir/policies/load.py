@@ -1,7 +1,5 @@
 """Loads FLAN-T5 or any sequence-to-sequence checkpoint as a policy, with adapters if asked."""
 
-from __future__ import annotations
-
 import os
 import textwrap
 from typing import Any

@@ -1,7 +1,5 @@
 """What methods that weigh probabilities, PPO and GRPO, ask of a policy besides a forward pass."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 

@@ -3,8 +3,6 @@
 Everything that knows an encoder and a decoder is here, in load.py and in hir/t5/: methods see logits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a relabeling is. A file of this folder that registers one under its own name is found by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 

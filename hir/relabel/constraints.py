@@ -3,8 +3,6 @@
 After "Replay Failures as Successes" (Zhang et al. 2025, arXiv 2512.23457), as plain supervised learning.
 """
 
-from __future__ import annotations
-
 import random
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The paper's relabeling: an answer is right or wrong, and each has its instruction."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from hir.relabel.base import Relabel, register

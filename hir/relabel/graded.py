@@ -1,7 +1,5 @@
 """Relabeling by score: an answer is trained under the quality it has, and the best is asked for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from hir.config.schema import InstructionConfig, check, limited

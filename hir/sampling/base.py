@@ -1,7 +1,5 @@
 """What a sampler is. A file of this folder that registers a sampler under its own name is found by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple

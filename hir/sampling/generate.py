@@ -1,7 +1,5 @@
 """Sampling with transformers' generate: works for every model it loads."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

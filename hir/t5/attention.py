@@ -4,8 +4,6 @@ transformers calls a registered function from its own modules, so adapters, shar
 checkpointing work as with its own attention. Without ``shared``, as in generate, it is plain.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

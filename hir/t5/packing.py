@@ -4,8 +4,6 @@ A token sees the tokens before it of its own output alone. T5's position bias de
 tokens only, so that an output is worth the same at any place of a row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 The numbers are those of the plain policy; the benchmark says what it saves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar
 

@@ -6,8 +6,6 @@ replayed as CUDA graphs. Every random number belongs to a prompt, an answer and 
 the size of a batch changes no answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache

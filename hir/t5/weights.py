@@ -5,8 +5,6 @@ halves of a gated feed-forward layer; the norms' weights are multiplied into the
 the keys and values of an encoded query serve all of its samples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,7 +30,7 @@ class Queries:
     mask: Tensor
     """(P, 1, 1, S): 0 at tokens, float32's lowest number at padding."""
 
-    def take(self, chosen: Tensor) -> Queries:
+    def take(self, chosen: Tensor) -> "Queries":
         """The chosen ones alone."""
         return Queries([part.index_select(1, chosen) for part in self.cross], self.mask[chosen])
 

@@ -3,8 +3,6 @@
 A new generated task is one file in generated/: a ``Settings`` dataclass and a registered GeneratedTask.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

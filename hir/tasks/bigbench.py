@@ -18,8 +18,6 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
   BIG-bench permutes them, and so does this reader, by the row's text. Otherwise the file's order stays.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import random

@@ -3,8 +3,6 @@
 A downloaded file is what its checksum says or it is refused, wherever it came from.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import os

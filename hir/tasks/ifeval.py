@@ -3,8 +3,6 @@
 The prompt states its demands itself; a constraint has its text for hindsight, which says what was met.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

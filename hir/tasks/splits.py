@@ -1,7 +1,5 @@
 """Splitting the rows of a file into three disjoint sides, by row or by scenario."""
 
-from __future__ import annotations
-
 import random
 from collections import defaultdict
 from collections.abc import Sequence

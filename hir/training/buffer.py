@@ -1,7 +1,5 @@
 """ReplayBuffer: the relabeled rows of the last iterations, and the order in which they are trained on."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict

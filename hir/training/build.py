@@ -1,7 +1,5 @@
 """Builds a run's parts from its configuration: policy, tasks and the module."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Writes a run's checkpoint whole, and reads it: plain containers and tensors only."""
 
-from __future__ import annotations
-
 import warnings
 import zipfile
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """What is seen to before a run where it takes its parts: refusals, warnings, a judge made of one of them."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """HIRDataModule: regenerates the relabeled data each iteration and serves it as training batches."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """How a run is spread over devices: who started its processes, its strategy, and the rows that each takes."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

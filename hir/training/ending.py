@@ -4,8 +4,6 @@ Lightning starts the processes of a machine as children of its first one, and wo
 child fails, before it can say anything. Under torchrun and srun it is they who end what is left.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

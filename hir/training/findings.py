@@ -1,7 +1,5 @@
 """What a run's numbers say: intervals, answers by target, and what to worry about."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence

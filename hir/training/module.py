@@ -1,7 +1,5 @@
 """HIRModule: the LightningModule around a policy, a method and the online sampling hook."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any

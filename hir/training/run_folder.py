@@ -1,7 +1,5 @@
 """Reads a run's folder: its configuration, history, samples, answers and summary."""
 
-from __future__ import annotations
-
 import csv
 import json
 from dataclasses import dataclass

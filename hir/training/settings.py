@@ -1,7 +1,5 @@
 """The configuration with the settings of the files that it names, which each file declares itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any

@@ -5,8 +5,6 @@ own training: a few updates on labelled rows that are disjoint from every row of
 (hir.tasks.base.is_pretraining). It is made once and cached under the hash of all that defines it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -3,8 +3,6 @@
 The lists of object_counting under a question with three answers, each as often right as the others.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

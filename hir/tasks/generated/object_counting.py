@@ -3,8 +3,6 @@
 Rows in the style of BIG-Bench Hard's object_counting, any number of them, as hard as the settings say.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

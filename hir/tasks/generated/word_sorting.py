@@ -3,8 +3,6 @@
 Rows in the style of BIG-Bench Hard's word sorting, any number of them, as long as the settings say.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 
