@@ -61,8 +61,7 @@ def accuracy(answers: Sequence[GreedyAnswer], of: str = "correct") -> float:
     if not values:
         raise UserError(f"the judge failed on all {len(answers)} answers of an evaluation")
     mean = MeanMetric().set_dtype(torch.float64)
-    mean.update(torch.tensor(values, dtype=torch.float64))
-    return round(float(mean.compute()), 6)
+    return round(float(mean(torch.tensor(values, dtype=torch.float64))), 6)
 
 
 def measured(name: str, answers: Sequence[GreedyAnswer]) -> dict[str, float]:

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen
 from typing import Any
 
 from hir.config.load import ROOT
@@ -120,7 +120,7 @@ def run_cells(
         The last line of each run that failed.
     """
     waiting, free, failed = iter(cells), list(environments), dict[Cell, str]()
-    running: dict[subprocess.Popen[bytes], tuple[Cell, dict[str, str]]] = {}
+    running: dict[Popen[bytes], tuple[Cell, dict[str, str]]] = {}
     try:
         while True:
             while free and (cell := next(waiting, None)):
@@ -142,23 +142,19 @@ def run_cells(
         _stop([*running])
 
 
-def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(cell: Cell, environment: dict[str, str]) -> Popen[bytes]:
     resume = has_checkpoint(cell.folder)
     arguments = [f"resume={cell.folder}"] if resume else [*cell.arguments, f"run_dir={cell.folder}"]
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
     cell.log.parent.mkdir(parents=True, exist_ok=True)
     with cell.log.open("ab" if resume else "wb") as log:
         # In a session of its own: Ctrl-C reaches it through _stop alone, and so do processes that it starts.
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        return Popen(
+            command, env=environment, stdin=DEVNULL, stdout=log, stderr=STDOUT, start_new_session=True
         )
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: Sequence[Popen[bytes]]) -> None:
     """End runs with all that they started: asked first, so that they clear up, then killed."""
 
     def send(number: signal.Signals) -> None:
