@@ -15,8 +15,6 @@ T_VALUES = (
 )
 """The t with P(|T| <= t) = 0.95 for Student's T with 1 to 30 degrees of freedom; 1.96 is taken for more."""
 
-MARKERS = "os^Dv*P"
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -66,7 +64,7 @@ def curve_image(
         for place, curve in enumerate(curves):
             if curve.points:
                 x, y = zip(*curve.points, strict=True)
-                color, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
+                color, marker = f"C{place % 10}", "os^Dv*P"[place % 7]
                 axes.plot(x, y, color=color, marker=marker, markersize=4, label=curve.label)
                 if curve.halves:
                     under = [mean - half for mean, half in zip(y, curve.halves, strict=True)]

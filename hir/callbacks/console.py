@@ -22,9 +22,6 @@ from hir.training.build import Run
 from hir.training.datamodule import SamplingReport
 from hir.training.findings import COLLAPSE, findings
 
-SILENCE = 5.0
-"""Seconds without a line after which one says how far the run is."""
-
 
 class PlainConsole(Console):
     """Lines and no more: rich would end the program with 1 where the reader of its output has gone."""
@@ -82,7 +79,7 @@ class ConsoleReport(Callback):
         return advance
 
     def _say_how_far(self, name: str, done: int, total: int) -> None:
-        if time.monotonic() - self._said > SILENCE:
+        if time.monotonic() - self._said > 5.0:  # seconds without a line
             trainer = self.run.module.trainer
             where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self._say(f"[dim]      {where}: {name} {done}/{total}[/]")
@@ -158,8 +155,7 @@ class ConsoleReport(Callback):
             table.add_row(rows, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
         self._say()
         self._say(table)
-        spent = self.recorder.summary()["seconds"]
-        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in spent.items())
+        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())
         self._say(f"[dim]{seconds}[/]")
         for title, text in findings(self.recorder.run()):
             self._tell("note", f"{title}: {text}", "yellow")

@@ -25,9 +25,6 @@ from hir.files import atomic_write, has_checkpoint, write_json
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
 
-MAX_RUNS = 2_000
-"""Of a comparison or a sweep."""
-
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -61,8 +58,8 @@ def load(arguments: Sequence[str]) -> Config:
 
 def check_number(runs: int) -> None:
     """Refuse more runs than anybody waits for, before any is made up."""
-    if runs > MAX_RUNS:
-        raise UserError(f"these are {runs:,} runs, and {MAX_RUNS:,} are the most")
+    if runs > 2_000:
+        raise UserError(f"these are {runs:,} runs, and 2,000 are the most")
 
 
 def is_finished(cell: Cell) -> bool:
