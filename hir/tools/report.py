@@ -42,12 +42,20 @@ def run(options: Options, settings: list[str]) -> int:
     """Write the page of one or several runs; UserError where a folder holds none."""
     if not options.run:
         raise UserError("run= names no folder")
-    runs = [read_run(folder) for folder in dict.fromkeys(options.run)]
+    runs = {folder: read_run(folder) for folder in options.run}
+    to = Path(options.to or ("report.html" if len(runs) > 1 else f"{options.run[0]}/report.html"))
+    atomic_write(to.resolve(), page(list(runs.values())).encode())
+    print(f"written to {to}")
+    return 0
+
+
+def page(runs: Sequence[SavedRun]) -> str:
+    """The HTML of one or several runs, which are called by their folders."""
     facts, names = [facts_of(run) for run in runs], [str(run.folder) for run in runs]
     loader = FileSystemLoader(Path(__file__).with_name("templates"))
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["clip"] = clip
-    page = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         names=names,
         runs=runs,
         results=[[key, *(found[key] for found in facts)] for key in facts[0]],
@@ -56,10 +64,6 @@ def run(options: Options, settings: list[str]) -> int:
         tables=tables_of,
         settings=settings_that_differ([run.config for run in runs]),
     )
-    to = Path(options.to or ("report.html" if len(runs) > 1 else f"{options.run[0]}/report.html"))
-    atomic_write(to.resolve(), page.encode())
-    print(f"written to {to}")
-    return 0
 
 
 def facts_of(run: SavedRun) -> dict[str, str]:
