@@ -1,7 +1,5 @@
 """Train by Hindsight Instruction Relabeling: `python train.py [group=name] [key=value ...]`, or --help."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

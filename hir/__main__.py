@@ -11,8 +11,6 @@
 python -m hir VERB --help lists a verb's keys.
 """
 
-from __future__ import annotations
-
 import importlib
 import signal
 import sys

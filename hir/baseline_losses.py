@@ -1,7 +1,5 @@
 """The terms of the baselines' losses, as pure functions of the tokens of a batch: see hir/losses.py."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

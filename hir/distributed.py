@@ -1,7 +1,5 @@
 """The processes of a run: which one this is, and what each has of rows that all share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

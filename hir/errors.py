@@ -1,18 +1,12 @@
 """The one exception for what a user can do wrong. The command line prints it as one line and exits with 2."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys
 from contextlib import suppress
 
-OF_THE_MACHINE = {
-    getattr(errno, name)
-    for name in """EACCES EBUSY EDQUOT EFBIG EIO ELOOP EMFILE ENAMETOOLONG ENFILE ENOSPC ENOTDIR EPERM EPIPE
-    EROFS ESTALE""".split()
-    if hasattr(errno, name)
-}
+OF_THE_MACHINE = """EACCES EBUSY EDQUOT EFBIG EIO ELOOP EMFILE ENAMETOOLONG ENFILE ENOSPC ENOTDIR EPERM EPIPE
+EROFS ESTALE""".split()
 """What a disk or the system may answer to a program without a fault."""
 
 
@@ -33,7 +27,7 @@ def exit_code(error: UserError | OSError) -> int:
         OSError: this one, where it is a fault of the program.
     """
     if isinstance(error, OSError):
-        if error.errno not in OF_THE_MACHINE:
+        if errno.errorcode.get(error.errno or 0) not in OF_THE_MACHINE:
             raise error
         with suppress(OSError, AttributeError):  # what is left to print would fail too
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

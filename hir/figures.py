@@ -1,16 +1,10 @@
 """Curves of accuracy against answers sampled: how they are drawn, and what numbers say of them."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 T_VALUES = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
@@ -18,8 +12,6 @@ T_VALUES = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 """The t with P(|T| <= t) = 0.95 for Student's T with 1 to 30 degrees of freedom; 1.96 is taken for more."""
-
-MARKERS = "os^Dv*P"
 
 
 @dataclass(frozen=True)
@@ -41,14 +33,15 @@ def interval(values: Sequence[float]) -> float | None:
     return t * stdev(values) / math.sqrt(len(values))
 
 
-def curve_figure(
+def curve_image(
     curves: Sequence[Curve],
     title: str = "",
     y_label: str = "accuracy",
     base: float | None = None,
     shares: bool = True,
-) -> Figure:
-    """A figure of curves against the answers sampled; ``image`` makes a file of it.
+    kind: str = "png",
+) -> bytes:
+    """A figure of curves against the answers sampled, as a file: the same bytes each time.
 
     Args:
         curves: ten have a colour each; the colours of further ones come again with another marker.
@@ -56,41 +49,32 @@ def curve_figure(
         y_label: of the upright axis.
         base: y of a dashed level line: the base's accuracy.
         shares: whether y is from 0 to 1, and shown so.
+        kind: png or svg, which has its words as text.
     """
-    from matplotlib.figure import Figure  # takes a second
-
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    for place, curve in enumerate(curves):
-        if curve.points:
-            x, y = zip(*curve.points, strict=True)
-            color, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
-            axes.plot(x, y, color=color, marker=marker, markersize=4, label=plain(curve.label))
-            if curve.halves:
-                under = [mean - half for mean, half in zip(y, curve.halves, strict=True)]
-                over = [mean + half for mean, half in zip(y, curve.halves, strict=True)]
-                axes.fill_between(x, under, over, color=color, alpha=0.18, linewidth=0)
-    if base is not None:
-        axes.axhline(base, color="black", linewidth=0.8, linestyle="--", label="base")
-    if shares:
-        axes.set_ylim(-0.02, 1.02)
-    axes.set(xlabel="answers sampled", ylabel=plain(y_label), title=plain(title))
-    axes.grid(alpha=0.25)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="best", frameon=False)
-    return figure
-
-
-def image(figure: Figure, kind: str = "png") -> bytes:
-    """The figure as a file, png or svg: the same bytes each time. An svg has its words as text."""
-    from matplotlib import rc_context
+    from matplotlib import rc_context  # takes a second
+    from matplotlib.figure import Figure
 
     content = io.BytesIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "hir"}):
+    # No name is a formula, whatever stands in it between two $.
+    with rc_context({"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "hir"}):
+        figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
+        axes = figure.add_subplot()
+        for place, curve in enumerate(curves):
+            if curve.points:
+                x, y = zip(*curve.points, strict=True)
+                color, marker = f"C{place % 10}", "os^Dv*P"[place % 7]
+                axes.plot(x, y, color=color, marker=marker, markersize=4, label=curve.label)
+                if curve.halves:
+                    under = [mean - half for mean, half in zip(y, curve.halves, strict=True)]
+                    over = [mean + half for mean, half in zip(y, curve.halves, strict=True)]
+                    axes.fill_between(x, under, over, color=color, alpha=0.18, linewidth=0)
+        if base is not None:
+            axes.axhline(base, color="black", linewidth=0.8, linestyle="--", label="base")
+        if shares:
+            axes.set_ylim(-0.02, 1.02)
+        axes.set(xlabel="answers sampled", ylabel=y_label, title=title)
+        axes.grid(alpha=0.25)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="best", frameon=False)
         figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return content.getvalue()
-
-
-def plain(text: str) -> str:
-    """A text for a figure, in which matplotlib is not to take what stands between two $ for a formula."""
-    return text.replace("$", r"\$")

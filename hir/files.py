@@ -1,7 +1,5 @@
 """The cache, a run's checkpoints, and the one way to write a file: whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

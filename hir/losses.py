@@ -4,8 +4,6 @@ A batch of B rows has N trained tokens in all, side by side and unpadded: ``labe
 ``rows`` (N,) says which row each is of.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

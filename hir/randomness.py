@@ -3,8 +3,6 @@
 So a run resumed at an iteration's end equals the uninterrupted run, with no generator state to save.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 

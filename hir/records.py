@@ -1,7 +1,5 @@
 """The records that travel between the rooms of hir: plain, frozen, nothing but text and numbers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,7 +123,7 @@ class TrainingExample:
     """What a value function should have said before each trained token."""
 
     @classmethod
-    def of(cls, rollout: Rollout, instruction: str, **other: Any) -> TrainingExample:
+    def of(cls, rollout: Rollout, instruction: str, **other: Any) -> "TrainingExample":
         """The row that trains a rollout's answer under an instruction, but for the ``other`` fields."""
         row = cls(rollout.iteration, rollout.query, instruction, rollout.output_ids, rollout.correct)
         return replace(row, **other)

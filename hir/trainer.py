@@ -1,7 +1,5 @@
 """Lightning's Trainer for a run, and its folder."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from datetime import datetime, timedelta
@@ -17,9 +15,6 @@ from hir.errors import UserError
 from hir.files import CHECKPOINT, find_checkpoint, has_checkpoint
 from hir.training.checkpoints import LastCheckpoint, WholeCheckpointIO
 from hir.training.devices import check_launch, check_num_processes, choose_strategy, rows_per_device
-
-LEFT = {*WRITTEN, "checkpoints", "wandb"}
-"""What a run may leave that is killed before its first checkpoint, and that is no run to lose."""
 
 
 def build_trainer(config: Config, folder: Path) -> Trainer:
@@ -64,21 +59,21 @@ def run_folder(config: Config) -> Path:
     Raises:
         UserError: it holds another run, or cannot be written.
     """
-    started = datetime.now().strftime("%Y%m%d-%H%M%S")
+    what = f"{config.task.name}-{config.method['name']}-{config.model.name}"
     unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second
-    name = f"{started}-{config.task.name}-{config.method['name']}-{config.model.name}-{unique}"
-    folder = Path(config.run_dir or f"outputs/{name}")
+    folder = Path(config.run_dir or f"outputs/{datetime.now():%Y%m%d-%H%M%S}-{what}-{unique}")
     if config.resume and folder.resolve() == find_checkpoint(config.resume)[0].resolve():
         return folder
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not os.access(parent, os.W_OK):
         raise UserError(f"run_dir={folder} cannot be written: {parent} is read-only")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
-    others = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))} - LEFT
+    # What a run may leave that is killed before its first checkpoint is no run to lose.
+    left = {*WRITTEN, "checkpoints", "wandb", *(path.name for path in folder.glob(".*.tmp"))}
     metrics = folder / "metrics.csv"
     # Of its header, the base and an iteration; a config.yaml without it is somebody else's.
     begun = len(metrics.read_bytes().splitlines()) <= 3 if metrics.is_file() else "config.yaml" not in names
-    if folder.is_file() or others or not begun or has_checkpoint(folder):
+    if folder.is_file() or names - left or not begun or has_checkpoint(folder):
         raise UserError(
             f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
         )

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from hir.figures import Curve, curve_figure, image, interval
+from hir.figures import Curve, curve_image, interval
 
 
 def test_interval_is_t_times_the_standard_error() -> None:
@@ -19,15 +19,18 @@ def test_interval_is_t_times_the_standard_error() -> None:
     assert interval([0, 1] * 50) == pytest.approx(1.96 / 2 / 99**0.5)
 
 
-def test_more_than_ten_curves_are_told_apart() -> None:
+def test_more_than_ten_curves_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: saved.append(figure))
     curves = [Curve(f"arm {i}", [(0, 0.5), (10, 0.7)], [0.25, 0.125]) for i in range(11)]
     curves[3] = Curve("not yet run", [])
-    figure = curve_figure(curves, base=0.5)
-    lines = figure.axes[0].get_lines()
+    curve_image(curves, base=0.5)
+    (axes,) = saved[0].axes
+    lines = axes.get_lines()
     assert [line.get_label() for line in lines] == [c.label for c in curves if c.points] + ["base"]
     looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines]
     assert len({*looks}) == 11 and looks[3][0] == "C4"  # colours are those of the places
-    band = [tuple(point) for point in figure.axes[0].collections[0].get_paths()[0].vertices]
+    band = [tuple(point) for point in axes.collections[0].get_paths()[0].vertices]
     assert {(0, 0.25), (0, 0.75), (10, 0.575), (10, 0.825)} <= {*band}
     assert looks[0][0] == looks[9][0] == "C0" and looks[0][1:] != looks[9][1:]
 
@@ -35,9 +38,8 @@ def test_more_than_ten_curves_are_told_apart() -> None:
 def test_images_take_any_name_as_it_is() -> None:
     names = ["costs $a$", "half $", r"$\broken{$", "a <b> & c"]
     curves = [Curve(name, [(0, 0.5), (10, 0.7)]) for name in names]
-    figure, again = curve_figure(curves, "$x^$"), curve_figure(curves, "$x^$")
-    drawing = image(figure, "svg").decode()
+    drawing = curve_image(curves, "$x^$", kind="svg").decode()
     words = re.findall(r"<text[^>]*>([^<]*)</text>", drawing)
     assert {*names[:3], "$x^$", "a &lt;b&gt; &amp; c"} <= {*words}
-    assert image(again, "svg").decode() == drawing
-    assert image(figure).startswith(b"\x89PNG")
+    assert curve_image(curves, "$x^$", kind="svg").decode() == drawing
+    assert curve_image(curves).startswith(b"\x89PNG")

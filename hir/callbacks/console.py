@@ -1,7 +1,5 @@
 """ConsoleReport: what a person sees. A header, a line an iteration, samples now and then, a result."""
 
-from __future__ import annotations
-
 import math
 import shlex
 import textwrap
@@ -19,11 +17,8 @@ from hir.config.schema import Config
 from hir.files import CHECKPOINT, has_checkpoint
 from hir.sampling.base import Progress
 from hir.training.build import Run
+from hir.training.datamodule import SamplingReport
 from hir.training.findings import COLLAPSE, findings
-from hir.training.module import HIRModule
-
-SILENCE = 5.0
-"""Seconds without a line after which one says how far the run is."""
 
 
 class PlainConsole(Console):
@@ -49,8 +44,7 @@ class ConsoleReport(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.console.quiet = not trainer.is_global_zero
-        assert isinstance(pl_module, HIRModule)
-        pl_module.stage = self._stage
+        self.run.module.stage = self._stage
         config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
         held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
         self._tell("task", f"{task.name}: {len(task.train)} training queries, {held_out}")
@@ -83,7 +77,7 @@ class ConsoleReport(Callback):
         return advance
 
     def _say_how_far(self, name: str, done: int, total: int) -> None:
-        if time.monotonic() - self._said > SILENCE:
+        if time.monotonic() - self._said > 5.0:  # seconds without a line
             trainer = self.run.module.trainer
             where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self._say(f"[dim]      {where}: {name} {done}/{total}[/]")
@@ -118,23 +112,22 @@ class ConsoleReport(Callback):
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
         width = len(str(trainer.max_epochs))
         self._say(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))
-        assert isinstance(pl_module, HIRModule) and pl_module.report is not None
-        if notes := pl_module.report.unjudged:
+        report, every = self.run.module.report, self.config.evaluation.samples_every
+        assert report is not None
+        if notes := report.unjudged:
             text = f"{len(notes)} answers were not judged, and are left out: {notes[0]}"
             self._tell("note", text, "yellow")
-        every = self.config.evaluation.samples_every
         if every and trainer.current_epoch % every == 0:
-            self._print_samples(pl_module)
+            self._print_samples(report)
         for title, text in findings(self.recorder.run()):
             if title not in self._warned and row["iteration"] >= COLLAPSE.get(title, math.inf):
                 self._warned.add(title)
                 self._tell("warning", f"{title}: {text}", "yellow")
 
-    def _print_samples(self, pl_module: LightningModule) -> None:
+    def _print_samples(self, report: SamplingReport) -> None:
         """An answer to each of three queries, wrong ones first, with the target, for a judge may err."""
-        assert isinstance(pl_module, HIRModule) and pl_module.report is not None
         size = self.config.sampling.num_samples
-        by_query = sorted(pl_module.report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
+        by_query = sorted(report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
         for rollout, relabeled in by_query[:3]:
             verdict = "[green]right[/]"
             if not rollout.correct:
@@ -160,8 +153,7 @@ class ConsoleReport(Callback):
             table.add_row(rows, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
         self._say()
         self._say(table)
-        spent = self.recorder.summary()["seconds"]
-        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in spent.items())
+        seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())
         self._say(f"[dim]{seconds}[/]")
         for title, text in findings(self.recorder.run()):
             self._tell("note", f"{title}: {text}", "yellow")

@@ -1,10 +1,8 @@
 """BigBenchEvaluation: greedy accuracy under p_correct and p_wrong, exact on any number of devices."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -61,8 +59,7 @@ def accuracy(answers: Sequence[GreedyAnswer], of: str = "correct") -> float:
     if not values:
         raise UserError(f"the judge failed on all {len(answers)} answers of an evaluation")
     mean = MeanMetric().set_dtype(torch.float64)
-    mean.update(torch.tensor(values, dtype=torch.float64))
-    return round(float(mean.compute()), 6)
+    return round(float(mean(torch.tensor(values, dtype=torch.float64))), 6)
 
 
 def measured(name: str, answers: Sequence[GreedyAnswer]) -> dict[str, float]:
@@ -71,33 +68,29 @@ def measured(name: str, answers: Sequence[GreedyAnswer]) -> dict[str, float]:
     return {f"{name}/accuracy": accuracy(answers), **({f"{name}/judged": judged} if judged < 1 else {})}
 
 
+@dataclass(eq=False, repr=False)
 class BigBenchEvaluation(Callback):
     """Evaluates the validation split and further tasks during a run, and the test split before and after it.
 
     The test split is no part of any decision: it is answered once by the base and once by the final model.
-
-    Args:
-        config: how often.
-        relabel: has the goal and its opposite.
-        task: the run's task.
-        further: tasks whose test splits are evaluated beside it.
     """
 
-    def __init__(
-        self, config: EvaluationConfig, relabel: Relabel, task: Task, further: Sequence[Task]
-    ) -> None:
-        self.config = config
-        self.phi = relabel
-        self.task = task
-        self.further = further
-        self.results: dict[str, float] = {}
-        """Accuracies after the iteration that just ended, by metric name; at the end test/accuracy, too."""
-        self.base: dict[str, float] = {}
-        """All of them before training."""
-        self.test_answers: list[GreedyAnswer] = []
-        """The final model's judged answers to the task's test rows."""
-        self.seconds = 0.0
-        """Time spent by this process so far."""
+    config: EvaluationConfig
+    """How often."""
+    phi: Relabel
+    """Has the goal and its opposite."""
+    task: Task
+    """The run's task."""
+    further: Sequence[Task]
+    """Tasks whose test splits are evaluated beside it."""
+    results: dict[str, float] = field(default_factory=dict)
+    """Accuracies after the iteration that just ended, by metric name; at the end test/accuracy, too."""
+    base: dict[str, float] = field(default_factory=dict)
+    """All of them before training."""
+    test_answers: list[GreedyAnswer] = field(default_factory=list)
+    """The final model's judged answers to the task's test rows."""
+    seconds: float = 0.0
+    """Time spent by this process so far."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.base:  # a resumed run has it already

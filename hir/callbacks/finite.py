@@ -1,7 +1,5 @@
 """FiniteNumbers: ends a run whose loss, gradient or weights are no numbers, before they are saved."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

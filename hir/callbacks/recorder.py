@@ -1,7 +1,5 @@
 """RunRecorder: keeps the run's history and writes its folder."""
 
-from __future__ import annotations
-
 import csv
 import io
 import time
@@ -14,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config.load import save_config
 from hir.config.schema import Config
-from hir.figures import Curve, curve_figure, image
+from hir.figures import Curve, curve_image
 from hir.files import atomic_write, clear_leftovers, write_json, write_lines
 from hir.training.module import HIRModule
 from hir.training.run_folder import SavedRun
@@ -23,12 +21,6 @@ WRITTEN = ("config.yaml", "metrics.csv", "samples.jsonl")
 """Files that are written after each iteration."""
 ENDED = ("answers.jsonl", "learning_curve.png", "summary.json")
 """Files of a run that has ended, in the order in which they are written: the last one says that it has."""
-CURVES = {
-    "val/accuracy": "validation, with correct answer",
-    "val/accuracy_p_wrong": "validation, with wrong answer",
-    "fraction_correct": "samples while training",
-}
-"""What learning_curve.png shows against the samples drawn, and what it calls it."""
 
 
 class RunRecorder(Callback):
@@ -170,10 +162,15 @@ class RunRecorder(Callback):
 
     def _learning_curve(self) -> bytes:
         """A PNG of accuracy under both instructions and of the share of right samples."""
+        labels = {
+            "val/accuracy": "validation, with correct answer",
+            "val/accuracy_p_wrong": "validation, with wrong answer",
+            "fraction_correct": "samples while training",
+        }
         curves = [
             Curve(label, [(row["samples"], row[name]) for row in self.history if name in row])
-            for name, label in CURVES.items()
+            for name, label in labels.items()
         ]
         config, base = self.config, self.evaluation.base["val/accuracy"]
         title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
-        return image(curve_figure(curves, title, base=base))
+        return curve_image(curves, title, base=base)

@@ -1,7 +1,5 @@
 """The agent of TeaMs-RL: a small policy over operations, and two without training."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Who rewrites a request, says whether that changed it, and answers it."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """From episodes to instructions.json: an agent is trained, evolves requests, and has them answered."""
 
-from __future__ import annotations
-
 import copy
 import fcntl
 import hashlib

@@ -1,7 +1,5 @@
 """How diverse texts are."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain

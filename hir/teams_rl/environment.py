@@ -1,7 +1,5 @@
 """The decision process of TeaMs-RL as a gymnasium environment: an action is an operation on a request."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from typing import Any, Literal

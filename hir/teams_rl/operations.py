@@ -4,8 +4,6 @@ A rule does to a request of the task ``instructions`` what the prompt of the sam
 model for. Where the request gives no room for that, it stays as it was.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence

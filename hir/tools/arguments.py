@@ -1,7 +1,5 @@
 """The arguments of a tool: its own keys, off a dataclass, and settings of train.py where it takes those."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import reduce
 from operator import getitem

@@ -10,8 +10,6 @@ DIR/TASK/METHOD/[SETTINGS/]seedN and its output in seedN.log beside it. Broken o
 Exit code: 0; 1 if a run failed, 2 for a mistake in the arguments, 130 if interrupted.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -28,7 +26,7 @@ from hir.config.keys import CHOICES, lookup
 from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
-from hir.figures import Curve, curve_figure, image, interval
+from hir.figures import Curve, curve_image, interval
 from hir.files import atomic_write
 from hir.tools import runs
 from hir.tools.runs import Cell
@@ -190,7 +188,7 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> bytes:
         curves.append(Curve(label, points, halves))
     base = fmean(row["curve"][0][1] for rows in arms.values() for row in rows)
     title = f"{task}: mean over seeds and its 95 % interval"
-    return image(curve_figure(curves, title, "validation accuracy", base=base))
+    return curve_image(curves, title, "validation accuracy", base=base)
 
 
 def run(options: Options, settings: Sequence[str]) -> int:

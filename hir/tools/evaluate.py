@@ -5,8 +5,6 @@ last line is the same as JSON. Any key of train.py changes the run's configurati
 Without run= it evaluates the configured model as it is, for example model=flan_t5_base task=word_sorting.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -59,11 +57,9 @@ def run(options: Options, settings: list[str]) -> int:
     for note in check_lengths(policy, tasks, relabel, config):
         print(note)
     results: dict[str, Any] = {}
+    asked = (relabel.goal, relabel.opposite)
     for task in tasks:
-        right, wrong = (
-            accuracy(answer(policy, sampler, task, task.test, asked))
-            for asked in (relabel.goal, relabel.opposite)
-        )
+        right, wrong = (accuracy(answer(policy, sampler, task, task.test, text)) for text in asked)
         results[task.name] = {"rows": len(task.test), "accuracy": right, "accuracy_p_wrong": wrong}
         print(f"{task.name} ({len(task.test)} test rows)  {right:.3f}, under p_wrong {wrong:.3f}")
     print(json.dumps(results))

@@ -5,8 +5,6 @@ DIR gets weights (safetensors), config.json, generation_config.json, the tokeniz
 written whole or not at all.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import string

@@ -6,8 +6,6 @@ Test and `python train.py task=NAME` work from the start. Then change what it as
 through it.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Several runs stand beside each other, whatever their tasks and methods. The page
 script, so it can be mailed, archived and printed as it is.
 """
 
-from __future__ import annotations
-
 import json
 from base64 import b64encode
 from collections import Counter
@@ -22,7 +20,7 @@ from omegaconf import MISSING
 from hir.config.load import flat, load_config
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.figures import Curve, curve_figure, image
+from hir.figures import Curve, curve_image
 from hir.files import atomic_write
 from hir.training.findings import findings, known, wilson
 from hir.training.run_folder import SavedRun, read_run
@@ -105,7 +103,7 @@ def charts(runs: Sequence[SavedRun], names: Sequence[str]) -> Iterator[tuple[str
         lines = [[(row["samples"], row[metric]) for row in known(run.history, metric)] for run in runs]
         if any(len(line) > 1 for line in lines):  # which those measured of the base alone have not
             curves, shares = map(Curve, names, lines), "accuracy" in metric or "fraction" in metric
-            drawing = image(curve_figure([*curves], metric, "", shares=shares), "svg")
+            drawing = curve_image([*curves], metric, "", shares=shares, kind="svg")
             yield metric, f"data:image/svg+xml;base64,{b64encode(drawing).decode()}"
 
 

@@ -1,12 +1,9 @@
 """What compare and sweep stand on: runs of train.py as processes, several at a time, and their results."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen
 from typing import Any
 
 from hir.config.load import ROOT
@@ -24,9 +22,6 @@ from hir.files import atomic_write, has_checkpoint, write_json
 
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
-
-MAX_RUNS = 2_000
-"""Of a comparison or a sweep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +56,8 @@ def load(arguments: Sequence[str]) -> Config:
 
 def check_number(runs: int) -> None:
     """Refuse more runs than anybody waits for, before any is made up."""
-    if runs > MAX_RUNS:
-        raise UserError(f"these are {runs:,} runs, and {MAX_RUNS:,} are the most")
+    if runs > 2_000:
+        raise UserError(f"these are {runs:,} runs, and 2,000 are the most")
 
 
 def is_finished(cell: Cell) -> bool:
@@ -120,7 +115,7 @@ def run_cells(
         The last line of each run that failed.
     """
     waiting, free, failed = iter(cells), list(environments), dict[Cell, str]()
-    running: dict[subprocess.Popen[bytes], tuple[Cell, dict[str, str]]] = {}
+    running: dict[Popen[bytes], tuple[Cell, dict[str, str]]] = {}
     try:
         while True:
             while free and (cell := next(waiting, None)):
@@ -142,23 +137,19 @@ def run_cells(
         _stop([*running])
 
 
-def _start(cell: Cell, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(cell: Cell, environment: dict[str, str]) -> Popen[bytes]:
     resume = has_checkpoint(cell.folder)
     arguments = [f"resume={cell.folder}"] if resume else [*cell.arguments, f"run_dir={cell.folder}"]
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
     cell.log.parent.mkdir(parents=True, exist_ok=True)
     with cell.log.open("ab" if resume else "wb") as log:
         # In a session of its own: Ctrl-C reaches it through _stop alone, and so do processes that it starts.
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        return Popen(
+            command, env=environment, stdin=DEVNULL, stdout=log, stderr=STDOUT, start_new_session=True
         )
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: Sequence[Popen[bytes]]) -> None:
     """End runs with all that they started: asked first, so that they clear up, then killed."""
 
     def send(number: signal.Signals) -> None:

@@ -10,8 +10,6 @@ a run lies in DIR/runNNN and its output in runNNN.log beside it. Broken off, the
 code: 0; 1 if a run failed, 2 for a mistake in the arguments or the file, 130 if interrupted.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import shlex
@@ -226,11 +224,7 @@ def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweep = Sweep(options, settings)
-    return write_results(sweep, runs.run_cells(sweep.cells(), sweep.environments, sweep.ended))
-
-
-def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
-    """Write the results, the best run's first, and best.yaml; returns the exit code."""
+    failed = runs.run_cells(sweep.cells(), sweep.environments, sweep.ended)
     metric, sign = sweep.file.metric, -1 if sweep.file.metric.goal == "maximize" else 1
     done = [trial for trial in sweep.study.trials if trial.state.is_finished()]
     done.sort(key=lambda t: math.inf if t.value is None else sign * t.value)
@@ -241,7 +235,7 @@ def write_results(sweep: Sweep, failed: Mapping[Cell, str]) -> int:
     rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
     table = runs.markdown(rows) if rows else "No run has ended."
     print(table)
-    title = f"# {Path(sweep.options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
+    title = f"# {Path(options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
     blocks = [title, table, "docs/sweeps.md says how to read this."]
     best = results[0]["run"] if results and results[0][metric.name] is not None else None
     if best:

@@ -8,8 +8,6 @@ backend=policy takes train.py's model.* keys, such as model=hub model.path=DIR. 
 130 if interrupted.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,8 +21,7 @@ from rich.progress import Progress
 
 from hir.config.load import flat
 from hir.errors import UserError
-from hir.figures import image, plain
-from hir.files import atomic_write
+from hir.files import replacing
 from hir.sampling.base import build_sampler
 from hir.teams_rl.backends import Ask
 from hir.teams_rl.dataset import Settings, build, print_tenths, read_request
@@ -62,7 +59,8 @@ def run(options: Options, settings: list[str]) -> int:
 
         results = build(Settings(**kept), out, told, ask)
     steps = list(map(json.loads, (out / "steps.jsonl").read_text(encoding="utf-8").splitlines()))
-    atomic_write(out / "teams_rl.png", image(picture(results, steps)))
+    with replacing(out / "teams_rl.png") as file:
+        picture(results, steps).savefig(file, format="png")
     training = results.pop("training")
     print(markdown([{"": key, "value": as_text(value)} for key, value in flat(results, " ").items()]))
     print(f"training the agent took {sum(training['queries'].values())} further queries")
@@ -88,7 +86,7 @@ def picture(results: dict[str, Any], steps: list[dict[str, Any]]) -> Figure:
         came = read_request(step).asked if step["changed"] else "as it was"
         lines.append(f"{step['operation'] or 'another'} -> {came} -> {step['target'] or 'no answer'}")
     text = "\n".join(shorten(line.replace("\n", "; "), 150) for line in lines)
-    axes["A"].text(0, 1, plain(text), va="top", family="monospace", fontsize=9, linespacing=1.5)
+    axes["A"].text(0, 1, text, va="top", family="monospace", fontsize=9, linespacing=1.5, parse_math=False)
     axes["A"].set_axis_off()
     history = results["training"]["history"]
     for name in ("reward", "changed", "distinct", "entropy") if history else ():

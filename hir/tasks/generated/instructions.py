@@ -4,8 +4,6 @@ A row's instruction is a list of constraints that its answer, a list of words, m
 constraint; test rows have kinds together that no training row has together.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 import re
