@@ -119,7 +119,11 @@ def tables_of(run: SavedRun) -> Iterator[tuple[str, list[str], list[list[Any]]]]
         counted = Counter(
             (
                 *(row[key] for key in ("instruction", "query", "target", "output")),
-                "✓ right" if row["correct"] else f"✗ wrong {row.get('missed', '')}",
+                "✓ right"
+                if row["correct"]
+                else f"✗ misses: {row['missed']}"
+                if row.get("missed")
+                else "✗ wrong",
                 row["relabeled_instruction"] or "not trained on",
             )
             for row in samples
