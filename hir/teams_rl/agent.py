@@ -61,8 +61,10 @@ class Learner:
 
     def learn(self, updates: int, told: Callable[[dict[str, float]], None]) -> None:
         """Train; each update's episodes are told of."""
-        steps = self.model.n_steps
-        self.model.learn(updates * steps, callback=_Recorder(told))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # too small to gain from more, and so it depends on no number of cores
+        self.model.learn(updates * self.model.n_steps, callback=_Recorder(told))
+        torch.set_num_threads(threads)
 
     def __call__(self, seen: Observation, step: int) -> list[float]:
         with torch.no_grad():
