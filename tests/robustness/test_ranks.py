@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.slow(seconds=20),
     pytest.mark.skipif(sys.platform != "linux", reason="asks ps for the processes of a session"),
 ]
-SILENT = "error: rank {} gave no answer for 40 s and was killed"
+SILENT = "error: rank {} gave no answer for 60 s and was killed"
 
 
 def alive(session: int) -> list[str]:
@@ -43,9 +43,10 @@ def alive(session: int) -> list[str]:
 def test_a_rank_that_fails_ends_all_and_is_named_last(
     way: str, rank: int, processes: int, code: int, last: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    patience = 60 if way in ("hang", "SIGSTOP") else 250  # which nobody needs: a loaded machine starts slowly
     arguments = [
         *SMALL, "trainer.max_epochs=3", f"trainer.devices={processes}", "trainer.accelerator=cpu",
-        "training.rank_timeout=40", f"run_dir={tmp_path / 'run'}",
+        f"training.rank_timeout={patience}", f"run_dir={tmp_path / 'run'}",
     ]  # fmt: skip
     command = [sys.executable, FAULTY, way, "2", str(rank), *arguments]
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w+") as err:
