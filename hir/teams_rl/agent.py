@@ -57,7 +57,7 @@ class Learner:
         try:
             self.model = kind("MlpPolicy", env, **{**common, **reference, **settings})
         except (TypeError, ValueError, AssertionError) as error:
-            raise UserError(f"settings={dict(settings)}: {error}") from error
+            raise UserError(f"learner={dict(settings)}: {error}") from error
 
     def learn(self, updates: int, told: Callable[[dict[str, float]], None]) -> None:
         """Train; each update's episodes are told of."""

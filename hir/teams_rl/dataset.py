@@ -7,7 +7,7 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
@@ -75,7 +75,9 @@ class Settings:
     endpoint: TeacherSettings = field(default_factory=TeacherSettings)
 
 
-def build(settings: Settings, out: Path, told: Told, ask_policy: Ask | None = None) -> dict[str, Any]:
+def build(
+    settings: Settings, out: Path, told: Told, ask_policy: Ask | None = None, policy: Sequence[str] = ()
+) -> dict[str, Any]:
     """Build a set of instructions in a folder, or go on with it; returns the contents of its results.json.
 
     Args:
@@ -83,6 +85,7 @@ def build(settings: Settings, out: Path, told: Told, ask_policy: Ask | None = No
         out: the folder.
         told: of the progress.
         ask_policy: asks the model of backend=policy.
+        policy: the settings of train.py that make it, in which a folder may not differ either.
 
     The folder has agent.pt, the trained agent; steps.jsonl, a line for each operation as soon as it is done
     and its request is answered; instructions.json, the rows of those; results.json, their numbers.
@@ -93,6 +96,7 @@ def build(settings: Settings, out: Path, told: Told, ask_policy: Ask | None = No
     saved, wanted = out / "settings.json", asdict(settings)
     for name in ("queries", "rows"):  # of which there may be more next time
         del wanted[name]
+    wanted["policy"] = sorted(policy)
     wanted["endpoint"] = {name: wanted["endpoint"][name] for name in ("base_url", "model", "request")}
     if saved.exists() and json.loads(saved.read_text(encoding="utf-8")) != wanted:
         raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
@@ -270,10 +274,11 @@ def made_for_task(values: dict[str, Any]) -> Path:
     out = cache_dir() / "teams_rl" / digest
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        with (out / ".lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # the processes of a run make it once
-            if not (out / "results.json").exists():
-                build(settings, out, print_tenths)
+        lock = (out / ".lock").open("a")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run make it once
+        if not (out / "results.json").exists():
+            build(settings, out, print_tenths)
     return out
 
 

@@ -57,7 +57,7 @@ def run(options: Options, settings: list[str]) -> int:
                 stages[stage] = bars.add_task(stage, total=total)
             bars.update(stages[stage], completed=done, description=f"{stage}  {note}")
 
-        results = build(Settings(**kept), out, told, ask)
+        results = build(Settings(**kept), out, told, ask, settings)
     steps = list(map(json.loads, (out / "steps.jsonl").read_text(encoding="utf-8").splitlines()))
     with replacing(out / "teams_rl.png") as file:
         picture(results, steps).savefig(file, format="png")

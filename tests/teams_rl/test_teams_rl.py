@@ -26,6 +26,7 @@ from hir.teams_rl.dataset import Settings, build
 from hir.teams_rl.diversity import distinct_n, vendi_score
 from hir.teams_rl.environment import HORIZON, TextOperations, canonical
 from hir.teams_rl.operations import OPERATIONS, Rules, solve
+from hir.tools.teams_rl import ask_policy
 from tests.command_line import SMALL, run
 from tests.endpoint import Endpoint, url
 
@@ -329,6 +330,28 @@ def test_an_endpoint_that_fails_leaves_the_rows_so_far(endpoint: Endpoint, tmp_p
         build(settings, tmp_path / "out", nothing)
     endpoint.reply = good
     assert build(settings, tmp_path / "out", nothing)["rows"] > 5
+
+
+def test_a_policy_of_the_project_as_the_backend(tmp_path: Path) -> None:
+    (tmp_path / "requests.txt").write_text("Count.")
+    requests = str(tmp_path / "requests.txt")
+    settings = replace(SHORT, backend="policy", agent="random", requests=requests, queries=6)
+    with pytest.raises(UserError, match="python -m hir teams-rl"):
+        build(settings, tmp_path / "out", nothing)  # of a task, there is no other model
+
+    def ask(prompt: str, seed: int) -> str:
+        return "not equal" if "Not Equal" in prompt else "yes" if "yes or no" in prompt else f"Say {seed}."
+
+    assert build(settings, tmp_path / "out", nothing, ask, ["model.path=a"])["rows"] == 6
+    with pytest.raises(UserError, match="other settings"):
+        build(settings, tmp_path / "out", nothing, ask, ["model.path=b"])
+
+
+@pytest.mark.slow(seconds=15)
+def test_the_policy_is_asked_through_its_sampler() -> None:
+    ask = ask_policy(["task=object_counting", "model.base.max_updates=20"])
+    replies = [ask("I have a cat. How many animals do I have?", seed) for seed in (1, 1, 2, 3, 4, 5)]
+    assert replies[0] == replies[1] and len({*replies}) > 1
 
 
 def test_fine_tuning_first_and_then_feedback_alone() -> None:
