@@ -33,6 +33,8 @@ class Example:
     """What an instruction of the row's own asks for; empty where all rows share the goal."""
     group: str = ""
     """Scenario shared with other rows; rows of one group stay on one side of a grouped split."""
+    task: str = ""
+    """Name of its task where a run has several."""
 
     @property
     def asked(self) -> str:

@@ -1,6 +1,7 @@
 """Finds the implementation of a name: a file that registers it, in the package or outside."""
 
 import importlib
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ from hir.errors import UserError
 
 T = TypeVar("T")
 
+REGISTERED = re.compile(r"^@register\(([^)]*)\)", re.MULTILINE)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -17,7 +19,7 @@ class Registry(Generic[T]):
     """Implementations by name: sampling ``generate`` is hir/sampling/generate.py, ``t5``, which has a room of
     its own, hir/t5/sampling.py, and ``my.module`` a module of yours that Python can import.
 
-    A file is imported when its name is asked for, and registers what it holds under its own name.
+    A file is imported when its name is asked for, and registers what it holds under that name, or a family's.
 
     Args:
         package: dotted name of the room, hir.sampling say.
@@ -29,11 +31,11 @@ class Registry(Generic[T]):
         self.key = key
         self._entries: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[Any], Any]:
-        """Class decorator: make an implementation known by the name of its file."""
+    def register(self, *names: str) -> Callable[[Any], Any]:
+        """Class decorator: make an implementation known by its names."""
 
         def add(entry: Any) -> Any:
-            self._entries[name] = entry
+            self._entries |= dict.fromkeys(names, entry)
             return entry
 
         return add
@@ -41,12 +43,11 @@ class Registry(Generic[T]):
     def modules(self) -> dict[str, str]:
         """Name to dotted module of those in the project."""
         folder = ROOT.joinpath(*self.package.split("."))
-        files = [(path.stem, path) for path in folder.glob("*.py")]
-        files += [(path.parent.name, path) for path in folder.parent.glob(f"*/{folder.name}.py")]
         return {
             name: ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            for name, path in files
-            if "\n@register(" in path.read_text(encoding="utf-8")
+            for path in [*folder.glob("*.py"), *folder.parent.glob(f"*/{folder.name}.py")]
+            for names in REGISTERED.findall(path.read_text(encoding="utf-8"))
+            for name in re.findall(r'"(\w+)"', names)
         }
 
     def __contains__(self, name: str) -> bool:

@@ -143,14 +143,18 @@ class ConsoleReport(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         own, further = self.run.datamodule.task, self.run.evaluation_tasks
-        measured = [("test/accuracy", own), *((f"{task.name}/accuracy", task) for task in further)]
+        measured = [("test/accuracy", own.name, own.test)]
+        measured += [(f"{task.name}/accuracy", task.name, task.test) for task in further]
+        for name in dict.fromkeys(row.task for row in own.test if row.task):
+            measured.append((f"test/{name}/accuracy", name, [row for row in own.test if row.task == name]))
         table = Table("test rows", box=None, pad_edge=False)
         for name in ("base", "trained", "change"):
             table.add_column(name, justify="right")
-        for key, task in measured:
+        for key, name, rows in measured:
             base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
-            rows = f"{task.name} ({len(task.test)})"
-            table.add_row(rows, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
+            table.add_row(
+                f"{name} ({len(rows)})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}"
+            )
         self._say()
         self._say(table)
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())

@@ -32,6 +32,8 @@ class GreedyAnswer:
     score: float
     judged: bool
     """False where the judge failed: the answer counts for no accuracy."""
+    task: str = ""
+    """Its task where the run has several."""
 
 
 def answer(
@@ -47,7 +49,7 @@ def answer(
     prompts = [policy.render(asked(row), row.query) for row in share]
     texts = [policy.decode(ids) for ids in sampler.greedy(prompts, stage("evaluation", len(share)))]
     answers = [
-        GreedyAnswer(row.asked, row.target, text, verdict.correct, verdict.score, verdict.judged)
+        GreedyAnswer(row.asked, row.target, text, verdict.correct, verdict.score, verdict.judged, row.task)
         for row, text, verdict in zip(share, texts, task.feedback(share, texts), strict=True)
     ]
     return gather(answers)
@@ -63,9 +65,16 @@ def accuracy(answers: Sequence[GreedyAnswer], of: str = "correct") -> float:
 
 
 def measured(name: str, answers: Sequence[GreedyAnswer]) -> dict[str, float]:
-    """Accuracy, and the share of answers that the judge could judge where that is not all."""
+    """Accuracy, of each of several tasks, too; the share that the judge could judge where that is not all."""
     judged = round(sum(given.judged for given in answers) / len(answers), 6)
-    return {f"{name}/accuracy": accuracy(answers), **({f"{name}/judged": judged} if judged < 1 else {})}
+    by_task: dict[str, list[GreedyAnswer]] = {}
+    for given in answers:
+        by_task.setdefault(given.task, []).append(given)
+    return {
+        f"{name}/accuracy": accuracy(answers),
+        **{f"{name}/{task}/accuracy": accuracy(of_task) for task, of_task in by_task.items() if task},
+        **({f"{name}/judged": judged} if judged < 1 else {}),
+    }
 
 
 @dataclass(eq=False, repr=False)

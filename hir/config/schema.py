@@ -30,6 +30,8 @@ class TaskConfig:
 
     name: str = "object_counting"
     """Name of a generated task, of a BigBench task, or of any file in data_dir."""
+    mix: list[str] = field(default_factory=list)
+    """Several tasks in one run, which share its numbers of rows evenly; name is then their label."""
     source: Literal["generated", "bbh", "bigbench", "teams_rl"] | None = None
     """generated, bbh (BIG-Bench Hard), bigbench (BIG-bench's task.json) or teams_rl (instructions that
     TeaMs-RL makes); null: generated where a generator exists and no data_dir is given, else bbh."""
@@ -43,6 +45,8 @@ class TaskConfig:
     """Share of a file's rows held out for the test (paper: 0.2)."""
     validation_fraction: float = limited(0.1, "(0, 1)")
     """Share of a file's rows carved from the training part for validation."""
+    bad_rows: Literal["skip", "refuse"] = "skip"
+    """skip: leave out a file's rows that cannot be used, and refuse one with over 5 %; refuse: over none."""
     num_train: int | None = limited(None, "[1, inf)")
     """Training queries; null: 8192 of a generated task, all of a file's training part."""
     num_validation: int = limited(256, "[1, inf)")
@@ -50,7 +54,7 @@ class TaskConfig:
     num_test: int = limited(1000, "[1, inf)")
     """Test rows of a generated task."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Difficulty settings of a generated task; its file in hir/tasks/ lists them."""
+    """Difficulty settings of a generated task; its file in hir/tasks/ lists them. Of a mix, by its names."""
     teams_rl: dict[str, Any] = field(default_factory=dict)
     """What source=teams_rl does otherwise than `python -m hir teams-rl --help` says."""
 
@@ -173,9 +177,10 @@ class EvaluationConfig:
     every: int = limited(1, "[1, inf)")
     """Iterations between evaluations on the validation split; the last one is always evaluated."""
     tasks: list[str] = field(default_factory=list)
-    """Further tasks to evaluate on; their answers, too, have at most sampling.max_new_tokens."""
+    """Further tasks to evaluate on, on their test rows; bbh/NAME, bigbench/NAME, generated/NAME: on all rows
+    of that source. Their answers, too, have at most sampling.max_new_tokens."""
     data_dir: str | None = None
-    """Folder of their files; null: task.data_dir."""
+    """Folder of their files, or of folders bbh and bigbench; null: task.data_dir."""
     batch_size: int = limited(128, "[1, inf)")
     """Rows a forward pass on one device."""
     samples_every: int = limited(5, "[0, inf)")

@@ -19,7 +19,7 @@ from hir.errors import UserError
 from hir.feedback.answers import multiple_choice
 from hir.feedback.base import Feedback, Match, Verifier
 from hir.feedback.constraints import Constraints
-from hir.records import Example
+from hir.records import Example, Verdict
 from hir.registry import Registry
 from hir.tasks import bigbench, ifeval
 from hir.tasks.files import SOURCES, download, find_file
@@ -44,6 +44,8 @@ class Task:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     feedback: Feedback
+    notes: tuple[str, ...] = ()
+    """Lines on rows of its file that were left out."""
 
     def verify(self, row: Example, output: str) -> bool:
         """Whether one output to a row is right."""
@@ -152,6 +154,8 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     """
     seed = seed if config.seed is None else config.seed
     name, source = config.name, config.source
+    if config.mix:
+        return _mixture(config, seed)
     if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
         generator = generated_task(name, config.settings)
         return generator.splits(seed, config.num_train or 8192, config.num_validation, config.num_test)
@@ -164,9 +168,17 @@ def load_task(config: TaskConfig, seed: int) -> Task:
         path = download(source or "bbh", name)
     else:
         raise UserError(f"unknown task {name!r} without task.data_dir{suggest(name, known_tasks())}")
-    read = ifeval.read_rows if path.suffix == ".jsonl" else bigbench.read_rows
     own = GENERATORS[name] if name in GENERATORS else GeneratedTask  # it may bring checkers of constraints
-    rows = read(path)
+    left_out: dict[int, str] = {}
+    if path.suffix == ".jsonl":
+        rows = ifeval.read_rows(path)
+    else:
+        rows, left_out = bigbench.read_rows(path, bigbench.MOST_UNUSABLE * (config.bad_rows == "skip"))
+    notes = ()
+    if left_out:
+        first, reason = next(iter(left_out.items()))
+        number = f"{len(left_out)} of {len(left_out) + len(rows)} rows of {name}"
+        notes = (f"{number} cannot be used and are left out: the first is example {first}, {reason}",)
     if settings := own.settings_of(rows):
         tested = generated_task(name, {**settings, **config.settings})
         held_out = tested.splits(seed, 1, config.num_validation, config.num_test)
@@ -175,4 +187,39 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
     judge = Constraints() if any(row.constraints for row in train) else Match()
-    return Task(name, train[: config.num_train], validation, test, judge)
+    return Task(name, train[: config.num_train], validation, test, judge, notes)
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Feedback on rows of several tasks: each by its own task's."""
+
+    by_task: Mapping[str, Feedback]
+
+    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        return [self.by_task[row.task]([row], [output])[0] for row, output in zip(rows, outputs, strict=True)]
+
+    def about(self, rows: Sequence[Example]) -> str:
+        """Of how many tasks."""
+        return f"as in each of {len(self.by_task)} tasks"
+
+
+def _mixture(config: TaskConfig, seed: int) -> Task:
+    """The tasks of ``config.mix`` as one."""
+
+    def share(number: int | None) -> Any:
+        return number and max(1, number // len(config.mix))
+
+    numbers = {key: share(getattr(config, key)) for key in ("num_train", "num_validation", "num_test")}
+    numbers["num_train"] = numbers["num_train"] or share(8192)
+    parts = [
+        load_task(replace(config, mix=[], name=name, settings=config.settings.get(name, {}), **numbers), seed)
+        for name in config.mix
+    ]
+
+    def joined(split: str) -> tuple[Example, ...]:
+        return tuple(replace(row, task=part.name) for part in parts for row in getattr(part, split))
+
+    judges = Judges({part.name: part.feedback for part in parts})
+    notes = tuple(note for part in parts for note in part.notes)
+    return Task(config.name, joined("train"), joined("validation"), joined("test"), judges, notes)

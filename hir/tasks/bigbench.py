@@ -14,10 +14,12 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 - A row with ``target`` whose input ends in lettered options is multiple choice (BIG-Bench Hard).
 - A row may have ``constraints``, which then say what is right, and a ``group``.
 - A target that is a number, true or false is its text in JSON.
+- An empty input with options leaves the file's prefix and the options to be the question.
 - Where a file has the right option at one place nearly always, the order of options gives the answer away;
   BIG-bench permutes them, and so does this reader, by the row's text. Otherwise the file's order stays.
 """
 
+import functools
 import json
 import math
 import random
@@ -46,18 +48,27 @@ PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
 
 
-def read_rows(path: Path) -> tuple[Example, ...]:
-    """The rows of a file in either format; UserError, naming the file and the example, if one is broken."""
+MOST_UNUSABLE = 0.05
+"""Largest share of a file's rows that are left out, rather than the file being refused."""
+
+
+def read_rows(path: Path, most: float = MOST_UNUSABLE) -> tuple[tuple[Example, ...], dict[int, str]]:
+    """What :func:`parse_rows` makes of a file in either format; UserError, too, if it is no JSON."""
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda nan: None)
         json.dumps(data, ensure_ascii=False).encode()  # an escape may stand for half a character
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON in UTF-8: {error}") from error
-    return parse_rows(data, str(path))
+    return parse_rows(data, str(path), most)
 
 
-def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
-    """The rows of a file's content; ``where`` names it in errors."""
+def parse_rows(
+    data: Any, where: str, most: float = MOST_UNUSABLE
+) -> tuple[tuple[Example, ...], dict[int, str]]:
+    """The rows of a file's content, and those left out: example number, from 1, to what is wrong with it.
+
+    Raises UserError, naming the file by ``where``, if more than the share ``most`` cannot be used.
+    """
     rows = data.get("examples") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{where} has no examples: an object with a list 'examples' of objects is needed")
@@ -70,20 +81,27 @@ def parse_rows(data: Any, where: str) -> tuple[Example, ...]:
     metrics = judged if isinstance(judged, list) else [judged]
     graded = all(isinstance(m, str) and m.startswith("multiple_choice") for m in metrics)
     permute = _order_tells(rows)
-    examples = []
+    examples, left_out = [], {}
     for number, row in enumerate(rows, 1):
         try:
             example = _example(row, append, graded, permute)
         except UserError as error:
-            raise UserError(f"{where}: example {number} of {len(rows)}: {error}") from error
+            left_out[number] = str(error)
+            continue
         parts = (before, f"{label} {example.query}".strip(), ending)
         examples.append(replace(example, query="\n".join(filter(None, parts))))
-    return tuple(examples)
+    if len(left_out) > most * len(rows):
+        number, reason = next(iter(left_out.items()))
+        more = f", and {len(left_out) - 1} more cannot be used" if len(left_out) > 1 else ""
+        raise UserError(f"{where}: example {number} of {len(rows)}: {reason}{more}")
+    return tuple(examples), left_out
 
 
 def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> Example:
     """A row without the file's prefixes."""
-    text = _text(row.get("input"), "input")
+    if asks_by_options := row.get("input") == "" and bool(row.get("target_scores")):
+        append = True
+    text = "" if asks_by_options else _text(row.get("input"), "input")
     stem, options = listed_options(text)
     given = row.get("target")
     given = given if isinstance(given, list) and given else [given]
@@ -97,11 +115,12 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> 
         elif not append and "target" in row:
             options, targets, lettered = tuple(scores), tuple(right), False
         else:
-            names = sorted(scores)
-            random.Random(f"options/{text}").shuffle(names)
-            options = tuple(names if permute else scores)
+            names = sorted(scores) if permute else [*scores]
+            if permute:
+                random.Random(f"options/{text}").shuffle(names)
+            options = tuple(names)
             lines = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
-            body = "\n".join((text, "Options:", *lines))
+            body = "\n".join((*filter(None, [text]), "Options:", *lines))
             targets = _letters(right, options, by_text=True)
         texts = [_text(t, "target") for t in given if t not in (None, "")]
         targets += tuple(t for t in texts if read_choice(t, options, lettered) is None)
@@ -120,7 +139,7 @@ def _text(value: Any, key: str) -> str:
     """A text that says something; of a target a number, true or false, too."""
     if key == "target" and isinstance(value, (int, float)) and abs(value) < math.inf:
         value = json.dumps(value)
-    if not value or isinstance(value, str) and not clean(value):
+    if not value or isinstance(value, str) and not clean(value.strip()[:1000]):  # for the sake of speed
         raise UserError(f"{'no' if value is None else 'empty'} {key}")
     if not isinstance(value, str):
         raise UserError(f"{key} is not a text but {reprlib.repr(value)[:80]}")
@@ -133,12 +152,17 @@ def _scores(value: Any) -> dict[str, float]:
         type(score) in (int, float) and abs(score) < math.inf for score in value.values()
     ):
         raise UserError("target_scores is not an object of numbers")
-    scores = {" ".join(_text(option, "option").split()): score for option, score in value.items()}
+    scores = {_option(option): score for option, score in value.items()}
     if len(scores) < len(value):
-        raise UserError("duplicate options (they differ in white space only)")
+        scores = value  # options that differ in white space alone
     if not max(scores.values(), default=0) > 0:
         raise UserError("no correct option: no score in target_scores is above 0")
     return scores
+
+
+@functools.lru_cache(maxsize=4096)  # rows often share their options
+def _option(text: str) -> str:
+    return " ".join(_text(text, "option").split())
 
 
 def _letters(right: Sequence[str], options: tuple[str, ...], by_text: bool = False) -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from hir.config.schema import Config
+from hir.config.schema import Config, check
 from hir.feedback.base import build_feedback
 from hir.methods.base import build_method
 from hir.policies.load import load_policy
@@ -64,18 +66,32 @@ def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Se
 
 
 def load_tasks(config: Config) -> list[Task]:
-    """The run's own task, and those of evaluation.tasks, which are split as it is."""
+    """The run's own task, and those of evaluation.tasks: split as it is, or whole where a source is named."""
     own = load_task(config.task, config.seed)
-    others = [
-        replace(
-            config.task,
-            name=name,
-            source=None if config.task.source == "generated" else config.task.source,
-            data_dir=config.evaluation.data_dir or config.task.data_dir,
-            num_train=None,
-            settings=config.task.settings if name == config.task.name else {},
-        )
-        for name in config.evaluation.tasks
-    ]
     judged = replace(own, feedback=build_feedback(config.feedback, own.feedback))
-    return [judged, *(load_task(other, config.seed) for other in others)]
+    return [judged, *(_further_task(name, own, config) for name in config.evaluation.tasks)]
+
+
+def _further_task(text: str, own: Task, config: Config) -> Task:
+    source, slash, name = text.rpartition("/")
+    known = source in ("bbh", "bigbench", "generated") or not slash
+    check(known, "evaluation.tasks", "NAME, bbh/NAME, bigbench/NAME or generated/NAME", text)
+    folder = config.evaluation.data_dir or config.task.data_dir
+    if source and folder and Path(folder, source).is_dir():
+        folder = str(Path(folder, source))
+    of_file: Any = None if config.task.source == "generated" else config.task.source
+    asked = replace(
+        config.task,
+        name=name,
+        mix=[],
+        source=source or of_file,
+        data_dir=folder,
+        num_train=None,
+        settings=config.task.settings if name == config.task.name else {},
+    )
+    task = load_task(asked, config.seed)
+    if not source:
+        return task
+    learnt = {row.asked for row in (*own.train, *own.validation)}
+    whole = tuple(row for row in task.rows if row.asked not in learnt)
+    return replace(task, name=text, train=(), validation=(), test=whole)

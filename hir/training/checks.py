@@ -56,10 +56,11 @@ def check_rows(task: Task, config: Config) -> None:
 def check_lengths(
     policy: Seq2SeqPolicy, tasks: Sequence[Task], relabel: Relabel, config: Config
 ) -> tuple[str, ...]:
-    """A line on the prompts of each task that are longer than the encoder takes, of all instructions, and on
-    its targets that are longer than an answer may be.
+    """What is to be said of the tasks' rows: those left out, prompts that are longer than the encoder takes,
+    of all instructions, and targets that are longer than an answer may be.
     """
-    notes, limit, most = list[str](), policy.max_input_tokens, config.sampling.max_new_tokens
+    notes = [note for task in tasks for note in task.notes]
+    limit, most = policy.max_input_tokens, config.sampling.max_new_tokens
     for task in tasks:
         asked = [(stated(text, row.constraints), row.query) for text in relabel.texts for row in task.rows]
         lengths = [*map(len, policy.token_ids([policy.render(*each) for each in asked]))]

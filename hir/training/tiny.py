@@ -39,6 +39,8 @@ VOCABULARY = 768
 NUM_ROWS = 8192
 NUM_HELD_OUT = 1024
 NUM_HEADS = 4
+EMBEDDED = ("instructions", "object_amount", "object_counting", "word_sorting")
+"""What the base of a task that has no generator is trained on."""
 BATCH_SIZE = 64
 LR = 3e-3
 WARMUP = 50
@@ -117,12 +119,14 @@ def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGenerati
 def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     """The pre-trained tiny model for a task, from the cache or made now.
 
-    A generated task gets a base trained on its own kind of rows; any other task gets one trained on all
-    generated tasks. The base does not depend on the run's seed: it stands in for a published checkpoint.
+    A generated task gets a base trained on its own kind of rows, a mix one on those of all its tasks; any
+    other task gets one trained on the EMBEDDED. The base does not depend on the run's seed: it stands in
+    for a published checkpoint.
     """
     task, base = config.task.name, config.model.base
-    names = (task,) if task in GENERATORS else tuple(sorted(GENERATORS.modules()))
-    sources = [generated_task(name, config.task.settings if name == task else {}) for name in names]
+    names = tuple(config.task.mix) or ((task,) if task in GENERATORS else EMBEDDED)
+    settings = config.task.settings if config.task.mix else {task: config.task.settings}
+    sources = [generated_task(name, settings.get(name, {})) for name in names]
     share = [source.pretraining_rows(base.seed, NUM_ROWS // len(sources)) for source in sources]
     rows = [row for turn in zip(*share, strict=True) for row in turn]
     definition: dict[str, object] = {

@@ -9,7 +9,9 @@ from hir.tasks.bigbench import parse_rows, scenario
 
 
 def parse(*rows: Any, **keys: Any) -> tuple[Example, ...]:
-    return parse_rows({"examples": list(rows), **keys}, "demo.json")
+    read, left_out = parse_rows({"examples": list(rows), **keys}, "demo.json")
+    assert left_out == {}
+    return read
 
 
 LISTED = "Which?\nOptions:\n(A) one\n(B) two"
@@ -30,6 +32,19 @@ RIGHT_IS_B = [
         ({"input": "Which?", "target_scores": {"one": 1, "two": 1}}, LISTED, ("one", "two"), ("(A)", "(B)")),
         ({"input": "Which?", "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
         ({"input": LETTERS, "target_scores": {"B": 1, "A": 0}}, LETTERS, ("B", "A"), ("(A)",)),
+        # The options are the question; two that differ in white space are two.
+        (
+            {"input": "", "target_scores": {"b a": 0, "a b": 1}},
+            "Options:\n(A) b a\n(B) a b",
+            ("b a", "a b"),
+            ("(B)",),
+        ),
+        (
+            {"input": "?", "target_scores": {"a b": 1, "a  b": 0}},
+            "?\nOptions:\n(A) a b\n(B) a  b",
+            ("a b", "a  b"),
+            ("(A)",),
+        ),
         # A number, true or false is its text.
         ({"input": "1+2", "target": ["three", 3, -1.5, True]}, "1+2", (), ("three", "3", "-1.5", "true")),
     ],
@@ -151,7 +166,6 @@ GOOD = {"input": "q", "target": "t"}
         ({"input": "q", "target_scores": {"a": 0, "b": 0}}, "no correct option"),
         ({"input": "q", "target_scores": {"a": "1"}}, "target_scores is not an object of numbers"),
         ({"input": "q", "target_scores": {"": 1}}, "empty option"),
-        ({"input": "q", "target_scores": {"a b": 1, "a  b": 0}}, "duplicate options"),
     ],
 )
 def test_a_broken_row_is_named(row: Any, message: str) -> None:
@@ -159,6 +173,17 @@ def test_a_broken_row_is_named(row: Any, message: str) -> None:
         parse(GOOD, row)
     assert str(error.value).startswith(f"demo.json: example 2 of 2: {message}")
     assert "\n" not in str(error.value)
+
+
+def test_a_few_rows_that_cannot_be_used_are_left_out_and_named() -> None:
+    rows = [GOOD] * 19 + [{"input": "q", "target": ""}]
+    data = {"examples": rows}
+    assert [len(rows) for rows in parse_rows(data, "demo.json")] == [19, 1]
+    assert parse_rows(data, "demo.json")[1] == {20: "empty target"}
+    with pytest.raises(UserError, match="^demo.json: example 20 of 20: empty target$"):
+        parse_rows(data, "demo.json", most=0.0)
+    with pytest.raises(UserError, match="^demo.json: example 1 of 19: no target, and 1 more cannot be used$"):
+        parse_rows({"examples": [{"input": "q"}, *rows[2:]]}, "demo.json")
 
 
 def test_scenario_is_the_text_without_its_question() -> None:

@@ -59,10 +59,11 @@ def usual_forms(row: Example, index: int) -> list[str]:
 @pytest.mark.parametrize(("name", "path"), files().items(), ids=str)
 def test_every_row_is_judged_as_its_file_says(name: str, path: Path | None) -> None:
     try:
-        rows = read_rows(path) if path else parse_rows(OWN[name], name)
+        rows, left_out = read_rows(path) if path else parse_rows(OWN[name], name)
     except UserError as error:
         pytest.skip(f"refused: {error}")
     raws: list[Row] = (json.loads(path.read_text("utf-8-sig")) if path else OWN[name])["examples"]
+    raws = [raw for number, raw in enumerate(raws, 1) if number not in left_out]
     assert len(rows) == len(raws)
     judged = 0
     for raw, row in zip(raws, rows, strict=True):
