@@ -6,6 +6,7 @@
   report     a run, or several, as one HTML page
   export     a run's model as a folder for transformers
   teams-rl   a set of instructions by TeaMs-RL
+  audit      real rows of the paper's tasks, answered from their text
   new-task   a generated task of your own
 
 python -m hir VERB --help lists a verb's keys.
@@ -18,7 +19,7 @@ import sys
 from hir.errors import UserError, exit_code
 from hir.tools.arguments import help_of, read_options
 
-VERBS = ("evaluate", "compare", "sweep", "report", "export", "teams-rl", "new-task")
+VERBS = ("evaluate", "compare", "sweep", "report", "export", "teams-rl", "audit", "new-task")
 TAKE_SETTINGS = ("evaluate", "compare", "sweep", "teams-rl")
 """Verbs with keys of train.py beside their own."""
 
