@@ -14,14 +14,14 @@ Claim = Callable[[tuple[int, ...]], bool]
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
     """The one option that follows; ValueError if a sentence cannot be read or no single option follows."""
-    found = re.search(r": ([^.:]+)\. (.+)$", stem.strip(), re.DOTALL)
+    found = re.search(r": ([^.:]+)\. (.+)$", " ".join(stem.split()))
     if found is None:
         raise ValueError("no list of things with statements after it")
     things = [re.sub(r"^(?:and )?(?:an? |the )?", "", thing) for thing in found[1].split(", ")]
     if not 2 <= len(things) <= len(RANKS):
         raise ValueError(f"{len(things)} things listed")
     orders = list(permutations(range(len(things))))  # the place of each thing
-    for sentence in re.split(r"(?<=\.)\s+", found[2]):
+    for sentence in re.split(r"(?<=\.) ", found[2]):
         orders = list(filter(claim(sentence, things), orders))
     right = [option for option in options if all(map(claim(option, things), orders))]
     if not orders or len(right) != 1:
@@ -38,7 +38,7 @@ def claim(sentence: str, things: list[str]) -> Claim:
     if len(named) == 2 and bool(front) != bool(back) and not ranks:
         one, other = reversed(named) if back else named
         return lambda order: order[one] < order[other]
-    if len(named) == 1 and len(ranks) <= 1 and (ranks or front or back):
+    if len(named) == 1 and (len(ranks) == 1 or re.search(r"(?:most|est|last)\b", words)):
         rank = RANKS.index(ranks[0]) if ranks else 0
         place = len(things) - 1 - rank if back else rank
         return lambda order: order[named[0]] == place

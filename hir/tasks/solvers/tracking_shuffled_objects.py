@@ -5,6 +5,7 @@ import re
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
     """The option that is what the last person named has in the end; ValueError if it cannot be read."""
+    stem = " ".join(stem.split())
     things = {option.rstrip("."): option for option in options}
     thing = "|".join(map(re.escape, sorted(things, key=len, reverse=True)))
     people = re.match(r"(\w+(?:, \w+)*),? and (\w+) are ", stem)

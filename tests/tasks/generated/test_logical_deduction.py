@@ -13,9 +13,7 @@ ORDER = [("limes", "most expensive"), ("melons", "second-most expensive"), ("dat
 
 @pytest.mark.parametrize(("fruit", "place"), ORDER)
 def test_a_row_by_hand(fruit: str, place: str) -> None:
-    options = tuple(
-        f"The {thing} are the {place}." for thing in ("limes", "figs", "plums", "dates", "melons")
-    )
+    options = tuple(f"The {thing} are the {place}." for thing in "limes figs plums dates melons".split())
     assert solve(STEM, options) == f"The {fruit} are the {place}."
 
 
