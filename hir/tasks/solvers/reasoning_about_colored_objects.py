@@ -3,14 +3,12 @@
 import re
 from typing import NamedTuple
 
-NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
-)
-NUMBERS += "sixteen seventeen eighteen nineteen twenty".split()
+NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen twenty""".split()
 
 
 class Thing(NamedTuple):
-    count: int
+    number: int
     color: str
     name: str
 
@@ -75,11 +73,11 @@ def _answer(question: str, things: list[Thing]) -> str | int:
     if told := asked(r"How many non-(\w+) .+ to the (left|right) of the (.+)\?"):
         here = place(told[2])
         side = things[:here] if told[1] == "left" else things[here + 1 :]
-        return sum(thing.count for thing in side if thing.color != told[0])
+        return sum(thing.number for thing in side if thing.color != told[0])
     if told := asked(r"How many .+ are neither (\w+) nor (\w+)\?"):
-        return sum(thing.count for thing in things if thing.color not in told)
+        return sum(thing.number for thing in things if thing.color not in told)
     if told := asked(r"If I remove all the (.+) from the .+, how many (.+) remain on it\?"):
         gone, kept = (re.sub(" (thing|object|item)s$", "", text) for text in told)
         left = [thing for thing in things if _singular(gone) not in thing]
-        return sum(thing.count for thing in left if _singular(kept) in thing)
+        return sum(thing.number for thing in left if _singular(kept) in thing)
     raise ValueError("no known question")

@@ -4,7 +4,8 @@ from hir.errors import UserError
 from hir.tasks.base import generated_task
 from hir.tasks.solvers.penguins_in_a_table import solve
 
-TABLE = """The first line is a header and each subsequent line is a penguin:\nname, age, height (cm), weight (kg)
+TABLE = """The first line is a header and each subsequent line is a penguin:
+name, age, height (cm), weight (kg)
 Ann, 4, 60, 12\nTom, 6, 50, 11\nWe now add a penguin to the table:\nEd, 3, 70, 13
 We then delete the penguin named Ann from the table.\n"""
 
