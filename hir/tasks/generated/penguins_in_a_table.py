@@ -1,7 +1,6 @@
 """Generated tables: "... Kyle, 7, 50, 11 Sven, 5, 80, 13 ... Which is the oldest penguin?" -> Kyle.
 
-After BIG-bench's penguins_in_a_table, as BIG-Bench Hard has it, but for questions what names are known for
-(four); no row is one of theirs: the names differ.
+After BIG-bench's penguins_in_a_table, as BIG-Bench Hard has it; no row is theirs: the names differ.
 """
 
 import random
@@ -17,11 +16,13 @@ from hir.tasks.base import GeneratedTask, register
 HEADER = "name, age, height (cm), weight (kg)"
 TABLE = """Here is a table where the first line is a header and each subsequent line is a penguin:  {} {}  \
 For example: the age of {} is {}, the weight of {} is {} kg, the height of {} is {} cm.  """
-NAMES = """Abby Bella Cleo Craig Daisy Fiona Greta Hamish Heidi Igor Jason Kenji Kevin Kitty Kyle Lars Lola
-Mehmet Molly Nelly Nigel Olaf Ruby Sven Todd Trevor""".split()
+NAMES = "Craig Hamish Igor Jason Kenji Kevin Kyle Lars Mehmet Nigel Olaf Raj Sven Todd Trevor".split()
+KNOWN = {"is a female": "Alice Emma Helen Julia", "has a welsh name": "Gareth Llewellyn Rhys"}
+KNOWN["has the first name of a famous jazzman"] = "Duke Miles Thelonious"
+KNOWN["shares his first name with a famous painter"] = "Claude Pablo Salvador"
 TRAITS = {"age": ("young", "old"), "height": ("short", "tall"), "weight": ("light", "heavi")}
 Rows = list[Any]  # of name, age, height, weight
-SPECIES = "bears crocodiles elephants giraffes lions tigers wolves".split()
+ZOO = "bears crocodiles elephants giraffes lions tigers wolves".split()
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class PenguinsInATable(GeneratedTask[Settings]):
         changes = rng.sample(["add", rng.choice(["cut", "join"])], rng.randint(0, self.settings.max_changes))
         heights = rng.sample(range(40, 110, 10), 5) + rng.sample(range(300, 450, 10), 5)
         weights = rng.sample(range(9, 19), 5) + rng.sample(range(400, 700, 10), 5)
-        rows = [*zip(rng.sample(NAMES, 10), rng.sample(range(2, 13), 10), heights, weights, strict=True)]
+        which, place = rng.choice([*KNOWN.values()]), rng.randrange(5)  # the place of the right option
+        names = rng.sample([rng.choice(which.split()), *rng.sample(NAMES, 9)], 10)  # one of them known
+        rows = [*zip(names, rng.sample(range(2, 13), 10), heights, weights, strict=True)]
         told, herd, kind, shown = [", ".join(map(str, row)) for row in rows], rows[:4], "penguin", rows[:5]
         text = TABLE.format(HEADER, " ".join(told[:4]), *rows[0][:2], *rows[3][::3], *rows[1][:3:2])
         if "add" in changes:
@@ -53,7 +56,6 @@ class PenguinsInATable(GeneratedTask[Settings]):
             text += "\n".join(("And here is a similar table, but listing giraffes:", HEADER, *told[5:9], ""))
             animals = ("animal", herd + rows[5:9], sorted(rng.sample(rows, 5)))
             kind, herd, shown = rng.choice([(kind, herd, shown), ("giraffe", rows[5:9], rows[5:]), animals])
-        place = rng.randrange(5)  # of the right option
         asked = _asked(rng, place, kind, herd, shown, "tables" if "join" in changes else "table")
         question, options = rng.choice([(q, o) for q, answer, o in asked if o[place : place + 1] == [answer]])
         lines = "".join(f"\n({option_letter(i)}) {option}" for i, option in enumerate(options))
@@ -68,7 +70,7 @@ def _asked(rng: random.Random, place: int, kind: str, herd: Rows, shown: Rows, t
     more, less, name, age, size = f"{best[up]}er than", f"{best[1 - up]}er than", one[0], one[1], one[2]
     ranked, young = sorted(herd, key=lambda a: a[c], reverse=up > 0), sorted(herd, key=lambda a: a[1])
     gap, years, tall = rng.choice(((1, "one year", f"{size} cm"), (2, "two years", f"{size / 100} m")))
-    short, names = min(len(a[0]) for a in herd), [a[0] for a in shown]
+    short, names, column = min(len(a[0]) for a in herd), [a[0] for a in shown], [a[c] for a in shown]
     found = {
         f"Which is the {best[up]}est {kind}?": ranked[:1],
         f"Which is the second {best[up]}est {kind}?": ranked[1:2],
@@ -83,6 +85,7 @@ def _asked(rng: random.Random, place: int, kind: str, herd: Rows, shown: Rows, t
         f"What is the name of the {kind} that is {tall} tall?": [one],
         f"What is the name of the {tall} tall {kind}?": [one],
     }
+    found |= {f"Which {kind} {what}?": [a for a in herd if a[0] in which] for what, which in KNOWN.items()}
     for text, at in (("first", 0), ("second", 1), ("next to last", -2), ("last", -1)):
         found[f"What is the name of the {text} {kind}?"] = [herd[at]]
         found[f"What is the name of the {text} {kind} sorted by alphabetic order?"] = [sorted(herd)[at]]
@@ -99,11 +102,9 @@ def _asked(rng: random.Random, place: int, kind: str, herd: Rows, shown: Rows, t
     yield f"How many {kind}s are {'listed' if kind == 'animal' else 'there'} in the {tables}?", len(herd), few
     yield f"How many species are listed in the {tables}?", 1 if tables == "table" else 2, [1, 2, 3, 4, 5]
     if tables == "table":
-        heights, kinds = [a[2] for a in herd], sorted(["penguins", *rng.sample(SPECIES, 4)])
         yield "How many animals are listed in the table?", len(herd), few
         yield "How many columns are there in the table?", 4, few
         yield f"what is the number of the column with the {trait}s (1, 2, 3 or 4)?", c + 1, few
-        yield f"What is the {trait} of {name}?", one[c], [a[c] for a in shown]
-        yield "What is the shortest height?", min(heights), [a[2] for a in shown]
-        yield "What is the largest height?", max(heights), [a[2] for a in shown]
-        yield "What animals are listed in the table?", "penguins", kinds
+        yield f"What is the {trait} of {name}?", one[c], column
+        yield f"What is the {'largest' if up else best[0] + 'est'} {trait}?", ranked[0][c], column
+        yield "What animals are listed in the table?", "penguins", sorted(["penguins", *rng.sample(ZOO, 4)])

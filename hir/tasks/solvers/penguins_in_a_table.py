@@ -9,8 +9,8 @@ UNITS = {"years old": (1, 1), "cm": (2, 1), "m": (2, 100), "kg": (3, 1)}
 ADJECTIVES = {"old": (1, 1), "you": (1, -1), "tal": (2, 1), "sho": (2, -1), "hea": (3, 1), "lig": (3, -1)}
 PLACES = {"first": 0, "fist": 0, "second": 1, "third": 2, "next to last": -2, "last": -1}
 # What is known of names.
-KNOWN = {"jazzman": "louis miles duke", "painter": "vincent pablo claude", "welsh": "gwen rhys dylan"}
-KNOWN["female"] = "gwen alice anna emma helen julia laura maria"
+KNOWN = {"jazzman": "louis miles duke dizzy thelonious", "welsh": "gwen rhys dylan gareth llewellyn"}
+KNOWN |= {"painter": "vincent pablo claude salvador", "female": "gwen alice anna emma helen julia"}
 COMPARED = r"(?:(one|two) years? )?(\w{3})\w*er (?:but (\w{3})\w*er )?than (\w+)"
 MARKS = r"(?:subsequent line is an?|listing|add an?|delete the) (\w+?)s?\b(?: named (\w+))?"
 
