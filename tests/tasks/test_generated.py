@@ -63,9 +63,8 @@ def test_about_a_quarter_of_queries_are_for_pretraining() -> None:
 
 def test_more_queries_than_there_are_is_refused() -> None:
     # One thing, counted once: 4 categories of 8 things and 40 objects, 72 queries, some for pre-training.
-    generator = generated_task(
-        "object_counting", dict.fromkeys(("min_items", "max_items", "max_count", "max_answer"), 1)
-    )
+    ones = dict.fromkeys(("min_items", "max_items", "max_count", "max_answer"), 1)
+    generator = generated_task("object_counting", {**ones, "max_distractors": 0, "all_things": False})
     queries = {generator.row(9, i).query for i in range(3000)}
     wanted = sum(not is_pretraining(query) for query in queries)
     assert len(queries) == 72 and len(generator.splits(0, wanted - 4, 2, 2).train) == wanted - 4
@@ -80,5 +79,5 @@ def test_settings_are_checked() -> None:
         UserError, match=r"max_item is no setting of object_counting: did you mean .*max_items"
     ):
         generated_task("object_counting", {"max_item": 3})
-    with pytest.raises(UserError, match="max_items must be an integer in .1, 8., not 'few'$"):
+    with pytest.raises(UserError, match="max_items must be an integer in .1, 14., not 'few'$"):
         generated_task("object_counting", {"max_items": "few"})

@@ -39,7 +39,7 @@ class ObjectAmount(GeneratedTask[Settings]):
 
     def example(self, rng: random.Random) -> Example:
         s = self.settings
-        category = rng.choice(list(CATEGORIES))
+        category = rng.choice(CATEGORIES)
         limits = (s.min_items - 1, s.max_few, s.max_some, s.max_answer)
         amount = rng.randrange(len(AMOUNTS))
         total = rng.randint(limits[amount] + 1, limits[amount + 1])

