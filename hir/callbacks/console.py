@@ -4,6 +4,7 @@ import math
 import shlex
 import textwrap
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -143,17 +144,17 @@ class ConsoleReport(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         own, further = self.run.datamodule.task, self.run.evaluation_tasks
-        measured = [("test/accuracy", own.name, own.test)]
-        measured += [(f"{task.name}/accuracy", task.name, task.test) for task in further]
-        for name in dict.fromkeys(row.task for row in own.test if row.task):
-            measured.append((f"test/{name}/accuracy", name, [row for row in own.test if row.task == name]))
+        measured = {"test/accuracy": (own.name, len(own.test))}
+        measured |= {f"{task.name}/accuracy": (task.name, len(task.test)) for task in further}
+        of_mix = Counter(row.task for row in own.test if row.task)
+        measured |= {f"test/{name}/accuracy": (name, number) for name, number in of_mix.items()}
         table = Table("test rows", box=None, pad_edge=False)
         for name in ("base", "trained", "change"):
             table.add_column(name, justify="right")
-        for key, name, rows in measured:
+        for key, (name, number) in measured.items():
             base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
             table.add_row(
-                f"{name} ({len(rows)})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}"
+                f"{name} ({number})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}"
             )
         self._say()
         self._say(table)

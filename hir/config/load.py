@@ -89,6 +89,12 @@ def group_files(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+def task_settings(name: str) -> dict[str, Any]:
+    """The difficulty settings that task=name brings from its file in conf/task/."""
+    start, lines = "task.settings.", _read_named("task", name).lines
+    return {key.removeprefix(start): value for key, value in lines.items() if key.startswith(start)}
+
+
 def _read_named(group: str, name: str) -> Part:
     """The file of conf/ that `group=name` names; but for a model and an experiment there need be none."""
     files = group_files(group)

@@ -174,7 +174,7 @@ def load_task(config: TaskConfig, seed: int) -> Task:
         rows = ifeval.read_rows(path)
     else:
         rows, left_out = bigbench.read_rows(path, bigbench.MOST_UNUSABLE * (config.bad_rows == "skip"))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if left_out:
         first, reason = next(iter(left_out.items()))
         number = f"{len(left_out)} of {len(left_out) + len(rows)} rows of {name}"

@@ -13,7 +13,7 @@ import sys
 import tarfile
 import urllib.request
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.progress import wrap_file
@@ -138,7 +138,7 @@ def _packaged_files() -> dict[str, bytes]:
     with urllib.request.urlopen(link[1], timeout=30.0) as response:
         size, console = int(response.headers["Content-Length"]), Console(stderr=True)
         with wrap_file(response, total=size, description=PACKAGE, console=console) as shown:
-            archive = _Hashed(shown)
+            archive: Any = _Hashed(shown)
             with tarfile.open(fileobj=archive, mode="r|gz") as members:
                 for member in members:
                     path = member.name.partition("/benchmark_tasks/")[2]

@@ -1,8 +1,8 @@
 """Answer the real rows of the paper's 12 tasks from their text: python -m hir audit DIR
 
-DIR has the files in either format. Each task is one line: rows, how many of them hir/tasks/solvers/ can read, how
-many of those have the label that follows from their text, and how many of 10,000 generated queries the file has,
-too. Below it stand the rows that were not read, and those whose label is another.
+DIR has the files in either format. Each task is one line: rows, how many of them hir/tasks/solvers/ can read,
+how many of those have the label that follows from their text, and how many of 10,000 generated queries the
+file has, too. Below it stand the rows that were not read, and those whose label is another.
 """
 
 import json

@@ -6,12 +6,14 @@ Without run= it evaluates the configured model as it is, for example model=flan_
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from hir.callbacks.evaluation import accuracy, answer
+from hir.config.load import task_settings
 from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
@@ -37,8 +39,10 @@ def run(options: Options, settings: list[str]) -> int:
         folder, checkpoint = find_checkpoint(options.run)
         own = [f"config={folder / 'config.yaml'}"]
     trained = load_run_config(own or settings)  # what the model is made from, whatever task it is now asked
-    if own and any(setting.removeprefix("--").startswith("task=") for setting in settings):
-        own += ["task.source=null", "task.num_train=null", "task.settings={}"]  # of the trained task
+    named = [text.partition("=")[2] for text in settings if re.match("(--)?task=", text)]
+    if own and named:  # in place of the trained task's
+        difficulty = json.dumps(task_settings(named[-1]))
+        own += ["task.source=null", "task.num_train=null", "task.mix=[]", f"task.settings={difficulty}"]
     config = load_run_config([*own, *settings])
     quiet_libraries()
     tasks = load_tasks(config)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hir.config.load import task_settings
 from hir.config.schema import Config, check
 from hir.feedback.base import build_feedback
 from hir.methods.base import build_method
@@ -79,15 +80,16 @@ def _further_task(text: str, own: Task, config: Config) -> Task:
     folder = config.evaluation.data_dir or config.task.data_dir
     if source and folder and Path(folder, source).is_dir():
         folder = str(Path(folder, source))
-    of_file: Any = None if config.task.source == "generated" else config.task.source
+    of_file = None if config.task.source == "generated" else config.task.source
+    source_of: Any = source or of_file
     asked = replace(
         config.task,
         name=name,
         mix=[],
-        source=source or of_file,
+        source=source_of,
         data_dir=folder,
         num_train=None,
-        settings=config.task.settings if name == config.task.name else {},
+        settings=config.task.settings if name == config.task.name else task_settings(name),
     )
     task = load_task(asked, config.seed)
     if not source:

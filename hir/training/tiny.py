@@ -24,6 +24,7 @@ import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
+from hir.config.load import task_settings
 from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Feedback
@@ -125,8 +126,8 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     """
     task, base = config.task.name, config.model.base
     names = tuple(config.task.mix) or ((task,) if task in GENERATORS else EMBEDDED)
-    settings = config.task.settings if config.task.mix else {task: config.task.settings}
-    sources = [generated_task(name, settings.get(name, {})) for name in names]
+    given = config.task.settings if config.task.mix else {task: config.task.settings}
+    sources = [generated_task(name, given.get(name, task_settings(name))) for name in names]
     share = [source.pretraining_rows(base.seed, NUM_ROWS // len(sources)) for source in sources]
     rows = [row for turn in zip(*share, strict=True) for row in turn]
     definition: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""Each family's solver, which reads text alone, against its generator; and the audit that uses the solvers."""
+"""Each family's solver, which reads text alone, on generated rows; and the audit, which uses it."""
 
 import json
 from collections import Counter
