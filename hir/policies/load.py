@@ -31,11 +31,10 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             raise UserError(f"{where}: a {model_config.model_type} model is not sequence-to-sequence")
         if config.dropout is not None:
             model_config.dropout_rate = config.dropout
-        # The T5 family has a policy of its own, of the same numbers; it needs its own attention.
-        fast = model_config.model_type in ("t5", "mt5") and not config.attention
-        kind = POLICIES[config.policy or ("t5" if fast else "seq2seq")]
+        # The T5 family has a policy of its own, of the same numbers.
+        kind = POLICIES[config.policy or ("t5" if model_config.model_type in ("t5", "mt5") else "seq2seq")]
         # Whatever config.json says: it could name one whose code lies on the hub.
-        model_config._attn_implementation = config.attention or kind.attention
+        model_config._attn_implementation = kind.attention
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         if tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys() <= {"\u2581"}:
             # transformers makes one up where it finds no file; ByT5's needs none.
@@ -48,7 +47,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             path,
             config=model_config,
             dtype=torch.float32,
-            attn_implementation=model_config._attn_implementation,
+            attn_implementation=kind.attention,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # refused below, by name
             output_loading_info=True,

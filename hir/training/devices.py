@@ -111,10 +111,10 @@ def choose_strategy(config: Config) -> str:
     if not name.startswith("fsdp"):
         return name
     asks = METHODS[config.method["name"]].asks_policy
-    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5" or config.training.compile:
+    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5":
         raise UserError(
             f"trainer.strategy={name} shares the model out: it must be fsdp, with sampling=t5 and without "
-            "method=ppo and training.compile; or set trainer.strategy=ddp"
+            "method=ppo; or set trainer.strategy=ddp"
         )
     return name
 

@@ -49,15 +49,14 @@ def test_dropout_overrides_the_checkpoint(folder: Path) -> None:
         assert {module.p for module in modules if isinstance(module, torch.nn.Dropout)} == {rate}
 
 
-def test_t5_packs_outputs_unless_another_attention_is_asked_for(folder: Path) -> None:
+def test_t5_packs_outputs_unless_the_plain_policy_is_asked_for(folder: Path) -> None:
     rows = [*ROWS, replace(ROWS[0], output_ids=(7, 8, 1))]
     logits = []
-    for asked, used in ((None, attention.NAME), ("eager", "eager"), ("sdpa", "sdpa")):
-        policy = load(folder, attention=asked).double()
+    for asked, used in ((None, attention.NAME), ("seq2seq", "sdpa")):
+        policy = load(folder, policy=asked).double()
         assert policy.model.config._attn_implementation == used
         logits.append(policy(policy.collate(rows)).logits)
-    for other in logits[1:]:
-        torch.testing.assert_close(other, logits[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(*logits, rtol=1e-6, atol=1e-6)
 
 
 def pickle_only(folder: Path) -> None:

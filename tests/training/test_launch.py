@@ -116,7 +116,6 @@ def test_a_truncated_checkpoint_and_pickled_code_are_refused(tmp_path: Path) -> 
     "arguments",
     [
         "trainer.strategy=fsdp sampling=generate",
-        "trainer.strategy=fsdp training.compile=true",
         "trainer.strategy=fsdp_cpu_offload",
         "trainer.devices=2 method=ppo",
     ],
