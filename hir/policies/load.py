@@ -23,8 +23,6 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     """
     path, where = os.path.expanduser(str(config.path)), f"model.path={config.path}"
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
-    if not os.path.isdir(path) and (path[:1] in "./~" or path.count("/") > 1):
-        raise UserError(f"{where} is no folder here, and no name that the hub could have")
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
         if not model_config.is_encoder_decoder:
@@ -38,11 +36,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         if tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys() <= {"\u2581"}:
             # transformers makes one up where it finds no file; ByT5's needs none.
-            files = " nor ".join(sorted(tokenizer.vocab_files_names.values()))
-            raise UserError(f"{where}: no tokenizer that knows a word there, neither {files}")
-        # What it ends a text with may be none of its words, and BART's mask may lie beyond the vocabulary.
-        words = {**tokenizer.get_vocab(), tokenizer.mask_token: 0}
-        largest = max([*words.values(), *tokenizer("")["input_ids"]])
+            raise UserError(f"{where}: no tokenizer that knows a word there")
         model, info = AutoModelForSeq2SeqLM.from_pretrained(
             path,
             config=model_config,
@@ -65,9 +59,8 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             f"{unfit[0]} among them; is it a whole sequence-to-sequence checkpoint?"
         )
     vocabulary = model.get_input_embeddings().num_embeddings
-    names = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
-    ids = {name: getattr(model.config, name, None) for name in names}
-    for name, number in {**ids, "the tokenizer's": largest}.items():
+    for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
+        number = getattr(model.config, name, None)
         if not isinstance(number, int) or not 0 <= number < vocabulary:
             raise UserError(f"{where}: {name} {number} is none of the {vocabulary} tokens of the model")
     if config.lora.r:
