@@ -37,7 +37,7 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
     from hir.trainer import build_trainer, run_folder
     from hir.training.build import build_run
     from hir.training.checkpoints import check_resume
-    from hir.training.ending import EndTogether, exit_on_signals
+    from hir.training.ending import end_together, exit_on_signals
     from hir.training.settings import complete
 
     quiet_libraries()
@@ -54,7 +54,7 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
         own.append(WandbReport(config, recorder))
     # Before the checkpoint, which holds their state.
     trainer.callbacks[:0] = [*callbacks, *own]  # type: ignore[attr-defined]
-    with exit_on_signals(), EndTogether(trainer, config.training.rank_timeout):
+    with exit_on_signals(), end_together(trainer):
         trainer.fit(run.module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     return recorder.summary()
 

@@ -14,7 +14,7 @@ from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import CHECKPOINT, find_checkpoint, has_checkpoint
 from hir.training.checkpoints import LastCheckpoint, WholeCheckpointIO
-from hir.training.devices import check_launch, check_num_processes, choose_strategy, rows_per_device
+from hir.training.devices import check_launch, choose_strategy, rows_per_device
 
 
 def build_trainer(config: Config, folder: Path) -> Trainer:
@@ -37,10 +37,12 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
     defaults = {"enable_model_summary": False, "log_every_n_steps": 1}
     try:
         trainer = Trainer(**{**defaults, **config.trainer, **own})
+        # Lightning alone would let each process train a run of its own where their number is another.
+        started = trainer._accelerator_connector.cluster_environment
+        started.validate_settings(trainer.num_devices, trainer.num_nodes)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"trainer.*: Lightning refuses these arguments: {reason}") from error
-    check_num_processes(trainer.num_devices, trainer.num_nodes)
     rows = rows_per_device(config, trainer.world_size)
     trainer.accumulate_grad_batches = config.training.batch_size // (rows * trainer.world_size)
     # Where no iteration is left the run still starts and ends: its last test may be missing.

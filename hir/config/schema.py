@@ -90,8 +90,6 @@ class ModelConfig:
     policy: str | None = None
     """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; or a module of
     yours; null: t5 where it can be had."""
-    attention: str | None = None
-    """Attention of transformers, such as eager or sdpa, where the policy is not t5; null: its own choice."""
     dropout: float | None = limited(None, "[0, 1)")
     """Dropout rate in training; null: the checkpoint's own."""
     shard: bool = False
@@ -162,8 +160,6 @@ class TrainingConfig:
     """Learning rate reached linearly at the last step; null: constant."""
     weight_decay: float = limited(0.0, "[0, inf)")
     """Weight decay of AdamW."""
-    compile: bool = False
-    """torch.compile the forward pass: about a minute at the start, worth it in long runs on a GPU."""
 
     def __post_init__(self) -> None:
         at_most = self.final_lr is None or self.final_lr <= self.lr

@@ -12,8 +12,7 @@ from hir.baseline_losses import clipped_policy_loss, fraction_clipped, kl_estima
 from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
 from hir.methods.base import Method, register
-from hir.policies.base import Batch, Policy
-from hir.policies.scoring import ScoringPolicy, label_log_probs
+from hir.policies.base import Batch, Policy, label_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
 
@@ -45,7 +44,7 @@ class GRPO(Method):
     on_policy = True
     min_samples = 2
 
-    def __init__(self, config: Settings, relabel: Relabel, policy: ScoringPolicy) -> None:
+    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         self.config = config
         self.score = policy.score
         self.reference = policy.frozen() if config.kl else None

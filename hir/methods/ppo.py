@@ -12,8 +12,7 @@ from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fractio
 from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, token_log_probs
 from hir.methods.base import Method, register
-from hir.policies.base import Batch, Policy
-from hir.policies.scoring import ScoringPolicy, label_log_probs
+from hir.policies.base import Batch, Policy, label_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
 
@@ -54,7 +53,7 @@ class PPO(nn.Module, Method):
     on_policy = True
     asks_policy = True  # relabel asks the live value function
 
-    def __init__(self, config: Settings, relabel: Relabel, policy: ScoringPolicy) -> None:
+    def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         super().__init__()
         self.config = config
         self.value_head = nn.Linear(policy.hidden_size, 1)

@@ -1,18 +1,23 @@
 """What a policy is: the language model as methods and samplers see it, from text to logits and back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from hir.losses import chosen_log_probs, token_log_probs
 from hir.policies.escape import TextEscape
 from hir.records import TOKEN_VALUES, TrainingExample
 from hir.registry import Registry
 
 MAX_CACHED_PROMPTS = 20_000
+SCORED_ROWS = 128
+"""Rows a forward pass in ``Policy.score``."""
 
 Batch = Mapping[str, Any]
 """B rows with N trained tokens in all: ``labels`` (N,), the tokens, and ``rows`` (N,), the row of each;
@@ -119,6 +124,40 @@ class Policy(nn.Module):
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
         return padded(sequences, self.pad_id).to(self.device), token_mask(sequences).to(self.device)
 
+    def score(
+        self,
+        rows: Sequence[TrainingExample],
+        values: Callable[[Batch, Output], Tensor],
+        model: Callable[[Batch], Output] | None = None,
+    ) -> list[tuple[float, ...]]:
+        """A number for each trained token of the rows, in eval mode and without gradients.
+
+        Args:
+            rows: in whatever number.
+            values: gives the numbers (N,) of a batch, from what the policy makes of it.
+            model: in place of the policy, such as what ``frozen`` gave.
+        """
+        scores: list[tuple[float, ...]] = []
+        for start in range(0, len(rows), SCORED_ROWS):
+            batch = move_data_to_device(self.collate(rows[start : start + SCORED_ROWS]), self.device)
+            with evaluating(self):
+                numbers = values(batch, (model or self)(batch))
+            scores += [tuple(part.tolist()) for part in numbers.split(batch["rows"].bincount().tolist())]
+        return scores
+
+    def frozen(self) -> Callable[[Batch], Output]:
+        """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
+        if hasattr(self.model, "disable_adapter"):
+
+            def without_adapters(batch: Batch) -> Output:
+                with self.model.disable_adapter():
+                    output: Output = self(batch)
+                return output
+
+            return without_adapters
+        twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()
+        return lambda batch: twin.to(self.device)(batch)
+
 
 POLICIES: Registry[Any] = Registry(__package__, "model.policy")
 """By name, the class of a policy: ``kind(model, tokenizer, max_input_tokens)``."""
@@ -135,6 +174,11 @@ def evaluating(policy: nn.Module) -> Iterator[None]:
             yield
     finally:
         policy.train(training)
+
+
+def label_log_probs(batch: Batch, output: Output) -> Tensor:
+    """(N,) log-probabilities of a batch's trained tokens under their own instruction."""
+    return chosen_log_probs(token_log_probs(output.logits[0]), batch["labels"])
 
 
 def row_tensors(rows: Sequence[TrainingExample]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""TextEscape: characters that a tokenizer does not know, so that nothing of a prompt or an answer is lost."""
+"""TextEscape: characters that a tokenizer does not know, so that none of a prompt or an answer is lost."""
 
 import html.entities
 import re
@@ -10,11 +10,11 @@ class TextEscape:
     """Writes characters that a tokenizer does not know as HTML entities, and reads them back.
 
     T5's vocabulary has no < { } \\ ^ ~ and no backtick: each would become one and the same unknown token. As
-    ``&lt;`` they survive. Text that holds such an entity of its own is written ``&amp;lt;``. White space is
-    left to the tokenizer: T5 folds it into single spaces, as it did when FLAN-T5 was trained.
+    ``&lt;`` they survive; a text that holds such an entity itself comes back with the character. White space
+    is left to the tokenizer: T5 folds it into single spaces, as it did when FLAN-T5 was trained.
     """
 
-    _ENTITY = re.compile(r"&((?:amp;)*)(#[0-9]{1,7}|[A-Za-z0-9]+);")
+    _ENTITY = re.compile(r"&(#[0-9]{1,7}|[A-Za-z0-9]+);")
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -32,7 +32,6 @@ class TextEscape:
 
     def escape(self, text: str) -> str:
         """The text with entities in place of unknown characters."""
-        text = self._ENTITY.sub(lambda m: f"&amp;{m[0][1:]}" if self._unknown(m[2]) else m[0], text)
         for character in sorted(set(text)):
             if not self._knows(character):
                 name = html.entities.codepoint2name.get(ord(character), f"#{ord(character)}")
@@ -40,14 +39,8 @@ class TextEscape:
         return text
 
     def unescape(self, text: str) -> str:
-        """Inverse of ``escape``; entities of known characters are left as they are."""
-
-        def restore(match: re.Match[str]) -> str:
-            character = self._unknown(match[2])
-            own = f"&{match[0][5:]}" if match[1] else character
-            return own if character else match[0]
-
-        return self._ENTITY.sub(restore, text)
+        """The text with unknown characters in place of their entities; those of known ones are left."""
+        return self._ENTITY.sub(lambda match: self._unknown(match[1]) or match[0], text)
 
     def _unknown(self, entity: str) -> str:
         """The unknown character that ``escape`` writes as this entity, or nothing."""

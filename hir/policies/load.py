@@ -23,32 +23,25 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     """
     path, where = os.path.expanduser(str(config.path)), f"model.path={config.path}"
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
-    if not os.path.isdir(path) and (path[:1] in "./~" or path.count("/") > 1):
-        raise UserError(f"{where} is no folder here, and no name that the hub could have")
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
         if not model_config.is_encoder_decoder:
             raise UserError(f"{where}: a {model_config.model_type} model is not sequence-to-sequence")
         if config.dropout is not None:
             model_config.dropout_rate = config.dropout
-        # The T5 family has a policy of its own, of the same numbers; it needs its own attention.
-        fast = model_config.model_type in ("t5", "mt5") and not config.attention
-        kind = POLICIES[config.policy or ("t5" if fast else "seq2seq")]
+        # The T5 family has a policy of its own, of the same numbers.
+        kind = POLICIES[config.policy or ("t5" if model_config.model_type in ("t5", "mt5") else "seq2seq")]
         # Whatever config.json says: it could name one whose code lies on the hub.
-        model_config._attn_implementation = config.attention or kind.attention
+        model_config._attn_implementation = kind.attention
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         if tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys() <= {"\u2581"}:
             # transformers makes one up where it finds no file; ByT5's needs none.
-            files = " nor ".join(sorted(tokenizer.vocab_files_names.values()))
-            raise UserError(f"{where}: no tokenizer that knows a word there, neither {files}")
-        # What it ends a text with may be none of its words, and BART's mask may lie beyond the vocabulary.
-        words = {**tokenizer.get_vocab(), tokenizer.mask_token: 0}
-        largest = max([*words.values(), *tokenizer("")["input_ids"]])
+            raise UserError(f"{where}: no tokenizer that knows a word there")
         model, info = AutoModelForSeq2SeqLM.from_pretrained(
             path,
             config=model_config,
             dtype=torch.float32,
-            attn_implementation=model_config._attn_implementation,
+            attn_implementation=kind.attention,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # refused below, by name
             output_loading_info=True,
@@ -66,9 +59,8 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
             f"{unfit[0]} among them; is it a whole sequence-to-sequence checkpoint?"
         )
     vocabulary = model.get_input_embeddings().num_embeddings
-    names = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
-    ids = {name: getattr(model.config, name, None) for name in names}
-    for name, number in {**ids, "the tokenizer's": largest}.items():
+    for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
+        number = getattr(model.config, name, None)
         if not isinstance(number, int) or not 0 <= number < vocabulary:
             raise UserError(f"{where}: {name} {number} is none of the {vocabulary} tokens of the model")
     if config.lora.r:

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hir.policies.base import Batch, Output, padded, register, row_tensors, token_mask
-from hir.policies.scoring import ScoringPolicy
+from hir.policies.base import Batch, Output, Policy, padded, register, row_tensors, token_mask
 from hir.records import TrainingExample
 
 
 @register("seq2seq")
-class Seq2SeqPolicy(ScoringPolicy):
+class Seq2SeqPolicy(Policy):
     """A Policy of an encoder-decoder language model; ``max_input_tokens`` is what its encoder takes."""
 
     def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int = 512) -> None:
@@ -78,8 +77,3 @@ class Seq2SeqPolicy(ScoringPolicy):
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         bias = getattr(self.model, "final_logits_bias", None)  # BART's
         return logits if bias is None else logits + bias
-
-    def compile_forward(self) -> None:
-        """torch.compile what ``forward`` calls; the model that is sampled from and saved stays as it is."""
-        self._encode = torch.compile(self._encode, dynamic=True)  # type: ignore[method-assign]
-        self._decode = torch.compile(self._decode, dynamic=True)  # type: ignore[method-assign]

@@ -1,18 +1,14 @@
 """Sampling from a T5 with a decoder of the project's own.
 
-A query is encoded once, and its cross-attention keys and values serve all its answers. On a CPU the answers
-of a query that begin alike are one row until they part, and finished ones leave the batch; on a GPU steps are
-replayed as CUDA graphs. Every random number belongs to a prompt, an answer and a position: but for rounding,
-the size of a batch changes no answer.
+A query is encoded once, and its cross-attention keys and values serve all its answers. Answers of a query
+that begin alike are one row until they part, and finished ones leave the batch. Every random number belongs
+to a prompt, an answer and a position: but for rounding, the size of a batch changes no answer.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hir.config.schema import SamplingConfig
@@ -26,10 +22,6 @@ MIN_TOKENS = 4096
 """Prompt tokens that keep a worker busy; with fewer another one brings nothing."""
 DROP = 0.1
 """Ended answers leave the batch when they are this share of it; dropping them has a price of its own."""
-CHECK_EVERY = 8
-"""Steps on a GPU between looks at what has ended, for which the host waits."""
-INPUT_STEP = 32
-"""Lengths of inputs on a GPU are multiples of this."""
 
 
 @register("t5")
@@ -39,16 +31,14 @@ class T5Sampler(Sampler):
     def __init__(self, policy: Seq2SeqPolicy, config: SamplingConfig, greedy_batch_size: int) -> None:
         super().__init__(policy, config, greedy_batch_size)
         self.weights = T5Weights(policy.model, config.max_new_tokens, torch.float32)
-        self._batches: dict[tuple[Any, ...], FixedBatch] = {}
 
     def draw(
         self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        kind, fixed = self.policy.device.type, self._fixed()
+        kind = self.policy.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         if (self.weights.dtype, self.weights.device) != (dtype, self.policy.device):
             self.weights = T5Weights(self.policy.model, self.config.max_new_tokens, dtype)
-            self._batches.clear()
         self.weights.refresh(self.policy.root[0])
         uniforms = None
         if seed is not None:
@@ -58,23 +48,14 @@ class T5Sampler(Sampler):
         @torch.no_grad()
         def decode(chosen: list[int]) -> tuple[Tensor, Tensor]:
             input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
-            if fixed:  # rounded up, so that a few sizes serve all batches: each is captured once
-                padding = -input_ids.shape[1] % INPUT_STEP
-                input_ids = F.pad(input_ids, (0, padding), value=self.policy.pad_id)
-                attention_mask = F.pad(attention_mask, (0, padding))
             queries = self.weights.encode(input_ids, attention_mask)
-            numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1)
-            answer = self._in_a_fixed_batch if fixed else self._in_rows
-            return answer(queries, num_samples, numbers, config)
+            numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1).to(self.weights.device)
+            return self._answers(queries, num_samples, numbers, config)
 
-        workers = 1 if fixed else sum(map(len, encoded.values())) // MIN_TOKENS
+        workers = sum(map(len, encoded.values())) // MIN_TOKENS if kind == "cpu" else 1
         return in_batches(decode, list(encoded), config.batch_size, workers)
 
-    def _fixed(self) -> bool:
-        """Whether steps are replayed as graphs, in batches of fixed sizes."""
-        return str(self.policy.device.type) != "cpu"
-
-    def _in_rows(
+    def _answers(
         self, queries: Queries, num_samples: int, uniforms: Tensor | None, config: SamplingConfig
     ) -> tuple[Tensor, Tensor]:
         """Tokens and log-probabilities (N, T) of ``num_samples`` answers to each of P queries, N in all.
@@ -86,16 +67,17 @@ class T5Sampler(Sampler):
             config: how tokens are drawn.
         """
         num_queries, max_length = len(queries.mask), config.max_new_tokens
+        device = self.weights.device
         rows = Rows(self.weights.room(num_queries * num_samples, max_length))
-        newest = torch.full((num_queries,), self.policy.start_id)
-        place_of = torch.arange(num_queries)  # where a query stands among those still encoded
-        live = torch.arange(num_queries * num_samples)  # the answers that tokens are drawn for
+        newest = torch.full((num_queries,), self.policy.start_id, device=device)
+        place_of = torch.arange(num_queries, device=device)  # where a query stands among those still encoded
+        live = torch.arange(num_queries * num_samples, device=device)  # the answers that tokens are drawn for
         row_of = live // num_samples  # the row of each: one a query at first
         ended = torch.zeros_like(live, dtype=torch.bool)
-        tokens = torch.full((len(live), max_length), self.policy.pad_id)
-        log_probs = torch.zeros(len(live), max_length)
+        tokens = torch.full((len(live), max_length), self.policy.pad_id, device=device)
+        log_probs = torch.zeros(len(live), max_length, device=device)
         for t in range(max_length):
-            logits = self.weights.decode(newest, slice(t, t + 1), t + 1, rows, queries)
+            logits = self.weights.decode(newest, t, rows, queries)
             numbers = None if uniforms is None else uniforms[live, t]
             chosen, values = draw(logits, row_of, numbers, config)
             tokens[live, t], log_probs[live, t] = chosen, values
@@ -117,101 +99,10 @@ class T5Sampler(Sampler):
             asked = torch.unique(live // num_samples)
             if len(asked) <= len(queries.mask) // 2:
                 queries = queries.take(place_of[asked])
-                place_of[asked] = torch.arange(len(asked))
+                place_of[asked] = torch.arange(len(asked), device=device)
             rows.slot = place_of[member // num_samples] * num_samples + member % num_samples
             rows.width = num_samples
         return tokens, log_probs
-
-    def _in_a_fixed_batch(
-        self, queries: Queries, num_samples: int, uniforms: Tensor | None, config: SamplingConfig
-    ) -> tuple[Tensor, Tensor]:
-        """The same in a batch of a fixed size, whose steps a GPU can replay without the host."""
-        num_queries, _, _, length = queries.mask.shape
-        room = 1 << (num_queries - 1).bit_length()  # a power of two, so that there are few sizes
-        size = room, length, num_samples, uniforms is None
-        key = (*size, config.temperature, config.top_k, config.top_p)
-        if key not in self._batches:
-            self._batches[key] = FixedBatch(self, config, *size)
-        return self._batches[key].answers(queries, uniforms)
-
-
-graph_memory = cache(torch.cuda.graph_pool_handle)
-"""Of what happens within a step, one for all graphs: nothing in it outlives the step."""
-
-
-class FixedBatch:
-    """Decode steps for a fixed number of answers, in memory that stays where it is: a CUDA graph on a GPU.
-
-    Args:
-        sampler: whose answers they are.
-        config: how tokens are drawn.
-        num_queries: P; fewer may be given, and the room left over is decoded for nothing.
-        length: of the encoded queries, S.
-        num_samples: answers a query.
-        greedy: take the likeliest tokens.
-    """
-
-    def __init__(
-        self,
-        sampler: T5Sampler,
-        config: SamplingConfig,
-        num_queries: int,
-        length: int,
-        num_samples: int,
-        greedy: bool,
-    ) -> None:
-        weights, policy = self.weights, self.policy = sampler.weights, sampler.policy
-        self.config, self.greedy = config, greedy
-        device, shape = weights.device, (num_queries * num_samples, config.max_new_tokens)
-        mask = torch.zeros(num_queries, 1, 1, length, device=device)
-        self.queries = Queries(weights.room(num_queries, length), mask)
-        self.rows = Rows(weights.room(*shape), width=num_samples)
-        for layer in (*self.queries.cross, *self.rows.cache):
-            layer.zero_()  # a step reads masked positions too, where nothing may be no number
-        self.row_of = torch.arange(shape[0], device=device)
-        self.newest = torch.full_like(self.row_of, policy.start_id)
-        self.ended = torch.zeros_like(self.row_of, dtype=torch.bool)
-        self.at = torch.zeros(1, dtype=torch.long, device=device)
-        self.tokens = torch.full(shape, policy.pad_id, device=device)
-        self.log_probs = torch.zeros(shape, device=device)
-        self.uniforms = torch.zeros(*shape, 2, device=device)
-        self.step = self._step
-        if device.type == "cuda":
-            self._step()  # libraries choose their kernels outside the graph
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=graph_memory()):
-                self._step()
-            self.step = graph.replay
-
-    def _step(self) -> None:
-        """Draw the next token of all answers."""
-        length = self.config.max_new_tokens
-        logits = self.weights.decode(self.newest, self.at, length, self.rows, self.queries)
-        numbers = None if self.greedy else self.uniforms[:, self.at].squeeze(1)
-        chosen, values = draw(logits, self.row_of, numbers, self.config)
-        self.tokens[:, self.at] = chosen[:, None]
-        self.log_probs[:, self.at] = values[:, None]
-        self.newest.copy_(chosen)
-        self.ended.logical_or_(chosen == self.policy.eos_id)
-        self.at += 1
-
-    def answers(self, queries: Queries, uniforms: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Tokens and log-probabilities (N, T) of the answers to queries, no more than there is room for."""
-        number = len(queries.mask)
-        asked = slice(number * self.rows.width)
-        self.queries.mask[:number].copy_(queries.mask)
-        for mine, theirs in zip(self.queries.cross, queries.cross, strict=True):
-            mine[:, :number].copy_(theirs)
-        if uniforms is not None:
-            self.uniforms[asked].copy_(uniforms)
-        self.newest.fill_(self.policy.start_id)
-        self.ended.zero_()
-        self.at.zero_()
-        for t in range(self.config.max_new_tokens):
-            self.step()
-            if (t + 1) % CHECK_EVERY == 0 and self.ended[asked].all():  # the host waits for it
-                break
-        return self.tokens[asked].cpu(), self.log_probs[asked].cpu()
 
 
 def draw(

@@ -166,24 +166,23 @@ class T5Weights:
         shape = (2, number, self.heads, length, inner // self.heads)
         return [torch.empty(shape, dtype=self.dtype, device=self.device) for _ in self.decoder]
 
-    def decode(self, tokens: Tensor, at: slice | Tensor, length: int, rows: Rows, queries: Queries) -> Tensor:
+    def decode(self, tokens: Tensor, at: int, rows: Rows, queries: Queries) -> Tensor:
         """One decode step: logits (R, V), float32, of the tokens that follow ``tokens`` (R,).
 
         Args:
             tokens: the newest token of each row.
-            at: their position, one for all: a slice, or a tensor (1,) where the host must not know it.
-            length: number of positions looked at, more than ``at``; those after ``at`` are masked.
+            at: their position, one for all.
             rows: gets the step's keys and values.
             queries: what the rows' slots point to.
         """
         hidden = F.embedding(tokens, self.ends["embedding"]).float()
-        num_rows, bias = len(tokens), hidden
+        num_rows, length, bias = len(tokens), at + 1, hidden
         for i, layer in enumerate(self.decoder):
             if "bias" in layer:
-                bias = layer["bias"][at, :, None, :length]  # (1, H, 1, L)
+                bias = layer["bias"][None, :, None, -length:]  # (1, H, 1, L)
             new = self._norm(hidden).mm(layer["qkv"]).view(num_rows, 3, self.heads, 1, -1).transpose(0, 1)
             cache = rows.cache[i][:, :num_rows]
-            cache[:, :, :, at] = new[1:]
+            cache[:, :, :, at:length] = new[1:]
             keys, values = cache[:, :, :, :length].unbind()
             self._add(hidden, self._attend(new[0], keys, values, bias), layer["o"])
             q = self._norm(hidden).mm(layer["cross_q"])
@@ -235,12 +234,9 @@ class T5Weights:
         return hidden.div(torch.hypot(length, self.floor)).to(self.dtype)
 
     def _causal(self, bias: Tensor) -> Tensor:
-        """(T, H, T) bias at a position to the positions up to it, the lowest number after it."""
-        position = torch.arange(self.positions, device=bias.device)
-        distance = position[None] - position[:, None]
-        by_position = bias[:, distance.clamp(-self.max_distance, 0) + self.max_distance]
-        by_position = by_position.masked_fill(distance > 0, torch.finfo(torch.float32).min)
-        return by_position.transpose(0, 1)
+        """(H, T) for the distances 1 - T to 0: the last t of them are those of position t - 1."""
+        distance = torch.arange(1 - self.positions, 1, device=bias.device).clamp(min=-self.max_distance)
+        return bias[:, distance + self.max_distance]
 
 
 def effective_weight(linear: Any) -> Tensor:

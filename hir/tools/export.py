@@ -140,8 +140,7 @@ def chat_template(export: Export) -> str:
     # What stands around the query, after the instruction.
     head, tail = Seq2SeqPolicy.render("", "\0").split("\0")
     prompt = f"(instruction ~ {literal(head)} ~ query ~ {literal(tail)})"
-    swaps = [(entity, "&amp;" + entity[1:]) for entity in written.values()]  # text with an entity of its own
-    for text, instead in [*swaps, *written.items()]:
+    for text, instead in written.items():
         prompt += f"\n    | replace({literal(text)}, {literal(instead)})"
     return (
         f"{{%- set instruction = {last('system', goal)} -%}}\n"

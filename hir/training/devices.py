@@ -16,20 +16,13 @@ from hir.errors import UserError
 from hir.methods.base import METHODS
 
 
-def _launcher() -> type[TorchElasticEnvironment] | type[SLURMEnvironment] | None:
-    """Lightning's name for torchrun or srun; None where Lightning is to start the processes."""
-    if TorchElasticEnvironment.detect():
-        return TorchElasticEnvironment
-    return SLURMEnvironment if SLURMEnvironment.detect() else None
-
-
 def check_launch(num_nodes: object) -> None:
     """Refuse what Lightning would trip over or wait for because no launcher has started this process.
 
     Raises:
         UserError: SLURM's tasks without srun, or several machines of which Lightning knows this one alone.
     """
-    if _launcher():
+    if TorchElasticEnvironment.detect() or SLURMEnvironment.detect():
         if not {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"} & os.environ.keys():
             raise UserError(
                 "in this SLURM job srun has not started this process: put srun before the command, or set "
@@ -39,20 +32,6 @@ def check_launch(num_nodes: object) -> None:
         raise UserError(
             f"trainer.num_nodes={num_nodes}, and nothing starts the processes of the other machines: start "
             "the run with torchrun or srun, as docs/hardware.md shows"
-        )
-
-
-def check_num_processes(devices: int, num_nodes: int) -> None:
-    """Lightning takes its own word for the number of processes, and would let each train a run of its own.
-
-    Raises:
-        UserError: the launcher has started another number of them.
-    """
-    launcher = _launcher()
-    if launcher and (number := launcher().world_size()) != devices * num_nodes:
-        raise UserError(
-            f"{number} processes were started, but trainer.devices={devices} x trainer.num_nodes={num_nodes} "
-            f"is {devices * num_nodes}: make both alike, or in a SLURM job set SLURM_JOB_NAME=interactive"
         )
 
 
@@ -111,10 +90,10 @@ def choose_strategy(config: Config) -> str:
     if not name.startswith("fsdp"):
         return name
     asks = METHODS[config.method["name"]].asks_policy
-    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5" or config.training.compile:
+    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5":
         raise UserError(
             f"trainer.strategy={name} shares the model out: it must be fsdp, with sampling=t5 and without "
-            "method=ppo and training.compile; or set trainer.strategy=ddp"
+            "method=ppo; or set trainer.strategy=ddp"
         )
     return name
 

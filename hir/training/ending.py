@@ -24,10 +24,10 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """SIGUSR1 is what Slurm is told to send before a job's time is over."""
 STARTER = "HIR_STARTER"
 """Environment variable with the process that has started this one."""
-LOST = 75
-"""Exit code of a child that has lost another process, by no fault of its own."""
-INNOCENT = (None, 0, LOST, *(128 + number for number in ENDING))
+INNOCENT = (None, 0, *(128 + number for number in ENDING))
 """Exit codes of a child that is alive, or has ended as its parent will, too."""
+GRACE = 10.0
+"""Seconds that a process which has lost another one waits for the cause to show."""
 
 
 @contextmanager
@@ -38,8 +38,8 @@ def exit_on_signals() -> Iterator[None]:
     ignored, as under nohup, stay so.
     """
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in ENDING}
-    ours = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    ignored = (signal.SIG_IGN, None)
+    ours = {number: before for number in ENDING if (before := signal.getsignal(number)) not in ignored}
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for each in ours:  # there is no second one while the run clears up
@@ -60,89 +60,60 @@ def exit_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def is_loss(error: BaseException | None) -> bool:
-    """Whether an error says no more than that another process is gone or gives no answer."""
-    told_so = isinstance(error, (dist.DistBackendError, dist.DistStoreError))
-    return told_so or (isinstance(error, RuntimeError) and "gloo" in str(error))
+@contextmanager
+def end_together(trainer: Trainer) -> Iterator[None]:
+    """Around trainer.fit: where a process of this machine fails or dies, all end, and it is named last."""
+    if trainer.world_size == 1:
+        yield
+        return
+    children, over = list[Popen[bytes]](), threading.Event()
+    if trainer.local_rank == 0:
+        os.environ[STARTER] = str(os.getpid())
+        # Called by Lightning with the processes that it has started.
+        subprocess_script._launch_process_observer = children.extend  # type: ignore
+    threading.Thread(target=_watch, args=(trainer, children, over), daemon=True).start()
+    try:
+        yield
+        with suppress(TimeoutExpired):
+            for child in children:
+                child.wait(60)
+    except BaseException as error:
+        if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
+            # The thread, or a launcher, ends this process with the cause; where that hangs this one says so,
+            # the first on a machine before the others.
+            time.sleep(2 * GRACE if trainer.local_rank else GRACE)
+            what = "another process is gone, or gave no answer for training.rank_timeout seconds"
+            raise RuntimeError(what) from error
+        elif trainer.global_rank:
+            time.sleep(1)  # what all have alike rank 0 says, which ends this process meanwhile
+            if isinstance(error, UserError):
+                raise UserError(f"rank {trainer.global_rank}: {error}") from error
+        raise
+    finally:
+        over.set()
+        _kill(children)
 
 
-class EndTogether:
-    """Around trainer.fit: where a process fails, dies or gives no answer for so many seconds, all end, and it
-    is named last.
-    """
-
-    def __init__(self, trainer: Trainer, timeout: float) -> None:
-        self.trainer = trainer
-        self.timeout = timeout
-        self.grace = max(5.0, timeout / 10)
-        """Seconds after the first process that gives up, in which the cause may show."""
-        self.children: list[Popen[bytes]] = []
-        self.parent = 0
-        self.lost = False
-        self.over = threading.Event()  # set once this process has come to an end of its own
-
-    def __enter__(self) -> None:
-        if self.trainer.world_size == 1:
-            return
-        if self.trainer.local_rank == 0:
-            os.environ[STARTER] = str(os.getpid())
-            # Called by Lightning with the processes that it has started.
-            subprocess_script._launch_process_observer = self.children.extend  # type: ignore
-        else:  # the starter may have gone while this process was loading the libraries
-            self.parent = int(os.environ.get(STARTER, 0))
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        try:
-            if self.trainer.world_size > 1 and is_loss(error):
-                self.lost = True
-                if self.parent:
-                    os._exit(LOST)
-                time.sleep(2 * self.grace)  # the thread, or a launcher, ends this process with the cause
-            self.over.set()
-            if error is None:
-                with suppress(TimeoutExpired):
-                    for child in self.children:
-                        child.wait(10 * self.grace)
-            elif self.trainer.global_rank:
-                time.sleep(1)  # what all have alike rank 0 says, which ends this process meanwhile
-                if isinstance(error, UserError):
-                    raise UserError(f"rank {self.trainer.global_rank}: {error}") from error
-        finally:
-            self._kill_children()
-
-    def _watch(self) -> None:
-        """End this process with its parent, and all with the first of the children that fails or hangs."""
-        patience = self.grace
-        while not self.over.wait(0.2):
-            if self.parent and os.getppid() != self.parent:
-                os._exit(1)
-            failed = [child for child in self.children if child.poll() not in INNOCENT]
-            if failed and not self.over.wait(1):  # in which this process may have something to say itself
-                self._end(failed)
-            if self.children and (self.lost or any(child.poll() == LOST for child in self.children)):
-                patience -= 0.2
-            hanging = [child for child in self.children if child.poll() is None]
-            if patience < 0 and (hanging or not self.lost):
-                self._end(hanging)
-
-    def _end(self, cause: list[Popen[bytes]]) -> None:
-        """End the run and say which children are the cause; where none is it is this process."""
-        codes = {1 + self.children.index(child): child.poll() for child in cause}
-        self._kill_children()
-        for local_rank, code in (codes or {0: None}).items():
-            if code is None:
-                said = f"gave no answer for {self.timeout:g} s and was killed"
-            elif code < 0:
-                said = f"was killed by {signal.Signals(-code).name}"
-            else:
-                said = f"ended with exit code {code}"
+def _watch(trainer: Trainer, children: list[Popen[bytes]], over: threading.Event) -> None:
+    """Until ``over``: end this process with the one that started it, and all with a child that fails."""
+    starter = int(os.environ.get(STARTER, os.getppid()))  # which may be gone by now
+    while not over.wait(0.2):
+        if trainer.local_rank and os.getppid() != starter:
+            os._exit(1)
+        failed = {i: child.returncode for i, child in enumerate(children, 1) if child.poll() not in INNOCENT}
+        if not failed or over.wait(1):  # in which this process may have something to say itself
+            continue
+        _kill(children)
+        for local_rank, code in failed.items():
+            how = f"ended with exit code {code}"
+            if code < 0:
+                how = f"was killed by {signal.Signals(-code).name}"
             if code != 2:  # a mistake, which it has told
-                rank = self.trainer.global_rank - self.trainer.local_rank + local_rank
-                print(f"error: rank {rank} {said}", file=sys.stderr, flush=True)
-        os._exit(2 if 2 in codes.values() else 1)
+                print(f"error: rank {trainer.global_rank + local_rank} {how}", file=sys.stderr, flush=True)
+        os._exit(2 if 2 in failed.values() else 1)
 
-    def _kill_children(self) -> None:
-        for child in self.children:
-            child.kill()  # a stopped one, too
-            child.wait()
+
+def _kill(children: list[Popen[bytes]]) -> None:
+    for child in children:
+        child.kill()  # a stopped one, too
+        child.wait()

@@ -1,18 +1,10 @@
-"""What a run's numbers say: intervals, answers by target, and what to worry about."""
+"""What a run's numbers say: intervals, and what to worry about."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from hir.feedback.answers import normalise_answer
 from hir.training.run_folder import Row, SavedRun
-
-MIN_ROWS = 5
-"""Rows that a target needs before its accuracy of 0 is called a lost answer."""
-
-OTHER = "other"
-"""Stands for the outputs that are no target."""
 
 COLLAPSE = {"No correct sample": 1, "Sampling has collapsed": 3, "p_wrong is not falling": 3}
 """Titles of what a run is told while it goes on, and after how many iterations one can tell."""
@@ -37,25 +29,6 @@ def wilson(accuracy: float, total: int) -> tuple[float, float]:
 def known(history: Iterable[Row], *names: str) -> list[Row]:
     """The rows that have finite values of all these metrics; some are not measured in every iteration."""
     return [row for row in history if all(math.isfinite(row.get(name, math.nan)) for name in names)]
-
-
-def by_target(answers: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
-    """How often each target, and OTHER, was the answer to the rows of each target; right ones are the target.
-
-    Shorter targets come first, so that numbers stand in their order.
-    """
-
-    def fold(text: str) -> str:
-        return normalise_answer(text).strip("()")
-
-    answers = [row for row in answers if row["target"]]  # constraints alone may say what is right
-    names = {fold(row["target"]): row["target"] for row in reversed(answers)}
-    outputs: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in answers:
-        own, output = names[fold(row["target"])], names.get(fold(row["output"]), OTHER)
-        # A judge may refuse what only looks like the target, such as an answer with a bracket too many.
-        outputs[own][own if row["correct"] else OTHER if output == own else output] += 1
-    return dict(sorted(outputs.items(), key=lambda item: (len(item[0]), item[0])))
 
 
 def findings(run: SavedRun) -> list[Finding]:
@@ -101,15 +74,10 @@ def _test(run: SavedRun) -> Iterator[Finding]:
     base, total = run.history[0]["test/accuracy"], len(run.answers)
     if not total:
         return
-    targets, (low, high) = by_target(run.answers), wilson(base, total)
-    rows = {name: outputs.total() for name, outputs in targets.items()}
-    if lost := [name for name in targets if rows[name] >= MIN_ROWS and not targets[name][name]]:
-        text = f"{len(lost)} of {len(targets)} targets have no right answer, whatever else was learned: "
-        yield Finding("Lost answers", text + ", ".join(f"{name} ({rows[name]} rows)" for name in lost[:6]))
     test = sum(row["correct"] for row in run.answers) / total
     change = f"Test accuracy went from {base:.3f} to {test:.3f} on {total:,} rows"
-    after = wilson(test, total)
-    if after[1] < low:
+    before, after = wilson(base, total), wilson(test, total)
+    if after[1] < before[0]:
         yield Finding("Training hurt", f"{change}, intervals apart.")
-    elif after[0] <= high:
+    elif after[0] <= before[1]:
         yield Finding("No change that shows", f"{change}: so few cannot tell the two apart.")

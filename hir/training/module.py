@@ -47,8 +47,6 @@ class HIRModule(LightningModule):
         """Told of each part of the run and how far it is; the console sets it."""
         self.num_samples = 0
         """Answers sampled so far, over all ranks."""
-        if config.training.compile:
-            policy.compile_forward()
 
     @property
     def datamodule(self) -> HIRDataModule:

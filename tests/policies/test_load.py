@@ -49,15 +49,14 @@ def test_dropout_overrides_the_checkpoint(folder: Path) -> None:
         assert {module.p for module in modules if isinstance(module, torch.nn.Dropout)} == {rate}
 
 
-def test_t5_packs_outputs_unless_another_attention_is_asked_for(folder: Path) -> None:
+def test_t5_packs_outputs_unless_the_plain_policy_is_asked_for(folder: Path) -> None:
     rows = [*ROWS, replace(ROWS[0], output_ids=(7, 8, 1))]
     logits = []
-    for asked, used in ((None, attention.NAME), ("eager", "eager"), ("sdpa", "sdpa")):
-        policy = load(folder, attention=asked).double()
+    for asked, used in ((None, attention.NAME), ("seq2seq", "sdpa")):
+        policy = load(folder, policy=asked).double()
         assert policy.model.config._attn_implementation == used
         logits.append(policy(policy.collate(rows)).logits)
-    for other in logits[1:]:
-        torch.testing.assert_close(other, logits[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(*logits, rtol=1e-6, atol=1e-6)
 
 
 def pickle_only(folder: Path) -> None:
@@ -93,7 +92,7 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",
         ),
         (wider, "4 weights are missing or of another shape"),
-        (without_tokenizer, "no tokenizer that knows a word there, neither spiece.model nor tokenizer.json"),
+        (without_tokenizer, "no tokenizer that knows a word there"),
     ],
 )
 def test_a_broken_folder_is_refused_with_the_reason(
@@ -117,19 +116,14 @@ def test_byt5_needs_no_file_of_words_and_loses_no_character(tmp_path: Path) -> N
         assert policy.decode(policy.encode_answer(text)) == policy.text.escape(text) == text
 
 
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        ("hir-test/no-such-model", "cannot be loaded, from here or from the hub: "),
-        *((path, "is no folder here, and no name") for path in ("./none", "~/none", "one/two/three")),
-    ],
-)
-def test_what_is_neither_here_nor_on_the_hub(path: str, reason: str, monkeypatch) -> None:
+@pytest.mark.parametrize("path", ["hir-test/no-such-model", "./none", "~/none", "one/two/three"])
+def test_what_is_neither_here_nor_on_the_hub(path: str, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError) as error:
         load(path)
     message = str(error.value)
-    assert message.startswith(f"model.path={path} {reason}") and "\n" not in message
+    assert message.startswith(f"model.path={path} cannot be loaded, from here or from the hub: ")
+    assert "\n" not in message
 
 
 # Adapters. peft asks transformers for an attribute under its former name.

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hir.policies.base import Batch, Output
-from hir.policies.scoring import label_log_probs
+from hir.policies.base import Batch, Output, label_log_probs
 from hir.policies.seq2seq import Seq2SeqPolicy
 from tests.policies.rows import ROWS  # which says what the numbers below are
 
@@ -69,7 +68,7 @@ def test_a_batch_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPo
 def test_scores_are_those_of_the_rows_in_order_without_gradients(
     policy: Seq2SeqPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hir.policies.scoring.SCORED_ROWS", 2)
+    monkeypatch.setattr("hir.policies.base.SCORED_ROWS", 2)
     rows = [ROWS[0], ROWS[1], replace(ROWS[0], output_ids=(10, 1))]
     modes = []
     policy.model.encoder.register_forward_hook(lambda *_: modes.append(policy.training))

@@ -77,7 +77,6 @@ def adapter(folder: Path) -> None:
 DEEP = "[" * 100_000
 SPLIT = {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": False}
 CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
-BEYOND = {"type": "WordLevel", "unk_token": "a", "vocab": {"a": 11, "b": 1}}
 NO_FILE: dict[str, Break] = {
     "a pipe": os.mkfifo, "a folder": Path.mkdir, "a device": lambda path: path.symlink_to("/dev/zero"),
     "a loop": lambda path: path.symlink_to(path),
@@ -101,7 +100,6 @@ REFUSED: dict[str, Break] = {
     "shards that lead out": shards_that_lead_out, "generation": put("generation_config.json", "[]"),
     "a broken regular expression": edit("tokenizer.json", pre_tokenizer=SPLIT),
     "a broken map": edit("tokenizer.json", normalizer=CHARSMAP),
-    "tokens beyond": edit("tokenizer.json", model=BEYOND),
     "a number as token": edit("tokenizer_config.json", pad_token=5),
 }  # fmt: skip
 LOADED: dict[str, Break] = {

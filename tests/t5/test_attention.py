@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -201,25 +200,3 @@ def test_both_devices_products_are_equal() -> None:
         results.append([output, *torch.autograd.grad(output.sin().sum(), inputs)])
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
     assert not results[0][2][1, :, 4:].any()  # nothing of what is padded is read
-
-
-@pytest.mark.slow(seconds=15)
-# torch's compiler imports what torch deprecates, looks at all tensors for a gradient, warns of Python 3.13.0.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
-@pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
-def test_compiled_training_takes_the_same_steps(
-    policy: Seq2SeqPolicy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Batches of several shapes without a graph for each."""
-    # What is ours is traced and run; torch's own work on the graphs takes minutes.
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
-    compiled = copy.deepcopy(policy)
-    compiled.compile_forward()
-    batches = [policy.collate(rows) for rows in (ROWS, ROWS[:3])]
-    assert len({len(batch["input_ids"]) for batch in batches}) == 2
-    for batch in batches:
-        expected = gradients_on(policy, batch)
-        torch.testing.assert_close(gradients_on(compiled, batch), expected, rtol=1e-9, atol=1e-9)
-    assert compiled.state_dict().keys() == policy.state_dict().keys()
-    # Not one for each call to the encoder or the decoder.
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 5

@@ -15,7 +15,7 @@ from hir.config.schema import SamplingConfig
 from hir.errors import UserError
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.t5 import sampling as t5
-from hir.t5.sampling import FixedBatch, T5Sampler
+from hir.t5.sampling import T5Sampler
 from hir.t5.weights import Queries, T5Weights
 from tests.sampling.models import FAMILIES, check_log_probs, generated, make_policy, make_prompts, tokens_of
 
@@ -29,15 +29,10 @@ LENGTHS = [2, 4, 7, 20, 31, 32, 33, 60, 60, 170]
 """The last is longer than any distance that the models tell apart (128)."""
 
 
-def sampler_of(
-    policy: Seq2SeqPolicy, greedy_batch_size: int = 7, fixed: bool = False, **config: Any
-) -> T5Sampler:
-    """With ``fixed`` in batches of fixed sizes, the way of a GPU, here on a CPU and without graphs."""
-    config = {"max_new_tokens": 12, "top_k": 0, **config}
-    sampler = T5Sampler(policy, SamplingConfig(**config), greedy_batch_size)
-    if fixed:
-        sampler._fixed = lambda: True  # type: ignore[method-assign]
-    return sampler
+def sampler_of(policy: Seq2SeqPolicy, greedy_batch_size: int = 7, **config: Any) -> T5Sampler:
+    return T5Sampler(
+        policy, SamplingConfig(**{"max_new_tokens": 12, "top_k": 0, **config}), greedy_batch_size
+    )
 
 
 def policy_that_ends_early() -> Seq2SeqPolicy:
@@ -51,24 +46,17 @@ def policy_that_ends_early() -> Seq2SeqPolicy:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_answers_are_those_of_transformers_on_each_prompt_alone(family: str) -> None:
-    """Also in batches of fixed sizes."""
     policy = make_policy(family, spread=1.5)
     prompts = make_prompts(policy, LENGTHS)
     answers = sampler_of(policy, max_new_tokens=24).greedy(prompts)
     assert answers == [generated(policy, prompt, 24) for prompt in prompts]
-    assert answers == sampler_of(policy, max_new_tokens=24, fixed=True).greedy(prompts)
     assert len(set(answers)) > 5
     ended = [answer for answer in answers if answer[-1] == 1]
     assert ended and len(ended) < len(answers)  # both kinds are there
     policy = make_policy(family)
     for config in ({"top_k": 5, "temperature": 0.7}, {"top_p": 0.8}):
-        one, other = (
-            sampler_of(policy, max_new_tokens=24, batch_size=7, fixed=fixed, **config).sample(prompts, 3, 0)
-            for fixed in (False, True)
-        )
-        assert tokens_of(one) == tokens_of(other)
-        check_log_probs(policy, prompts, one)
-        check_log_probs(policy, prompts, other)
+        sampler = sampler_of(policy, max_new_tokens=24, batch_size=7, **config)
+        check_log_probs(policy, prompts, sampler.sample(prompts, 3, 0))
 
 
 def test_a_model_of_another_family_is_refused() -> None:
@@ -178,17 +166,15 @@ def test_neither_threads_nor_the_batch_size_change_an_answer(two_threads: None) 
 # Weights
 
 
-@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("family", ["t5", "lora"])
-def test_answers_follow_the_weights_in_the_same_memory(family: str, fixed: bool) -> None:
+def test_answers_follow_the_weights_in_the_same_memory(family: str) -> None:
     policy, other = make_policy(family), make_policy(family, seed=1)
     prompts = make_prompts(policy, [3, 10, 25])
-    sampler = sampler_of(policy, fixed=fixed)
+    sampler = sampler_of(policy)
 
-    def memory() -> list[Any]:
+    def memory() -> list[int]:
         layers = (sampler.weights.ends, *sampler.weights.encoder, *sampler.weights.decoder)
-        places = [weight.data_ptr() for layer in layers for weight in layer.values()]
-        return [*places, *sampler._batches.values()]
+        return [weight.data_ptr() for layer in layers for weight in layer.values()]
 
     first, before = sampler.greedy(prompts), memory()
     policy.load_state_dict(other.state_dict())
@@ -196,12 +182,11 @@ def test_answers_follow_the_weights_in_the_same_memory(family: str, fixed: bool)
     assert memory() == before
 
 
-@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_bfloat16_under_autocast_and_back(family: str, fixed: bool) -> None:
+def test_bfloat16_under_autocast_and_back(family: str) -> None:
     policy = make_policy(family, spread=0.9)
     prompts = make_prompts(policy, [3, 10, 25])
-    sampler = sampler_of(policy, fixed=fixed, max_new_tokens=8)
+    sampler = sampler_of(policy, max_new_tokens=8)
     exact = sampler.sample(prompts, 4, seed=0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         answers = sampler.sample(prompts, 4, seed=0)
@@ -212,36 +197,17 @@ def test_bfloat16_under_autocast_and_back(family: str, fixed: bool) -> None:
     assert {weight.dtype for layer in sampler.weights.decoder for weight in layer.values()} == {torch.float32}
 
 
-# Batches of fixed sizes, the way of a GPU
-
-
-def test_fixed_batches_end_early_and_are_used_again() -> None:
-    policy = policy_that_ends_early()
-    prompts = make_prompts(policy, [4 + i % 9 for i in range(13)])
-    plain, fixed = (sampler_of(policy, fixed=fixed, max_new_tokens=600) for fixed in (False, True))
-    with patch.object(FixedBatch, "_step", autospec=True, side_effect=FixedBatch._step) as step:
-        for seed in (0, 1):
-            answers = fixed.sample(prompts, 2, seed)
-            assert tokens_of(answers) == tokens_of(plain.sample(prompts, 2, seed))
-            check_log_probs(policy, prompts, answers)
-            assert step.call_count % 8 == 0 and step.call_count < 600
-    (key,) = fixed._batches
-    assert key[:4] == (16, 32, 2, False)  # 13 queries of up to 12 tokens
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("family", FAMILIES)
-def test_graphs_on_a_gpu(family: str) -> None:
+def test_answers_on_a_gpu(family: str) -> None:
     policy = make_policy(family)
     prompts = make_prompts(policy, LENGTHS)
     config = {"max_new_tokens": 40, "top_k": 5, "temperature": 0.7}
     greedy = sampler_of(policy, **config).greedy(prompts)
     sampler = sampler_of(policy.cuda(), **config)
-    for _ in range(2):  # captured, then replayed
-        assert sampler.greedy(prompts) == greedy
-        answers = sampler.sample(prompts, 3, seed=0)
+    assert sampler.greedy(prompts) == greedy
+    answers = sampler.sample(prompts, 3, seed=0)
     assert [len(of_prompt) for of_prompt in answers] == [3] * len(prompts)
-    assert all(batch.step != batch._step for batch in sampler._batches.values())
     check_log_probs(policy.cpu(), prompts, answers, atol=1e-3)
     policy.cuda()
     with torch.autocast("cuda", dtype=torch.bfloat16):
