@@ -33,8 +33,8 @@ class Cell:
     folder: Path
     arguments: Sequence[str]
     """Of train.py, all but run_dir."""
-    arm: Mapping[str, str] = field(default_factory=dict)
-    """What all seeds share of what is compared, in words."""
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    """What is compared of it."""
 
     @cached_property
     def config(self) -> Config:

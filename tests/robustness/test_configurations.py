@@ -111,7 +111,9 @@ COMPARISONS = [
 
 
 def sweep_of(path: Path) -> None:
-    sweep.Sweep(*read_options(sweep.Options, [str(path)], takes_settings=True))
+    options, of_train = read_options(sweep.Options, [str(path)], takes_settings=True)
+    cells = sweep.build_cells(sweep.read_file(path), options, of_train, Path("out"))
+    runs.slots(options.jobs, cells)
 
 
 def cells_of(*arguments: str) -> None:
