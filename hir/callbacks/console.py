@@ -8,9 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
@@ -19,13 +16,6 @@ from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.datamodule import SamplingReport
 from hir.training.findings import COLLAPSE, findings
-
-
-class PlainConsole(Console):
-    """Lines and no more: rich would end the program with 1 where the reader of its output has gone."""
-
-    def on_broken_pipe(self) -> None:
-        raise  # the BrokenPipeError that rich is handling
 
 
 class ConsoleReport(Callback):
@@ -37,13 +27,12 @@ class ConsoleReport(Callback):
         # Counted before a strategy shares them out.
         self.num_weights = sum(weight.numel() for weight in run.module.policy.model.parameters())
         self.recorder = recorder
-        # In a notebook, too, a log is plain lines.
-        self.console = PlainConsole(highlight=False, soft_wrap=True, force_jupyter=False)
+        self.quiet = False
         self._said = time.monotonic()  # when the last line was printed
         self._warned: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.console.quiet = not trainer.is_global_zero
+        self.quiet = not trainer.is_global_zero
         self.run.module.stage = self._stage
         config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
         held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
@@ -57,14 +46,15 @@ class ConsoleReport(Callback):
         method = config.method["name"]
         self._tell("method", f"{method}: {trainer.max_epochs} iterations of {samples} and {updates}")
         for note in self.run.notes:
-            self._tell("note", note, "yellow")
+            self._tell("note", note)
 
-    def _say(self, text: object = "") -> None:
-        self.console.print(text)
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            print(text, flush=True)
         self._said = time.monotonic()
 
-    def _tell(self, label: str, text: str, style: str = "bold") -> None:
-        self._say(f"[{style}]{label:<7}[/] {escape(text)}")
+    def _tell(self, label: str, text: str) -> None:
+        self._say(f"{label:<7} {text}")
 
     def _stage(self, name: str, total: int) -> Progress:
         done = 0
@@ -80,7 +70,7 @@ class ConsoleReport(Callback):
         if time.monotonic() - self._said > 5.0:  # seconds without a line
             trainer = self.run.module.trainer
             where = f"iteration {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._say(f"[dim]      {where}: {name} {done}/{total}[/]")
+            self._say(f"      {where}: {name} {done}/{total}")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         accuracy = self.recorder.evaluation.base["test/accuracy"]
@@ -106,7 +96,7 @@ class ConsoleReport(Callback):
         if "mean_score" in row:
             parts.insert(1, f"score {row['mean_score']:.2f}")
         if "val/accuracy" in row:
-            parts += [f"val [bold]{row['val/accuracy']:.3f}[/]", f"gap {row['val/gap']:+.2f}"]
+            parts += [f"val {row['val/accuracy']:.3f}", f"gap {row['val/gap']:+.2f}"]
         terms = [name for name in row if name.startswith("train/")]
         parts += [f"{name.removeprefix('train/')} {row[name]:.3f}" for name in terms]
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
@@ -115,54 +105,48 @@ class ConsoleReport(Callback):
         report, every = self.run.module.report, self.config.evaluation.samples_every
         assert report is not None
         if notes := report.unjudged:
-            text = f"{len(notes)} answers were not judged, and are left out: {notes[0]}"
-            self._tell("note", text, "yellow")
+            self._tell("note", f"{len(notes)} answers were not judged, and are left out: {notes[0]}")
         if every and trainer.current_epoch % every == 0:
             self._print_samples(report)
         for title, text in findings(self.recorder.run()):
             if title not in self._warned and row["iteration"] >= COLLAPSE.get(title, math.inf):
                 self._warned.add(title)
-                self._tell("warning", f"{title}: {text}", "yellow")
+                self._tell("warning", f"{title}: {text}")
 
     def _print_samples(self, report: SamplingReport) -> None:
         """An answer to each of three queries, wrong ones first, with the target, for a judge may err."""
         size = self.config.sampling.num_samples
         by_query = sorted(report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
         for rollout, relabeled in by_query[:3]:
-            verdict = "[green]right[/]"
+            verdict = "right"
             if not rollout.correct:
                 why = f"the target is {rollout.target}" if rollout.target else "there is no target"
                 missed = f"it misses: {'; '.join(rollout.missed)}" if rollout.missed else why
-                verdict = f"[red]wrong[/], {escape(missed)}"
-            trained = f"trained as[/] {escape(relabeled)}" if relabeled else "not trained on[/]"
-            question = textwrap.shorten(rollout.query, 100, placeholder=" ...")
-            self._say(f"      [dim]Q:[/] {escape(question)}")
-            answer = f"      [dim]A:[/] {escape(rollout.output) or '(empty)'}  {verdict}"
-            between = f"\n         [dim]asked as[/] {escape(rollout.instruction)}\n         "
-            self._say(f"{answer}{between if rollout.constraints else '  '}[dim]{trained}")
+                verdict = f"wrong, {missed}"
+            between = f"\n         asked as {rollout.instruction}\n         " if rollout.constraints else "  "
+            trained = f"trained as {relabeled}" if relabeled else "not trained on"
+            self._say(f"      Q: {textwrap.shorten(rollout.query, 100, placeholder=' ...')}")
+            self._say(f"      A: {rollout.output or '(empty)'}  {verdict}{between}{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         own, further = self.run.datamodule.task, self.run.evaluation_tasks
-        measured = [("test/accuracy", own), *((f"{task.name}/accuracy", task) for task in further)]
-        table = Table("test rows", box=None, pad_edge=False)
-        for name in ("base", "trained", "change"):
-            table.add_column(name, justify="right")
-        for key, task in measured:
+        measured = {"test/accuracy": own, **{f"{task.name}/accuracy": task for task in further}}
+        names = {key: f"{task.name} ({len(task.test)})" for key, task in measured.items()}
+        width = max(map(len, ("test rows", *names.values())))
+        self._say(f"\n{'test rows':<{width}}   base  trained  change")
+        for key, name in names.items():
             base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
-            rows = f"{task.name} ({len(task.test)})"
-            table.add_row(rows, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
-        self._say()
-        self._say(table)
+            self._say(f"{name:<{width}}  {base:.3f}  {trained:7.3f}  {trained - base:+.3f}")
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())
-        self._say(f"[dim]{seconds}[/]")
+        self._say(seconds)
         for title, text in findings(self.recorder.run()):
-            self._tell("note", f"{title}: {text}", "yellow")
+            self._tell("note", f"{title}: {text}")
         files = " ".join((*WRITTEN, *ENDED, CHECKPOINT))
-        self._say(f"saved in {escape(str(self.recorder.folder))}: {files}")
+        self._say(f"saved in {self.recorder.folder}: {files}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         folder = self.recorder.folder
         with suppress(OSError):  # what is wrong may be standard output
             if has_checkpoint(folder):
                 again = shlex.quote(f"resume={folder}")
-                self._say(f"its last checkpoint is kept; go on with: python train.py {escape(again)}")
+                self._say(f"its last checkpoint is kept; go on with: python train.py {again}")
