@@ -109,8 +109,8 @@ def model_card(
     summary = run.summary or {}
     texts = [relabel.goal(row), *(text for row in task.rows for text in (row.asked, *row.targets))]
     characters = sorted({*string.printable, *"".join(texts)})
-    template = Path(__file__).with_name("templates") / "card.md.j2"
-    return Template(template.read_text(encoding="utf-8"), undefined=StrictUndefined).render(
+    template = (Path(__file__).with_name("templates") / "card.md.j2").read_text(encoding="utf-8")
+    card: str = Template(template, undefined=StrictUndefined).render(
         name=name,
         config=config,
         task=task,
@@ -127,3 +127,4 @@ def model_card(
         around=Seq2SeqPolicy.render("", "\0").split("\0"),
         entities={c: entity for c in characters if (entity := policy.text.escape(c)) != c},
     )
+    return card
