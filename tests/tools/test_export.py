@@ -108,7 +108,7 @@ def make_run(folder: Path, rank: int, *arguments: str) -> tuple[Path, torch.nn.M
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of full weights."""
-    place = ["logger=wandb", "wandb.entity=team", "wandb.notes=private"]
+    place = ["logger=wandb", "wandb.entity=team"]
     return make_run(tmp_path_factory.mktemp("full"), 0, *place)[0]
 
 
