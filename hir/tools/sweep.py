@@ -13,14 +13,13 @@ code: 0; 1 if a run failed, 2 for a mistake in the arguments or the file, 130 if
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING
 
 from hir.config.schema import limited
 from hir.config.values import read_yaml
@@ -51,39 +50,24 @@ class Options:
     """Seed of the draws; that of the runs is a parameter of the file."""
 
 
-@dataclass
-class Metric:
-    """The column of metrics.csv whose last value is wanted high or low."""
-
-    name: str = MISSING
-    goal: Literal["maximize", "minimize"] = "minimize"
-
-
-@dataclass
-class File:
-    """What of a sweep file has a say here."""
-
-    program: Literal["train.py"] = MISSING
-    method: Literal["grid", "random"] = MISSING
-    metric: Metric = MISSING
-    parameters: dict[str, Any] = MISSING
-    run_cap: int | None = None
-
-
-def read_file(path: Path) -> File:
+def read_file(path: Path) -> dict[str, Any]:
     """A sweep file; UserError if it is none that is run here."""
-    tree = read_yaml(path)
-    for name in ("command", "early_terminate", "name", "description", "project", "entity"):
-        tree.pop(name, None)  # W&B's server heeds them
-    try:
-        file = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(File), tree))
-    except OmegaConfBaseException as error:
-        raise UserError(f"{path}: {error.full_key or 'file'}: {str(error).splitlines()[0]}") from error
-    assert isinstance(file, File)
-    metric, allowed = file.metric.name, f"use {', '.join(METRICS)} or train/loss"
-    if metric not in METRICS and not metric.startswith("train/"):
-        raise UserError(f"metric {metric}: test rows have no part in a choice; {allowed}")
-    return file
+    match file := {"run_cap": None, **read_yaml(path)}:
+        case {
+            "program": "train.py",
+            "method": "grid" | "random",
+            "metric": {"name": str(metric), "goal": "maximize" | "minimize"},
+            "run_cap": int() | None,
+            "parameters": dict(),
+        }:
+            if metric in METRICS or metric.startswith("train/"):
+                return file
+            allowed = f"use {', '.join(METRICS)} or train/loss"
+            raise UserError(f"metric {metric}: test rows have no part in a choice; {allowed}")
+    raise UserError(
+        f"{path} must have program: train.py, method: random or grid, metric: {{name: val/accuracy, "
+        "goal: maximize} and parameters: {NAME: {values: [...]}}"
+    )
 
 
 def choices(entry: Any) -> list[Any]:
@@ -118,14 +102,14 @@ def draw(name: str, entry: Any, random: Random) -> Any:
     raise UserError(f"{name} cannot be drawn from {entry}: {reason}")
 
 
-def build_cells(file: File, options: Options, settings: Sequence[str], out: Path) -> list[Cell]:
+def build_cells(file: dict[str, Any], options: Options, settings: Sequence[str], out: Path) -> list[Cell]:
     """The runs, each drawn by the seed and its number; UserError where the file or an argument is wrong."""
     given = {setting.removeprefix("--").partition("=")[0] for setting in settings} | {"logger"}
-    if taken := {"run_dir", "resume"} & (given | file.parameters.keys()):
+    if taken := {"run_dir", "resume"} & (given | file["parameters"].keys()):
         raise UserError(f"{min(taken)} is set by the sweep: use out=")
-    entries = {name: entry for name, entry in file.parameters.items() if name not in given}
-    count = max(0, options.count or file.run_cap or 0)
-    if file.method == "grid":
+    entries = {name: entry for name, entry in file["parameters"].items() if name not in given}
+    count = max(0, options.count or file["run_cap"] or 0)
+    if file["method"] == "grid":
         axes = [choices(entry) for entry in entries.values()]
         if not all(axes):
             raise UserError(f"{options.file}: a grid takes value and values alone")
@@ -152,28 +136,29 @@ def build_cells(file: File, options: Options, settings: Sequence[str], out: Path
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
     file, out = read_file(Path(options.file)), Path(options.out or f"outputs/sweep-{Path(options.file).stem}")
-    metric, cells = file.metric, build_cells(file, options, settings, out)
+    metric, goal = file["metric"]["name"], file["metric"]["goal"]
+    cells = build_cells(file, options, settings, out)
     environments = runs.slots(options.jobs, cells)
 
     def value_of(cell: Cell) -> float | None:
         """The metric's last value, None where that is no number."""
-        values = [row[metric.name] for row in read_history(cell.folder) if metric.name in row]
+        values = [row[metric] for row in read_history(cell.folder) if metric in row]
         return values[-1] if values and math.isfinite(values[-1]) else None
 
     todo = [cell for cell in cells if not runs.is_finished(cell)]
-    failed = runs.run_cells(todo, environments, lambda cell: f"{metric.name} {runs.as_text(value_of(cell))}")
+    failed = runs.run_cells(todo, environments, lambda cell: f"{metric} {runs.as_text(value_of(cell))}")
     found = [(cell, value_of(cell)) for cell in cells if cell not in failed]
-    sign = -1 if metric.goal == "maximize" else 1
+    sign = -1 if goal == "maximize" else 1
     found.sort(key=lambda pair: math.inf if pair[1] is None else sign * pair[1])
-    results = [{"run": cell.folder.name, **cell.arm, metric.name: value} for cell, value in found]
+    results = [{"run": cell.folder.name, **cell.arm, metric: value} for cell, value in found]
     rows = [{name: runs.as_text(value) for name, value in result.items()} for result in results]
     table = runs.markdown(rows) if rows else "No run has ended."
     print(table)
-    title = f"# {Path(options.file).name}: runs in the order of {metric.name}, to {metric.goal}"
+    title = f"# {Path(options.file).name}: runs in the order of {metric}, to {goal}"
     blocks = [title, table, "docs/sweeps.md says how to read this."]
-    if results and results[0][metric.name] is not None:
+    if results and results[0][metric] is not None:
         best, where = found[0][0], out / "best.yaml"
         atomic_write(where, (best.folder / "config.yaml").read_bytes())
         blocks.append(f"Best: {best.name}; `python train.py config={shlex.quote(str(where))}` repeats it.")
-    content = {"method": file.method, "metric": asdict(metric), "runs": results}
+    content = {"metric": metric, "goal": goal, "runs": results}
     return runs.write_results(out, failed, content, blocks)

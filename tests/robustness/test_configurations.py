@@ -87,7 +87,8 @@ ARGUMENTS = [
     "evaluation.tasks=[a,\udc80]",
 ]  # fmt: skip
 
-SWEEP = "program: train.py\nmethod: {}\nmetric: {{name: val/accuracy}}\nparameters: {{{}}}\nrun_cap: {}\n"
+METRIC = "metric: {{name: val/accuracy, goal: maximize}}"
+SWEEP = f"program: train.py\nmethod: {{}}\n{METRIC}\nparameters: {{{{{{}}}}}}\nrun_cap: {{}}\n"
 RANGES = [
     *VALUES[::3], "{min: 0, max: 1000000000000}", f"{{min: 0, max: 1{'0' * 400}}}", "{min: 3, max: 1}",
     "{min: .nan, max: 1}", "{values: []}", "{values: 1}", "{distribution: [], value: 1}",
