@@ -18,7 +18,7 @@ from omegaconf import MISSING
 from hir.config.load import flat, load_config
 from hir.figures import Curve, curve_image
 from hir.files import atomic_write
-from hir.training.findings import findings, known, wilson
+from hir.training.findings import findings, known
 from hir.training.run_folder import SavedRun, read_run
 
 SHOWN = ("instruction", "query", "target", "output", "correct", "missed", "relabeled_instruction")
@@ -51,35 +51,12 @@ def page(run: SavedRun) -> str:
     own, default = (flat(asdict(config)) for config in (run.config, load_config([])))
     return environment.get_template("report.html.j2").render(
         name=str(run.folder),
-        facts=facts_of(run).items(),
+        facts={**run.history[-1], **flat(run.summary or {}, " ")}.items(),
         charts=charts(run),
         findings=findings(run),
         tables=tables_of(run),
         settings=[[key, own[key], default.get(key)] for key in own if own[key] != default.get(key)],
     )
-
-
-def facts_of(run: SavedRun) -> dict[str, Any]:
-    """What a run was and gave, in words."""
-    first, last, config, test = run.history[0], run.history[-1], run.config, None
-    validation = known(run.history, "val/accuracy", "val/accuracy_p_wrong")[-1]
-    if run.summary:
-        accuracy = run.summary["test"]["accuracy"]
-        test = "{:.3f} ({:.3f} to {:.3f})".format(accuracy, *wilson(accuracy, len(run.answers)))
-    return {
-        "task": config.task.name,
-        "method": config.method["name"],
-        "model": config.model.path or config.model.name,
-        "seed": config.seed,
-        "iterations": f"{last['iteration']:.0f} of {config.trainer['max_epochs']}",
-        "base": f"{first['test/accuracy']:.3f}",
-        "validation": f"{validation['val/accuracy']:.3f}",
-        "under p_wrong": f"{validation['val/accuracy_p_wrong']:.3f}",
-        "test (95 % interval)": test,
-        "answers sampled": f"{last['samples']:,.0f}",
-        "updates": f"{last['updates']:,.0f}",
-        "seconds": f"{last['seconds']:,.0f}",
-    }
 
 
 def charts(run: SavedRun) -> Iterator[tuple[str, str]]:

@@ -125,11 +125,11 @@ def test_a_method_without_p_wrong_is_not_blamed_for_it() -> None:
 
 def test_page_of_a_run() -> None:
     page = Page(page_of(saved_run("seed=3", "method.alpha=0.5")))
-    assert "base 0.100 validation 1.000 under p_wrong 0.000" in page.text
-    # Wilson of 8 of 10, z^2 = 3.8415: middle (0.8 + 0.19207) / 1.38415 = 0.71674,
-    # half 1.95996 / 1.38415 * sqrt(0.16 / 10 + 3.8415 / 400) = 1.41601 * 0.16001 = 0.22658.
-    assert "test (95 % interval) 0.800 (0.490 to 0.943)" in page.text
-    assert "runs/one task object_counting method hir model tiny seed 3 iterations 2 of 2" in page.text
+    assert "runs/one iteration 2 samples 128 updates 6 seconds 5.0 fraction_correct 0.96" in page.text
+    assert (
+        "val/accuracy 1.0 val/accuracy_p_wrong 0.0 train/loss 0.5 test accuracy 0.8 seconds total 100.0"
+        in page.text
+    )
     assert "First of 2 wrong answers to 10 test rows query target output qt2 2 3 qt3 3 ghost" in page.text
     head = "instruction query target output correct missed relabeled_instruction"
     asked = f"{CORRECT} How many? 2"
@@ -154,7 +154,7 @@ def test_what_answers_hold_is_text_and_nothing_is_loaded() -> None:
 
 def test_a_run_that_has_only_begun() -> None:
     page = Page(page_of(saved_run(rows=GOOD[:1], given=None)))
-    assert "base 0.100 validation 0.250" in page.text and page.tags["img"] == 0
+    assert "test/accuracy 0.1" in page.text and page.tags["img"] == 0
     assert "wrong answers to" not in page.text
 
 
@@ -173,7 +173,7 @@ def test_a_real_run_on_the_command_line(
     done = run(environment, str(folder), program="-m hir report")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"written to {folder / 'report.html'}\n", "")
     page = Page((folder / "report.html").read_text(encoding="utf-8"))
-    assert "answers sampled 384 updates 9" in page.text  # 3 times 32 queries x 4 samples
+    assert "samples 384 updates 9" in page.text  # 3 times 32 queries x 4 samples
     assert page.tags["details"] == 4
     for arguments, words in (
         ([], "run= is missing: A run's folder"),
