@@ -118,11 +118,9 @@ class ConsoleReport(Callback):
         size = self.config.sampling.num_samples
         by_query = sorted(report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
         for rollout, relabeled in by_query[:3]:
-            verdict = "right"
-            if not rollout.correct:
-                why = f"the target is {rollout.target}" if rollout.target else "there is no target"
-                missed = f"it misses: {'; '.join(rollout.missed)}" if rollout.missed else why
-                verdict = f"wrong, {missed}"
+            why = f"the target is {rollout.target}" if rollout.target else "there is no target"
+            why = f"it misses: {'; '.join(rollout.missed)}" if rollout.missed else why
+            verdict = "right" if rollout.correct else f"wrong, {why}"
             between = f"\n         asked as {rollout.instruction}\n         " if rollout.constraints else "  "
             trained = f"trained as {relabeled}" if relabeled else "not trained on"
             self._say(f"      Q: {textwrap.shorten(rollout.query, 100, placeholder=' ...')}")

@@ -66,8 +66,8 @@ def charts(run: SavedRun) -> Iterator[tuple[str, str]]:
         line = [(row["samples"], row[metric]) for row in known(run.history, metric)]
         if len(line) > 1:  # which those measured of the base alone have not
             shares = "accuracy" in metric or "fraction" in metric
-            drawing = curve_image([Curve(metric, line)], "", metric, shares=shares, kind="svg")
-            yield metric, f"data:image/svg+xml;base64,{b64encode(drawing).decode()}"
+            drawing = curve_image([Curve(metric, line)], "", metric, shares=shares)
+            yield metric, f"data:image/png;base64,{b64encode(drawing).decode()}"
 
 
 def tables_of(run: SavedRun) -> Iterator[tuple[str, list[str], list[list[Any]]]]:

@@ -73,8 +73,8 @@ class Page:
         self.elements = list(ElementTree.fromstring(source).iter())
         self.tags = Counter(element.tag for element in self.elements)
         self.text = " ".join(" ".join(self.elements[0].itertext()).split())
-        links = [e.attrib["src"].split("data:image/svg+xml;base64,") for e in self.elements if e.tag == "img"]
-        self.drawings = [base64.b64decode(drawing).decode() for _, drawing in links]
+        links = [e.attrib["src"].split("data:image/png;base64,") for e in self.elements if e.tag == "img"]
+        self.drawings = [base64.b64decode(drawing) for _, drawing in links]
 
 
 def test_answers_by_target() -> None:
@@ -149,7 +149,7 @@ def test_what_answers_hold_is_text_and_nothing_is_loaded() -> None:
     assert page.tags["script"] == 0 and "<script" not in page.source and page.text.count(ATTACK) >= 5
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert any(e.get("content") == policy for e in page.elements)  # so that no browser loads anything
-    assert page.drawings and all(drawing.startswith("<?xml") for drawing in page.drawings)
+    assert page.drawings and all(drawing.startswith(b"\x89PNG") for drawing in page.drawings)
 
 
 def test_a_run_that_has_only_begun() -> None:
