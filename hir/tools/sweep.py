@@ -1,4 +1,4 @@
-"""Run a W&B sweep file, random or grid, without a server; each run is made by train.py:
+"""Run a W&B sweep file of random draws without a server; each run is made by train.py:
 
   python -m hir sweep conf/sweep/FILE.yaml [count=8] [out=DIR] [jobs=N] [seed=N] [key=value ...]
 
@@ -14,7 +14,6 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,7 +37,7 @@ class Options:
     file: str = MISSING
     """The sweep file, such as conf/sweep/quickstart.yaml."""
     count: int | None = limited(None, "[1, 2000]")
-    """Runs in all; null: the file's run_cap, or the whole grid."""
+    """Runs in all; null: the file's run_cap."""
     out: str | None = None
     """Folder of runs and results; null: outputs/sweep-FILE. What is finished there is not run again."""
     jobs: int | None = limited(None, "[1, 1000]")
@@ -52,7 +51,7 @@ def read_file(path: Path) -> dict[str, Any]:
     match file := {"run_cap": None, **read_yaml(path)}:
         case {
             "program": "train.py",
-            "method": "grid" | "random",
+            "method": "random",
             "metric": {"name": str(metric), "goal": "maximize" | "minimize"},
             "run_cap": int() | None,
             "parameters": dict(),
@@ -63,25 +62,18 @@ def read_file(path: Path) -> dict[str, Any]:
                 f"metric {metric}: test rows have no part in a choice; use val/accuracy or the like"
             )
     raise UserError(
-        f"{path} must have program: train.py, method: random or grid, metric: {{name: val/accuracy, "
+        f"{path} must have program: train.py, method: random, metric: {{name: val/accuracy, "
         "goal: maximize} and parameters: {NAME: {values: [...]}}"
     )
 
 
-def choices(entry: Any) -> list[Any]:
-    """The values that a parameter lists; none where it is a range."""
-    match entry:
-        case {"value": value, **rest} if not rest:
-            return [value]
-        case {"values": [*values], **rest} if not rest:
-            return values
-    return []
-
-
 def draw(name: str, entry: Any, random: Random) -> Any:
     """A value of a parameter; UserError if it is of no kind that is known here."""
-    if values := choices(entry):
-        return random.choice(values)
+    match entry:
+        case {"value": value, **rest} if not rest:
+            return value
+        case {"values": [_, *_] as values, **rest} if not rest:
+            return random.choice(values)
     reason = "docs/sweeps.md says what there is, as {value: 1} or {min: 0.0, max: 1.0}"
     if isinstance(entry, dict) and {*entry} - {"distribution"} == {"min", "max"}:
         low, high = entry["min"], entry["max"]
@@ -106,26 +98,18 @@ def build_cells(file: dict[str, Any], options: Options, settings: Sequence[str],
     if taken := {"run_dir", "resume"} & (given | file["parameters"].keys()):
         raise UserError(f"{min(taken)} is set by the sweep: use out=")
     entries = {name: entry for name, entry in file["parameters"].items() if name not in given}
-    count = max(0, options.count or file["run_cap"] or 0)
-    if file["method"] == "grid":
-        axes = [choices(entry) for entry in entries.values()]
-        if not all(axes):
-            raise UserError(f"{options.file}: a grid takes value and values alone")
-        runs.check_number(count or math.prod(map(len, axes)))
-        chosen = [dict(zip(entries, point, strict=True)) for point in islice(product(*axes), count or None)]
-    elif count:
-        runs.check_number(count)
-        draws = [generator(options.seed, number, 0, "sweep") for number in range(count)]
-        chosen = [{name: draw(name, entry, random) for name, entry in entries.items()} for random in draws]
-    else:
+    count = options.count or file["run_cap"] or 0
+    if count < 1:
         raise UserError("count=N, the runs to draw, is missing")
-    varied = {name for name, entry in entries.items() if len(choices(entry)) != 1}
+    runs.check_number(count)
+    draws = [generator(options.seed, number, 0, "sweep") for number in range(count)]
+    chosen = [{name: draw(name, entry, random) for name, entry in entries.items()} for random in draws]
     return [
         Cell(
             f"run {number}",
             out / f"run{number:03}",
             [*(runs.as_argument(name, value) for name, value in point.items()), *settings],
-            {name: value for name, value in point.items() if name in varied},
+            {name: value for name, value in point.items() if "value" not in entries[name]},
         )
         for number, point in enumerate(chosen, start=1)
     ]

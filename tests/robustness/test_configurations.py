@@ -96,9 +96,9 @@ RANGES = [
     ", ".join(["{values: [0,1,2,3,4,5,6,7,8]}", *(f"x{n}: {{min: 0, max: 8}}" for n in range(9))]),
 ]  # fmt: skip
 SWEEPS = [
-    *(SWEEP.format(method, f"trainer.x: {text}", 3) for method in ("grid", "random") for text in RANGES),
+    *(SWEEP.format(method, f"trainer.x: {text}", 3) for method in ("bayes", "random") for text in RANGES),
     *(SWEEP.format("random", "seed: {min: 1, max: 9}", value) for value in (*VALUES[1::3], 10**12, 0)),
-    SWEEP.format("grid", "1: {value: 1}", 1), "[]", "x", "program: other.py", laughs(9, 10), DEEP,
+    SWEEP.format("random", "1: {value: 1}", 1), "[]", "x", "program: other.py", laughs(9, 10), DEEP,
 ]  # fmt: skip
 
 VARIANTS = [

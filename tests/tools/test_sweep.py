@@ -6,8 +6,10 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from operator import itemgetter
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 from hir.__main__ import main
 from hir.tools.arguments import read_options
 from hir.tools.runs import Cell, as_argument
-from hir.tools.sweep import Options, build_cells, choices, draw, read_file
+from hir.tools.sweep import Options, build_cells, draw, read_file
 from hir.training.settings import load_run_config
 from tests.command_line import ROOT, SMALL, run
 
@@ -72,8 +74,8 @@ def test_a_parameter_lists_its_values_or_has_a_range() -> None:
         ("{value: [1, 2]}", [[1, 2]]),
         ("{values: [0, null, {a: 1}]}", [0, None, {"a": 1}]),
     ):
-        assert choices(yaml.safe_load(entry)) == values
-        assert draw("x", yaml.safe_load(entry), Random(1)) in values
+        drawn = [draw("x", yaml.safe_load(entry), Random(number)) for number in range(20)]
+        assert all(value in drawn for value in values) and all(value in values for value in drawn)
     for entry, kind, low, middle, high in (
         ("{min: 0.5, max: 2}", float, 0.5, 1.25, 2),
         ("{min: 1, max: 4}", int, 1, 2, 4),
@@ -86,29 +88,26 @@ def test_a_parameter_lists_its_values_or_has_a_range() -> None:
         assert 450 < sum(value <= middle for value in drawn) < 550
 
 
-GRID = """\
-method: grid
-metric: {name: train/loss, goal: minimize}
+MIXED = """\
+method: random
+run_cap: 4
 parameters:
   logger: {value: wandb}
-  method.alpha: {values: [0.5, 0]}
-  trainer.max_epochs: {values: [2, 3]}
+  method.alpha: {values: [0.5]}
+  trainer.max_epochs: {min: 2, max: 2}
   evaluation.tasks: {value: [mine]}
 """
 
 
-def test_a_grid_is_every_combination(tmp_path: Path) -> None:
-    cells = cells_of(write(tmp_path, GRID))
-    assert [cell.arguments for cell in cells] == [
-        [f"method.alpha={alpha}", f"trainer.max_epochs={epochs}", 'evaluation.tasks=["mine"]']
-        for alpha in (0.5, 0) for epochs in (2, 3)
-    ]  # fmt: skip
+def test_a_run_has_what_was_drawn_and_the_arguments_beat_it(tmp_path: Path) -> None:
+    file = write(tmp_path, MIXED)
+    cells = cells_of(file)
+    assert cells[3].arguments == ["method.alpha=0.5", "trainer.max_epochs=2", 'evaluation.tasks=["mine"]']
     assert cells[3].folder == Path("out/run004")
     assert cells[3].config.evaluation.tasks == ["mine"] and cells[3].config.logger == "csv"
-    file = write(tmp_path, f"{GRID}run_cap: 3\n")
-    fewer = cells_of(file, "method.alpha=0.3", "logger=wandb")
+    fewer = cells_of(file, "method.alpha=0.3", "logger=wandb", "count=2")
     assert (fewer[1].config.method["alpha"], fewer[1].config.logger) == (0.3, "wandb")
-    assert (len(cells_of(file)), len(fewer)) == (3, 2)
+    assert (len(cells), len(fewer)) == (4, 2)
 
 
 RANGES = """\
@@ -136,8 +135,7 @@ MISTAKES = [
     (f"{RANGES}metric: {{name: test/accuracy, goal: maximize}}\n", [], "test rows have no part in a choice"),
     (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric: {name: val/accuracy, goal:"),
     ("method: random\n", [], "and parameters: {NAME:"),
-    (RANGES.replace("random", "grid"), [], "a grid takes value and values alone"),
-    (RANGES.replace("random", "bayes"), [], "method: random or grid"),
+    (RANGES.replace("random", "bayes"), [], "method: random, metric:"),
     (f"{RANGES}  seed: {{values: [1], probabilities: [1]}}\n", [], "docs/sweeps.md says what there is"),
     (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "min must be at most max"),
     (f"{RANGES}  seed: 3\n", [], "seed cannot be drawn from 3: docs/sweeps.md"),
@@ -169,7 +167,8 @@ with Path(__file__).with_name("runs").open("a") as file:
     file.write(f"{folder.name} {alpha}\\n")
 """
 CHOICES = """\
-method: grid
+method: random
+run_cap: 4
 parameters: {method.alpha: {values: [0.2, -0.5, 0.8, 0.9]}, trainer.max_epochs: {value: 1}}
 """
 
@@ -180,14 +179,14 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "train.py").write_text(TRAIN)
     monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
     monkeypatch.setattr("hir.tools.runs.is_finished", lambda cell: (cell.folder / "summary.json").is_file())
+    in_turn = [SimpleNamespace(choice=itemgetter(number)) for number in range(4)]
+    monkeypatch.setattr("hir.tools.sweep.generator", lambda seed, number, *_: in_turn[number])
     # Which looks at all configurations, and -0.5 is refused.
     monkeypatch.setattr("hir.tools.runs.slots", lambda *_: [{**os.environ}])
     return tmp_path
 
 
-def test_a_failed_run_is_named_and_alone_tried_again(
-    stub: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., None]
-) -> None:
+def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["sweep", write(stub, CHOICES), f"out={stub / 'out'}", "jobs=1"]
     assert main(command) == 1
     printed = capsys.readouterr()
