@@ -73,7 +73,8 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     tasks, methods = ([part.strip() for part in text.split(",")] for text in (options.tasks, options.methods))
     cells: dict[Path, Cell] = {}
     seeds = parse_seeds(options.seeds)
-    runs.check_number(math.prod(map(len, (seeds, tasks, methods, *axes))))
+    if (number := math.prod(map(len, (seeds, tasks, methods, *axes)))) > 2_000:
+        raise UserError(f"these are {number:,} runs, and 2,000 are the most")
     for seed, task, method, choices in product(seeds, tasks, methods, product(*axes)):
         variant = ", ".join(words for words, _ in choices if words)
         chosen = [argument for _, arguments in choices for argument in arguments]

@@ -54,12 +54,6 @@ def load(arguments: Sequence[str]) -> Config:
     return load_run_config(list(arguments))
 
 
-def check_number(runs: int) -> None:
-    """Refuse more runs than anybody waits for, before any is made up."""
-    if runs > 2_000:
-        raise UserError(f"these are {runs:,} runs, and 2,000 are the most")
-
-
 def is_finished(cell: Cell) -> bool:
     """Whether the cell's run is over; one with a checkpoint alone is gone on with.
 

@@ -36,7 +36,7 @@ class Options:
 
     file: str = MISSING
     """The sweep file, such as conf/sweep/quickstart.yaml."""
-    count: int | None = limited(None, "[1, 2000]")
+    count: int | None = None
     """Runs in all; null: the file's run_cap."""
     out: str | None = None
     """Folder of runs and results; null: outputs/sweep-FILE. What is finished there is not run again."""
@@ -99,9 +99,8 @@ def build_cells(file: dict[str, Any], options: Options, settings: Sequence[str],
         raise UserError(f"{min(taken)} is set by the sweep: use out=")
     entries = {name: entry for name, entry in file["parameters"].items() if name not in given}
     count = options.count or file["run_cap"] or 0
-    if count < 1:
-        raise UserError("count=N, the runs to draw, is missing")
-    runs.check_number(count)
+    if not 1 <= count <= 2_000:
+        raise UserError("count=N, the runs to draw, must be 1 to 2,000")
     draws = [generator(options.seed, number, 0, "sweep") for number in range(count)]
     chosen = [{name: draw(name, entry, random) for name, entry in entries.items()} for random in draws]
     return [

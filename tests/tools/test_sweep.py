@@ -128,7 +128,7 @@ def test_a_random_draw_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
 
 
 MISTAKES = [
-    (RANGES.replace("run_cap: 20\n", ""), [], "count=N, the runs to draw, is missing"),
+    (RANGES.replace("run_cap: 20\n", ""), [], "count=N, the runs to draw, must be 1 to"),
     (RANGES, ["method.alhpa=1"], "method.alpha"),
     (RANGES, ["run_dir=x"], "run_dir is set by the sweep: use out="),
     (RANGES, ["training.lr=-1"], "training.lr must be"),
