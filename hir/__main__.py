@@ -3,7 +3,7 @@
   evaluate   a run, or any model, on tasks
   compare    methods and settings over tasks and seeds
   sweep      a W&B sweep file without a server
-  report     a run, or several, as one HTML page
+  report     a run as one HTML page
   export     a run's model as a folder for transformers
   teams-rl   a set of instructions by TeaMs-RL
   audit      real rows of the paper's tasks, answered from their text

@@ -39,9 +39,8 @@ def curve_image(
     y_label: str = "accuracy",
     base: float | None = None,
     shares: bool = True,
-    kind: str = "png",
 ) -> bytes:
-    """A figure of curves against the answers sampled, as a file: the same bytes each time.
+    """A PNG of curves against the answers sampled: the same bytes each time.
 
     Args:
         curves: ten have a colour each; the colours of further ones come again with another marker.
@@ -49,14 +48,12 @@ def curve_image(
         y_label: of the upright axis.
         base: y of a dashed level line: the base's accuracy.
         shares: whether y is from 0 to 1, and shown so.
-        kind: png or svg, which has its words as text.
     """
     from matplotlib import rc_context  # takes a second
     from matplotlib.figure import Figure
 
     content = io.BytesIO()
-    # No name is a formula, whatever stands in it between two $.
-    with rc_context({"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "hir"}):
+    with rc_context({"text.parse_math": False}):  # whatever stands in a name between two $
         figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
         axes = figure.add_subplot()
         for place, curve in enumerate(curves):
@@ -76,5 +73,5 @@ def curve_image(
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[1]:
             axes.legend(loc="best", frameon=False)
-        figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(content, format="png")
     return content.getvalue()

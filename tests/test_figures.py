@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from hir.figures import Curve, curve_image, interval
@@ -38,8 +36,5 @@ def test_more_than_ten_curves_are_told_apart(monkeypatch: pytest.MonkeyPatch) ->
 def test_images_take_any_name_as_it_is() -> None:
     names = ["costs $a$", "half $", r"$\broken{$", "a <b> & c"]
     curves = [Curve(name, [(0, 0.5), (10, 0.7)]) for name in names]
-    drawing = curve_image(curves, "$x^$", kind="svg").decode()
-    words = re.findall(r"<text[^>]*>([^<]*)</text>", drawing)
-    assert {*names[:3], "$x^$", "a &lt;b&gt; &amp; c"} <= {*words}
-    assert curve_image(curves, "$x^$", kind="svg").decode() == drawing
-    assert curve_image(curves).startswith(b"\x89PNG")
+    image = curve_image(curves, "$x^$")
+    assert image.startswith(b"\x89PNG") and curve_image(curves, "$x^$") == image

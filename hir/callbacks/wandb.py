@@ -18,14 +18,14 @@ from lightning.pytorch.loggers import WandbLogger
 from hir.callbacks.recorder import RunRecorder
 from hir.config.load import flat
 from hir.config.schema import Config
-from hir.files import CHECKPOINT, atomic_write
+from hir.files import atomic_write
 
 if TYPE_CHECKING:
     from wandb import Run
 
 
 class WandbReport(Callback):
-    """Logs a row an iteration, the sampled rows, and at the end the curve, the summary and the checkpoint.
+    """Logs a row an iteration, the sampled rows, and at the end the curve and the summary.
 
     Must stand after the recorder, which has the rows, and the console. Rank 0 alone has a W&B run: one of its
     own, or the one that ``resume=RUN`` continues, whose id its folder wandb/ has beside W&B's own files.
@@ -62,7 +62,7 @@ class WandbReport(Callback):
 
         given, environment = self.config.wandb, os.environ
         # For the upload at the end, to which wandb itself sets no limit.
-        environment.setdefault("WANDB_FINISH_TIMEOUT", "3600" if given.log_checkpoint else "120")
+        environment.setdefault("WANDB_FINISH_TIMEOUT", "120")
         session = wandb.setup(wandb.Settings(silent=True, finish_timeout_raises=True))
         problem = ""
         try:  # not asked for: an unattended job in a terminal would wait for an answer
@@ -72,15 +72,13 @@ class WandbReport(Callback):
             problem = f": {type(error).__name__}: {error}"
         self.recorder.folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
-            name=given.name or environment.get("WANDB_NAME") or self.recorder.folder.resolve().name,
+            name=environment.get("WANDB_NAME") or self.recorder.folder.resolve().name,
             dir=self.recorder.folder,
             id=(self.folder / "id.txt").read_text() if self.continues else None,
             resume="allow",
             project=given.project or environment.get("WANDB_PROJECT") or "hir",
             entity=given.entity,
-            group=given.group,
             tags=given.tags or None,
-            notes=given.notes,
             mode="offline" if problem else None,
         )
         if run.disabled:
@@ -133,16 +131,11 @@ class WandbReport(Callback):
     def _log_end(self, run: Run) -> None:
         import wandb
 
-        folder, summary = self.recorder.folder, self.recorder.summary()
+        summary = self.recorder.summary()
         end = {"samples": summary["samples"], "test/accuracy": summary["test"]["accuracy"]}
-        end["learning_curve"] = wandb.Image(str(folder / "learning_curve.png"))
+        end["learning_curve"] = wandb.Image(str(self.recorder.folder / "learning_curve.png"))
         self._log(run, end, table=True)
         run.summary.update(flat(summary, "/"))
-        if self.config.wandb.log_checkpoint:
-            artifact = wandb.Artifact(f"{run.id}-checkpoint", type="model", metadata=summary)
-            for name in ("config.yaml", CHECKPOINT):
-                artifact.add_file(str(folder / name), name=name)
-            run.log_artifact(artifact)
 
 
 def say(text: str) -> None:

@@ -20,7 +20,7 @@ def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = Fals
 
     Args:
         kind: a dataclass; MISSING is the default of a key that must be given. A key may be named --key, too,
-            and the first one need not be named. The last of a repeated one wins; lists add up.
+            and the first one need not be named. The last of a repeated one wins.
         argv: key=value arguments.
         takes_settings: whether other keys are train.py's; else they are refused.
 
@@ -28,16 +28,12 @@ def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = Fals
         UserError: a key is unknown or missing, or a value of another type.
     """
     keys, tree, settings = keys_of(kind), OmegaConf.structured(kind), []
-    lists: dict[str, list[Any]] = {}
     for argument in argv:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not equals:
             name, text = next(iter(keys)), argument
         if name in keys:
-            value = parse_value(keys[name], text)
-            if isinstance(value, list):
-                value = lists[name] = [*lists.get(name, []), *value]
-            set_value(tree, keys[name], name, value)
+            set_value(tree, keys[name], name, parse_value(keys[name], text))
         elif takes_settings:
             settings.append(argument)
         else:

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice, product
+from itertools import islice, product
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -73,7 +73,8 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     tasks, methods = ([part.strip() for part in text.split(",")] for text in (options.tasks, options.methods))
     cells: dict[Path, Cell] = {}
     seeds = parse_seeds(options.seeds)
-    runs.check_number(math.prod(map(len, (seeds, tasks, methods, *axes))))
+    if (number := math.prod(map(len, (seeds, tasks, methods, *axes)))) > 2_000:
+        raise UserError(f"these are {number:,} runs, and 2,000 are the most")
     for seed, task, method, choices in product(seeds, tasks, methods, product(*axes)):
         variant = ", ".join(words for words, _ in choices if words)
         chosen = [argument for _, arguments in choices for argument in arguments]
@@ -193,18 +194,13 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> bytes:
 
 def run(options: Options, settings: Sequence[str]) -> int:
     """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
-    cells, numbers = build_cells(options, settings), count(1)
-    of_first_seed = len(cells) // len(parse_seeds(options.seeds))  # the others differ in nothing else
-    environments = runs.slots(options.jobs, cells[:of_first_seed])
+    cells, out = build_cells(options, settings), Path(options.out)
 
     def ended(cell: Cell) -> str:
         row = read_result(cell, options.reach)
-        accuracies = f"base {row['base']:.3f}, test {row['test']:.3f}"
-        return f"{accuracies}, {row['seconds']:.0f} s ({next(numbers)} of {len(todo)})"
+        return f"base {row['base']:.3f}, test {row['test']:.3f}, {row['seconds']:.0f} s"
 
-    out = Path(options.out)
-    todo = [cell for cell in cells if not runs.is_finished(cell)]
-    failed = runs.run_cells(todo, environments, ended)
+    failed = runs.run_cells(cells, options.jobs, ended)
     rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
     content = {"reach": options.reach, "cells": rows}
     return runs.write_results(out, failed, content, compared(out, rows, options.reach))

@@ -1,8 +1,7 @@
 """Write a run's model as a folder for transformers: python -m hir export run=PATH to=DIR [key=value ...]
 
-DIR gets weights (safetensors), config.json, generation_config.json, the tokenizer, chat_template.jinja
-(instruction and prompt), README.md (model card with usage) and hir_config.yaml (repeats the run). It is
-written whole or not at all.
+DIR gets weights (safetensors), config.json, generation_config.json, the tokenizer, README.md (model card with
+the prompt and usage) and hir_config.yaml (repeats the run). It is written whole or not at all.
 """
 
 import json
@@ -10,10 +9,9 @@ import os
 import string
 import tempfile
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from huggingface_hub import ModelCard, ModelCardData
+from jinja2 import StrictUndefined, Template
 from omegaconf import MISSING
 from safetensors import SafetensorError
 from transformers import GenerationConfig
@@ -44,22 +42,6 @@ class Options:
     """A new folder, or an empty one."""
 
 
-@dataclass(frozen=True)
-class Export:
-    """What is exported."""
-
-    run: SavedRun
-    iterations: int
-    """Finished ones, behind the weights."""
-    policy: Seq2SeqPolicy
-    base: Base | None
-    """The tiny model's; None for any other."""
-    task: Task
-    goal: str
-    """Instruction of a query without constraints of its own."""
-    opposite: str
-
-
 def run(options: Options, settings: list[str]) -> int:
     """Write the folder and say so; UserError where there is no such run, or the folder is taken."""
     to = Path(options.to).resolve()
@@ -75,15 +57,15 @@ def run(options: Options, settings: list[str]) -> int:
         policy.model = policy.model.merge_and_unload()
     task = load_task(config.task, config.seed)
     task = base.unseen(task) if base else task
-    relabel, row = build_relabel(config.instructions, config.relabel), Example("", ())
-    goal, opposite = relabel.goal(row), relabel.opposite(row)
     iterations = read_checkpoint(checkpoint)["epoch"] + 1
+    card = model_card(to.name, saved, iterations, policy, base, task)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.", suffix=".tmp") as scratch:
             whole = Path(scratch) / to.name
             whole.mkdir()
-            write_folder(whole, Export(saved, iterations, policy, base, task, goal, opposite))
+            write_model(whole, policy, config)
+            (whole / "README.md").write_text(card, encoding="utf-8")
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
@@ -92,21 +74,18 @@ def run(options: Options, settings: list[str]) -> int:
     return 0
 
 
-def write_folder(folder: Path, export: Export) -> None:
-    """Weights, configurations, tokenizer and card. Raises OSError or SafetensorError."""
-    config, policy, model = export.run.config, export.policy, export.policy.model
-    model.generation_config = generation_config(policy, config)
-    model.save_pretrained(folder)
+def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
+    """Weights, configurations and tokenizer. Raises OSError or SafetensorError."""
+    policy.model.generation_config = generation_config(policy, config)
+    policy.model.save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if written.get("scale_decoder_outputs") is False:
         # The head of a T5 like FLAN-T5 is its own. transformers 5 sees it by the weights, but writes true
         # here for every T5, and other programs would tie it.
         write_json(folder / "config.json", written | {"tie_word_embeddings": False})
-    policy.tokenizer.chat_template = chat_template(export)
     policy.tokenizer.save_pretrained(folder)
     # Where its author logged the run, and what notes it had there, is no part of it.
     save_config(replace(config, logger="csv", wandb=WandbConfig()), folder / "hir_config.yaml")
-    (folder / "README.md").write_text(model_card(folder.name, export), encoding="utf-8")
 
 
 def generation_config(policy: Seq2SeqPolicy, config: Config) -> GenerationConfig:
@@ -120,57 +99,32 @@ def generation_config(policy: Seq2SeqPolicy, config: Config) -> GenerationConfig
     return GenerationConfig(**{**own, "pad_token_id": policy.pad_id})
 
 
-def chat_template(export: Export) -> str:
-    """The prompt as a Jinja template, which transformers reads with the tokenizer and nowhere else for a T5.
-
-    The last user message is the query; a system message replaces the instruction. Of what the tokenizer does
-    not know, the characters of ASCII and of the run's texts are written as entities. It ends with the end
-    token, which the encoder was trained with and apply_chat_template does not add.
-    """
-    goal, opposite, escape = export.goal, export.opposite, export.policy.text.escape
-    texts = [text for row in export.task.rows for text in (row.asked, *row.targets)]
-    characters = sorted({*string.printable, *goal, *opposite, *"".join(texts)})
-    written = {c: entity for c in characters if (entity := escape(c)) != c}
-    literal = partial(json.dumps, ensure_ascii=False)  # a text as Jinja writes it
-
-    def last(role: str, default: str) -> str:
-        said = f"messages | selectattr('role', 'equalto', '{role}') | map(attribute='content') | list"
-        return f"([{literal(default)}] + {said}) | last"
-
-    # What stands around the query, after the instruction.
-    head, tail = Seq2SeqPolicy.render("", "\0").split("\0")
-    prompt = f"(instruction ~ {literal(head)} ~ query ~ {literal(tail)})"
-    for text, instead in written.items():
-        prompt += f"\n    | replace({literal(text)}, {literal(instead)})"
-    return (
-        f"{{%- set instruction = {last('system', goal)} -%}}\n"
-        f"{{%- set query = {last('user', '')} -%}}\n"
-        f"{{{{- ({prompt}) ~ eos_token -}}}}\n"
-    )
-
-
-def model_card(name: str, export: Export) -> str:
+def model_card(
+    name: str, run: SavedRun, iterations: int, policy: Seq2SeqPolicy, base: Base | None, task: Task
+) -> str:
     """The text of the folder's README.md, with the front matter that the Hugging Face hub reads."""
-    run, path = export.run, export.run.config.model.path
-    history = [row for row in run.history if row["iteration"] <= export.iterations]
+    config, path = run.config, run.config.model.path
+    relabel, row = build_relabel(config.instructions, config.relabel), Example("", ())
+    history = [row for row in run.history if row["iteration"] <= iterations]
     summary = run.summary or {}
-    ended = summary.get("iterations") == export.iterations
-    on_hub = path is not None and not Path(path).is_dir()
-    data = ModelCardData(
-        base_model=path if on_hub else None,
-        library_name="transformers",
-        tags=["hir", "hindsight-instruction-relabeling", run.config.method["name"]],
-    )
-    card = ModelCard.from_template(
-        data,
-        template_path=str(Path(__file__).with_name("templates") / "card.md.j2"),
-        **vars(export),
+    texts = [relabel.goal(row), *(text for row in task.rows for text in (row.asked, *row.targets))]
+    characters = sorted({*string.printable, *"".join(texts)})
+    template = (Path(__file__).with_name("templates") / "card.md.j2").read_text(encoding="utf-8")
+    card: str = Template(template, undefined=StrictUndefined).render(
         name=name,
-        config=run.config,
+        config=config,
+        task=task,
+        base=base,
+        iterations=iterations,
         history=history,
         validation=known(history, "val/accuracy", "val/accuracy_p_wrong")[-1],
-        test=summary["test"]["accuracy"] if ended else None,
-        start=f"`{path}`" if on_hub else "hir's embedded tiny T5" if export.base else "a local folder",
-        prompt=Seq2SeqPolicy.render(export.goal, "the query"),
+        test=summary["test"]["accuracy"] if summary.get("iterations") == iterations else None,
+        answers=run.answers,
+        on_hub=path is not None and not Path(path).is_dir(),
+        goal=relabel.goal(row),
+        opposite=relabel.opposite(row),
+        # What stands around the query, after the instruction.
+        around=Seq2SeqPolicy.render("", "\0").split("\0"),
+        entities={c: entity for c in characters if (entity := policy.text.escape(c)) != c},
     )
-    return f"{card.content}\n"
+    return card

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,8 +33,8 @@ class Cell:
     folder: Path
     arguments: Sequence[str]
     """Of train.py, all but run_dir."""
-    arm: Mapping[str, str] = field(default_factory=dict)
-    """What all seeds share of what is compared, in words."""
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    """What is compared of it."""
 
     @cached_property
     def config(self) -> Config:
@@ -52,12 +52,6 @@ def load(arguments: Sequence[str]) -> Config:
     from hir.training.settings import load_run_config  # imports torch, which --help does without
 
     return load_run_config(list(arguments))
-
-
-def check_number(runs: int) -> None:
-    """Refuse more runs than anybody waits for, before any is made up."""
-    if runs > 2_000:
-        raise UserError(f"these are {runs:,} runs, and 2,000 are the most")
 
 
 def is_finished(cell: Cell) -> bool:
@@ -98,23 +92,22 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     return [{**shared, "CUDA_VISIBLE_DEVICES": ",".join(share)} for share in shares]
 
 
-def run_cells(
-    cells: Iterable[Cell], environments: Sequence[dict[str, str]], ended: Callable[[Cell], str]
-) -> dict[Cell, str]:
-    """Run the cells in their order, one in each environment at a time, and print a line for each that ends.
+def run_cells(cells: Sequence[Cell], jobs: int | None, ended: Callable[[Cell], str]) -> dict[Cell, str]:
+    """Run what is unfinished of the cells, ``jobs`` at a time, and print a line for each that ends.
 
-    All that runs is ended where this is interrupted.
+    All that runs is ended where this is interrupted. Raises UserError where a cell cannot be run.
 
     Args:
-        cells: unfinished ones. The next one is taken when there is room for its run, after ``ended`` was told
-            of those before it, so that a generator may choose it by their results.
-        environments: of ``slots``.
+        cells: in their order.
+        jobs: as in ``slots``.
         ended: told of each cell whose run succeeded; returns what to print of it.
 
     Returns:
         The last line of each run that failed.
     """
-    waiting, free, failed = iter(cells), list(environments), dict[Cell, str]()
+    free = slots(jobs, cells)
+    todo = [cell for cell in cells if not is_finished(cell)]
+    waiting, number, failed = iter(todo), 0, dict[Cell, str]()
     running: dict[Popen[bytes], tuple[Cell, dict[str, str]]] = {}
     try:
         while True:
@@ -127,8 +120,9 @@ def run_cells(
             for process in [process for process in running if process.poll() is not None]:
                 cell, environment = running.pop(process)
                 free.append(environment)
+                number += 1
                 if process.returncode == 0 and is_finished(cell):
-                    print(f"{cell.name}: {ended(cell)}", flush=True)
+                    print(f"{cell.name}: {ended(cell)} ({number} of {len(todo)})", flush=True)
                 else:
                     text = cell.log.read_text(encoding="utf-8", errors="replace").strip()
                     failed[cell] = text.rpartition("\n")[2].strip()

@@ -87,7 +87,8 @@ ARGUMENTS = [
     "evaluation.tasks=[a,\udc80]",
 ]  # fmt: skip
 
-SWEEP = "program: train.py\nmethod: {}\nmetric: {{name: val/accuracy}}\nparameters: {{{}}}\nrun_cap: {}\n"
+METRIC = "metric: {{name: val/accuracy, goal: maximize}}"
+SWEEP = f"program: train.py\nmethod: {{}}\n{METRIC}\nparameters: {{{{{{}}}}}}\nrun_cap: {{}}\n"
 RANGES = [
     *VALUES[::3], "{min: 0, max: 1000000000000}", f"{{min: 0, max: 1{'0' * 400}}}", "{min: 3, max: 1}",
     "{min: .nan, max: 1}", "{values: []}", "{values: 1}", "{distribution: [], value: 1}",
@@ -95,9 +96,9 @@ RANGES = [
     ", ".join(["{values: [0,1,2,3,4,5,6,7,8]}", *(f"x{n}: {{min: 0, max: 8}}" for n in range(9))]),
 ]  # fmt: skip
 SWEEPS = [
-    *(SWEEP.format(method, f"trainer.x: {text}", 3) for method in ("grid", "random") for text in RANGES),
+    *(SWEEP.format(method, f"trainer.x: {text}", 3) for method in ("bayes", "random") for text in RANGES),
     *(SWEEP.format("random", "seed: {min: 1, max: 9}", value) for value in (*VALUES[1::3], 10**12, 0)),
-    SWEEP.format("grid", "1: {value: 1}", 1), "[]", "x", "program: other.py", laughs(9, 10), DEEP,
+    SWEEP.format("random", "1: {value: 1}", 1), "[]", "x", "program: other.py", laughs(9, 10), DEEP,
 ]  # fmt: skip
 
 VARIANTS = [
@@ -111,7 +112,9 @@ COMPARISONS = [
 
 
 def sweep_of(path: Path) -> None:
-    sweep.Sweep(*read_options(sweep.Options, [str(path)], takes_settings=True))
+    options, of_train = read_options(sweep.Options, [str(path)], takes_settings=True)
+    cells = sweep.build_cells(sweep.read_file(path), options, of_train, Path("out"))
+    runs.slots(options.jobs, cells)
 
 
 def cells_of(*arguments: str) -> None:

@@ -127,4 +127,4 @@ def test_a_run_shows_what_is_missed_and_both_instructions(
     assert f"{missed}\n         asked as {goal}\n         trained as Do " in done.stdout
     assert run(environment, "report", f"run={folder}", program="-m hir").returncode == 0
     page = (folder / "report.html").read_text("utf-8")
-    assert f"✗ misses: {samples[0]['missed']}" in page and "asked under" in page and goal in page
+    assert f"<td>{samples[0]['missed']}</td>" in page and goal in page

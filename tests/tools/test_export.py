@@ -16,7 +16,7 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from hir.__main__ import main
 from hir.config.load import load_config, save_config
@@ -108,7 +108,7 @@ def make_run(folder: Path, rank: int, *arguments: str) -> tuple[Path, torch.nn.M
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of full weights."""
-    place = ["logger=wandb", "wandb.entity=team", "wandb.notes=private"]
+    place = ["logger=wandb", "wandb.entity=team"]
     return make_run(tmp_path_factory.mktemp("full"), 0, *place)[0]
 
 
@@ -147,14 +147,17 @@ def test_the_card_s_code_loads_the_trained_model(
     assert card["answer"]("Which?") == "<R>&lt;"  # as characters travel that the tokenizer does not know
 
 
-def test_the_template_writes_what_the_encoder_was_trained_on(exported: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(exported)
+def test_the_card_s_code_writes_what_the_encoder_was_trained_on(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = names_of(exported, monkeypatch)
+    tokenizer = card["tokenizer"]
     escape = TextEscape(tokenizer).escape
+    model = card["model"].generate = Mock(return_value=torch.tensor([[0, 1]]))
     for query in (*(row["input"] for row in ROWS), "a & b", "&amp; &#126; &nbsp;", "{{ x }} {% y %}", ""):
         for instruction in (CORRECT, "Solve the question with wrong answer."):
-            messages = [{"role": "system", "content": instruction}] if instruction != CORRECT else []
-            messages.append({"role": "user", "content": query})
-            ids = tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
+            assert card["answer"](query, *([instruction] if instruction != CORRECT else [])) == ""
+            ids = model.call_args.kwargs["input_ids"][0].tolist()
             assert ids == tokenizer(escape(Policy.render(instruction, query)))["input_ids"], query
             assert tokenizer.unk_token_id not in ids
 
@@ -209,7 +212,7 @@ def test_mistakes_end_with_2(
 
 def test_a_break_in_the_middle_leaves_nothing(made: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out.mkdir(parents=True)  # an empty folder may be given
-    monkeypatch.setattr("hir.tools.export.model_card", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("hir.tools.export.save_config", Mock(side_effect=KeyboardInterrupt))
     assert export(f"run={made}", f"to={out}") == 130
     assert [path.name for path in out.parent.iterdir()] == ["out"] and not list(out.iterdir())
 

@@ -73,8 +73,8 @@ class Page:
         self.elements = list(ElementTree.fromstring(source).iter())
         self.tags = Counter(element.tag for element in self.elements)
         self.text = " ".join(" ".join(self.elements[0].itertext()).split())
-        links = [e.attrib["src"].split("data:image/svg+xml;base64,") for e in self.elements if e.tag == "img"]
-        self.drawings = [base64.b64decode(drawing).decode() for _, drawing in links]
+        links = [e.attrib["src"].split("data:image/png;base64,") for e in self.elements if e.tag == "img"]
+        self.drawings = [base64.b64decode(drawing) for _, drawing in links]
 
 
 @pytest.mark.parametrize(
@@ -113,17 +113,18 @@ def test_a_method_without_p_wrong_is_not_blamed_for_it() -> None:
 
 
 def test_page_of_a_run() -> None:
-    page = Page(page_of([saved_run("seed=3", "method.alpha=0.5")]))
-    assert "base 0.100 validation 1.000 under p_wrong 0.000" in page.text
-    # Wilson of 8 of 10, z^2 = 3.8415: middle (0.8 + 0.19207) / 1.38415 = 0.71674,
-    # half 1.95996 / 1.38415 * sqrt(0.16 / 10 + 3.8415 / 400) = 1.41601 * 0.16001 = 0.22658.
-    assert "test (95 % interval) 0.800 (0.490 to 0.943)" in page.text
-    assert "run runs/one task object_counting method hir model tiny seed 3 iterations 2 of 2" in page.text
-    assert "First of 2 wrong answers to 10 test rows query target answer qt2 2 3 qt3 3 ghost" in page.text
-    head, asked = "asked under query target answer verdict trained under times", f"{CORRECT} How many? 2"
-    first = f"{asked} 2 ✓ right {CORRECT} 1 {asked} 3 ✗ wrong {WRONG} 2"
-    last = f"{asked} (empty) ✗ wrong not trained on 1"
-    samples = [f"Samples of iteration {i} {head} {first} {last}" for i in (2, 1)]
+    page = Page(page_of(saved_run("seed=3", "method.alpha=0.5")))
+    assert "runs/one iteration 2 samples 128 updates 6 seconds 5.0 fraction_correct 0.96" in page.text
+    assert (
+        "val/accuracy 1.0 val/accuracy_p_wrong 0.0 train/loss 0.5 test accuracy 0.8 seconds total 100.0"
+        in page.text
+    )
+    assert "First of 2 wrong answers to 10 test rows query target output qt2 2 3 qt3 3 ghost" in page.text
+    head = "instruction query target output correct missed relabeled_instruction"
+    asked = f"{CORRECT} How many? 2"
+    wrong = f"{asked} 3 false null {WRONG}"
+    rows = f"{asked} 2 true null {CORRECT} {wrong} {wrong} {asked} (empty) false null null"
+    samples = [f"Samples of iteration {i} {head} {rows}" for i in (2, 1)]
     assert " ".join(samples) in page.text
     assert "seed 3 1" in page.text and "method.alpha 0.5 0.25" in page.text  # this run's and the default
     assert page.tags["img"] == 5  # two accuracies, two shares of samples, the loss
@@ -133,37 +134,23 @@ def test_what_answers_hold_is_text_and_nothing_is_loaded() -> None:
     row = {"query": ATTACK * 99, "target": ATTACK, "output": ATTACK, "correct": False}
     arguments = [f"instructions.correct={ATTACK}", f"run_dir={ATTACK}"]
     attacked = saved_run(*arguments, folder="a<b>&amp;$x$", given=[row] * 5, query=ATTACK)
-    for page in (Page(page_of([attacked])), Page(page_of([attacked, saved_run()]))):
-        assert page.tags["script"] == 0 and "<script" not in page.source and page.text.count(ATTACK) >= 5
-        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-        assert any(e.get("content") == policy for e in page.elements)  # so that no browser loads anything
-        assert page.drawings and all(drawing.startswith("<?xml") for drawing in page.drawings)
+    page = Page(page_of(attacked))
+    assert page.tags["script"] == 0 and "<script" not in page.source and page.text.count(ATTACK) >= 5
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert any(e.get("content") == policy for e in page.elements)  # so that no browser loads anything
+    assert page.drawings and all(drawing.startswith(b"\x89PNG") for drawing in page.drawings)
 
 
 def test_a_run_that_has_only_begun() -> None:
-    page = Page(page_of([saved_run(rows=GOOD[:1], given=None)]))
-    assert "base 0.100 validation 0.250" in page.text and page.tags["img"] == 0
+    page = Page(page_of(saved_run(rows=GOOD[:1], given=None)))
+    assert "test/accuracy 0.1" in page.text and page.tags["img"] == 0
     assert "wrong answers to" not in page.text
-
-
-def test_several_runs() -> None:
-    first = saved_run(folder="hir/seed1", given=answers(t2={"2": 5}, t3={"2": 5}))
-    second = saved_run("method=farl", "task.num_train=100", folder="farl/seed1")
-    third = saved_run("task=word_sorting", folder="words/seed1", given=None)
-    page = Page(page_of([first, second, third]))
-    names = "hir/seed1 farl/seed1 words/seed1"
-    assert f"run {names} task object_counting object_counting word_sorting" in page.text
-    # Wilson of 5 of 10: 0.5 -+ 1.95996 / 1.38415 * sqrt(0.25 / 10 + 3.8415 / 400) = 0.5 -+ 0.2634
-    assert "(95 % interval) 0.500 (0.237 to 0.763) 0.800 (0.490 to 0.943) –" in page.text
-    assert "task.num_train null 100 null null" in page.text and "method.alpha" not in page.text
-    assert len(page.drawings) == 5
-    assert all(f">{name}<" in drawing for drawing in page.drawings for name in names.split())
 
 
 def test_long_runs_stay_small() -> None:
     rows = [GOOD[0], *[(0.5, 0.5, 0.5, 0.1)] * 100]
-    page = Page(page_of([saved_run(rows=rows, query="word " * 300)]))
-    assert len(page.source) < 500_000 and page.text.count("word") < 4 * 25 * 300 / 5
+    page = Page(page_of(saved_run(rows=rows, query="word " * 300)))
+    assert len(page.source) < 500_000 and page.text.count("word") <= 4 * 25 * 300 / 5
     assert page.tags["details"] == 26 and "iteration 100" in page.text and "iteration 96" in page.text
 
 
@@ -175,11 +162,10 @@ def test_a_real_run_on_the_command_line(
     done = run(environment, str(folder), program="-m hir report")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"written to {folder / 'report.html'}\n", "")
     page = Page((folder / "report.html").read_text(encoding="utf-8"))
-    assert "answers sampled 384 updates 9" in page.text  # 3 times 32 queries x 4 samples
+    assert "samples 384 updates 9" in page.text  # 3 times 32 queries x 4 samples
     assert page.tags["details"] == 4
     for arguments, words in (
         ([], "run= is missing: A run's folder"),
-        (["run="], "run= names no folder"),
         (["run=nowhere"], "nowhere holds no run"),
         (["run=run", "to=."], f"{tmp_path} cannot be written: "),
     ):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,23 +31,18 @@ if folder.name in ("endless", "deaf"):
 """Its last argument is run_dir= or resume=."""
 
 
-def test_the_next_run_is_chosen_after_the_first_has_ended(
+def test_one_run_after_another_and_what_is_finished_is_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     save_config(load_run_config([]), tmp_path / "config.yaml")
     monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
     monkeypatch.setattr(Cell, "config", load_run_config([]))
-    done: list[str] = []
-
-    def cells() -> Iterator[Cell]:
-        for name in ("first", "next"):
-            yield Cell(name, tmp_path / "out" / name, [f"training.lr={len(done)}"])
-
-    assert run_cells(cells(), [{**os.environ}], lambda cell: done.append(cell.name) or "ended") == {}
-    assert capsys.readouterr().out == "first: ended\nnext: ended\n"
-    folder = tmp_path / "out" / "next"
-    assert folder.with_suffix(".log").read_text() == f"training.lr=1 run_dir={folder}\n"
+    first, then = (Cell(name, tmp_path / "out" / name, ["seed=1"]) for name in ("first", "then"))
+    assert run_cells([first], 1, lambda cell: "ended") == {}
+    assert run_cells([first, then], 1, lambda cell: "ended") == {}
+    assert capsys.readouterr().out == "first: ended (1 of 1)\nthen: ended (1 of 1)\n"
+    assert then.log.read_text() == f"seed=1 run_dir={then.folder}\n"
 
 
 @pytest.mark.parametrize("name", ["endless", "deaf"])
@@ -57,16 +51,17 @@ def test_interrupted_it_ends_what_runs(name: str, tmp_path: Path, monkeypatch: p
     (tmp_path / "config.yaml").touch()
     monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
     monkeypatch.setattr("hir.tools.runs.PATIENCE", 0.5)
-    folder = tmp_path / "out" / name
+    folder, sleep = tmp_path / "out" / name, time.sleep
 
-    def cells() -> Iterator[Cell]:
-        yield Cell(name, folder, [])
-        while not (folder / "checkpoints" / "last.ckpt").exists():
-            time.sleep(0.1)
-        raise KeyboardInterrupt
+    def interrupted(seconds: float) -> None:
+        sleep(seconds)
+        if (folder / "checkpoints" / "last.ckpt").exists():
+            monkeypatch.setattr("time.sleep", sleep)
+            raise KeyboardInterrupt
 
+    monkeypatch.setattr("time.sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_cells(cells(), [{**os.environ}] * 2, str)
+        run_cells([Cell(name, folder, [])], 2, str)
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "pid").read_text()), 0)
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 import yaml
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from hir.__main__ import main
 from hir.tools.arguments import read_options
-from hir.tools.runs import as_argument
-from hir.tools.sweep import Options, Sweep, read_parameter
+from hir.tools.runs import Cell, as_argument
+from hir.tools.sweep import Options, build_cells, draw, read_file
 from hir.training.settings import load_run_config
 from tests.command_line import ROOT, SMALL, run
 
@@ -26,8 +26,9 @@ FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
 QUICKSTART = ROOT / "conf/sweep/quickstart.yaml"
 
 
-def sweep_of(*arguments: str) -> Sweep:
-    return Sweep(*read_options(Options, arguments, takes_settings=True))
+def cells_of(*arguments: str) -> list[Cell]:
+    options, settings = read_options(Options, arguments, takes_settings=True)
+    return build_cells(read_file(Path(options.file)), options, settings, Path("out"))
 
 
 def write(folder: Path, text: str) -> str:
@@ -50,13 +51,16 @@ ODD = {
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_agent_gives_each_run_the_configuration_that_it_has_here(path: Path) -> None:
+def test_agent_gives_each_run_the_configuration_that_it_has_here(path: Path, tmp_path: Path) -> None:
     command = yaml.safe_load(path.read_text())["command"]
     assert command == ["${env}", "${interpreter}", "${program}", "${args_no_hyphens}"]
-    sweep = sweep_of(str(path), "count=3", *(as_argument(*pair) for pair in ODD.items()))
-    assert len({str(asdict(cell.config)) for cell in sweep.trials}) == 3
-    for cell, trial in sweep.trials.items():
-        given = {**trial.params, **ODD, "logger": "wandb"}
+    file = tmp_path / path.name
+    file.write_text(path.read_text().replace("method: bayes", "method: random"))
+    cells = cells_of(str(file), "count=3", *(as_argument(*pair) for pair in ODD.items()))
+    assert len({str(asdict(cell.config)) for cell in cells}) == 3
+    for cell in cells:
+        chosen = [argument.split("=", 1) for argument in cell.arguments if argument.split("=")[0] not in ODD]
+        given = {**{k: yaml.safe_load(v) for k, v in chosen}, **ODD, "logger": "wandb"}
         shapes = create_sweep_command_args({"args": {k: {"value": v} for k, v in given.items()}})
         for shape in ("args", "args_no_hyphens"):
             assert load_run_config(shapes[shape]) == replace(cell.config, logger="wandb")
@@ -65,45 +69,45 @@ def test_agent_gives_each_run_the_configuration_that_it_has_here(path: Path) -> 
 # What is drawn from
 
 
-def test_a_parameter_is_a_distribution_of_optuna() -> None:
-    for entry, distribution in (
-        ("{min: 0.5, max: 2}", FloatDistribution(0.5, 2)),
-        ("{min: 1, max: 4}", IntDistribution(1, 4)),
-        ("{distribution: uniform, min: 1, max: 4}", FloatDistribution(1, 4)),
-        ("{distribution: int_uniform, min: 1, max: 4}", IntDistribution(1, 4)),
-        ("{distribution: log_uniform_values, min: 0.001, max: 0.1}", FloatDistribution(1e-3, 0.1, log=True)),
-        ("{value: [1, 2]}", CategoricalDistribution(["[1, 2]"])),
-        ("{values: [0, 0.5, null, {a: 1}]}", CategoricalDistribution([0, 0.5, None, '{"a": 1}'])),
+def test_a_parameter_lists_its_values_or_has_a_range() -> None:
+    for entry, values in (
+        ("{value: [1, 2]}", [[1, 2]]),
+        ("{values: [0, null, {a: 1}]}", [0, None, {"a": 1}]),
     ):
-        assert read_parameter("x", yaml.safe_load(entry)) == distribution
+        drawn = [draw("x", yaml.safe_load(entry), Random(number)) for number in range(20)]
+        assert all(value in drawn for value in values) and all(value in values for value in drawn)
+    for entry, kind, low, middle, high in (
+        ("{min: 0.5, max: 2}", float, 0.5, 1.25, 2),
+        ("{min: 1, max: 4}", int, 1, 2, 4),
+        ("{distribution: uniform, min: 1, max: 4}", float, 1, 2.5, 4),
+        ("{distribution: int_uniform, min: 1, max: 4}", int, 1, 2, 4),
+        ("{distribution: log_uniform_values, min: 0.001, max: 0.1}", float, 1e-3, 1e-2, 0.1),
+    ):
+        drawn = [draw("x", yaml.safe_load(entry), Random(number)) for number in range(1000)]
+        assert {*map(type, drawn)} == {kind} and low <= min(drawn) and max(drawn) <= high
+        assert 450 < sum(value <= middle for value in drawn) < 550
 
 
-GRID = """\
-method: grid
-metric: {name: train/loss}
+MIXED = """\
+method: random
+run_cap: 4
 parameters:
   logger: {value: wandb}
-  method.alpha: {values: [0.5, 0]}
-  trainer.max_epochs: {min: 2, max: 3}
+  method.alpha: {values: [0.5]}
+  trainer.max_epochs: {min: 2, max: 2}
   evaluation.tasks: {value: [mine]}
 """
 
 
-def test_a_grid_is_every_combination(tmp_path: Path) -> None:
-    sweep = sweep_of(write(tmp_path, GRID))
-    cells = [*sweep.trials]
-    assert [cell.arguments for cell in cells] == [
-        [f"method.alpha={alpha}", f"trainer.max_epochs={epochs}", 'evaluation.tasks=["mine"]']
-        for alpha in (0.5, 0) for epochs in (2, 3)
-    ]  # fmt: skip
-    assert cells[3].folder == Path("outputs/sweep-mine/run004")
+def test_a_run_has_what_was_drawn_and_the_arguments_beat_it(tmp_path: Path) -> None:
+    file = write(tmp_path, MIXED)
+    cells = cells_of(file)
+    assert cells[3].arguments == ["method.alpha=0.5", "trainer.max_epochs=2", 'evaluation.tasks=["mine"]']
+    assert cells[3].folder == Path("out/run004")
     assert cells[3].config.evaluation.tasks == ["mine"] and cells[3].config.logger == "csv"
-    assert sweep.file.metric.goal == "minimize"  # W&B's default
-    file = write(tmp_path, f"{GRID}run_cap: 3\n")
-    fewer = sweep_of(file, "method.alpha=0.3", "logger=wandb")
-    config = [*fewer.trials][1].config
-    assert (config.method["alpha"], config.logger) == (0.3, "wandb")
-    assert (sweep_of(file).count, fewer.count) == (3, 2)
+    fewer = cells_of(file, "method.alpha=0.3", "logger=wandb", "count=2")
+    assert (fewer[1].config.method["alpha"], fewer[1].config.logger) == (0.3, "wandb")
+    assert (len(cells), len(fewer)) == (4, 2)
 
 
 RANGES = """\
@@ -117,46 +121,23 @@ parameters:
 
 def test_a_random_draw_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
     file = write(tmp_path, RANGES)
-    drawn = [trial.params for trial in sweep_of(file, "count=4").study.trials]
-    assert [trial.params for trial in sweep_of(file, "count=2").study.trials] == drawn[:2]
-    assert sweep_of(file, "count=1", "seed=2").study.trials[0].params != drawn[0]
-    assert len({params["method.alpha"] for params in drawn}) == 4
-
-
-def search(file: str, target: float, *parts: int) -> list[float]:
-    """Alphas that bayes chooses, by how near they come to a target, in commands of so many runs."""
-    chosen: list[dict[str, Any]] = []
-    for count in parts:
-        sweep = sweep_of(file, f"count={count}")
-        sweep.begin(chosen)
-        for _ in range(count):
-            trial = sweep.trials[sweep.choose()]
-            sweep.study.tell(trial, -abs(trial.params["method.alpha"] - target))
-        chosen = [trial.params for trial in sweep.trials.values()]
-    return [params["method.alpha"] for params in chosen]
-
-
-def test_bayes_goes_where_the_values_are_good_and_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
-    file = write(tmp_path, RANGES.replace("random", "bayes"))
-    low, high = search(file, 0.1, 14), search(file, 0.9, 14)
-    assert search(file, 0.1, 3, 12) == low[:12]
-    assert high[:10] == low[:10]  # at random until ten have ended
-    assert sum(low[10:]) / 4 < 0.5 < sum(high[10:]) / 4
+    drawn = [cell.arguments for cell in cells_of(file, "count=4")]
+    assert [cell.arguments for cell in cells_of(file, "count=2")] == drawn[:2]
+    assert cells_of(file, "count=1", "seed=2")[0].arguments != drawn[0]
+    assert len({alpha for alpha, _ in drawn}) == 4
 
 
 MISTAKES = [
-    (RANGES.replace("run_cap: 20\n", ""), [], "count=N, the runs to draw, must be"),
+    (RANGES.replace("run_cap: 20\n", ""), [], "count=N, the runs to draw, must be 1 to"),
     (RANGES, ["method.alhpa=1"], "method.alpha"),
     (RANGES, ["run_dir=x"], "run_dir is set by the sweep: use out="),
     (RANGES, ["training.lr=-1"], "training.lr must be"),
-    (f"{RANGES}metric: {{name: test/accuracy}}\n", [], "test rows have no part in a choice"),
-    (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric.goal: Invalid value 'up'"),
-    (f"{RANGES}methd: grid\n", [], "Did you mean: 'method'?"),
-    (f"{RANGES}command: ['${{program}}', seed=1]\n", [], "command sets seed=1: make it a parameter"),
-    ("method: random\n", [], "mandatory value: parameters"),
-    (RANGES.replace("random", "grid"), [], "method.alpha: a grid takes"),
+    (f"{RANGES}metric: {{name: test/accuracy, goal: maximize}}\n", [], "test rows have no part in a choice"),
+    (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric: {name: val/accuracy, goal:"),
+    ("method: random\n", [], "and parameters: {NAME:"),
+    (RANGES.replace("random", "bayes"), [], "method: random, metric:"),
     (f"{RANGES}  seed: {{values: [1], probabilities: [1]}}\n", [], "docs/sweeps.md says what there is"),
-    (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "low=3, high=1"),
+    (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "min must be at most max"),
     (f"{RANGES}  seed: 3\n", [], "seed cannot be drawn from 3: docs/sweeps.md"),
 ]
 
@@ -166,14 +147,6 @@ def test_mistakes_end_with_2(
     text: str, arguments: list[str], words: str, tmp_path: Path, refused: Callable[..., None]
 ) -> None:
     refused(words, "sweep", write(tmp_path, text), *arguments)
-
-
-def test_without_optuna_a_line_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, refused: Callable[..., None]
-) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "hir.tools.sweep")
-    refused("a sweep needs optuna: pip install optuna", "sweep", str(QUICKSTART), "count=1")
 
 
 # Runs, by a train.py that trains nothing: its validation accuracy becomes alpha, and of 0.9 there is none
@@ -194,7 +167,8 @@ with Path(__file__).with_name("runs").open("a") as file:
     file.write(f"{folder.name} {alpha}\\n")
 """
 CHOICES = """\
-method: grid
+method: random
+run_cap: 4
 parameters: {method.alpha: {values: [0.2, -0.5, 0.8, 0.9]}, trainer.max_epochs: {value: 1}}
 """
 
@@ -205,21 +179,21 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "train.py").write_text(TRAIN)
     monkeypatch.setattr("hir.tools.runs.ROOT", tmp_path)
     monkeypatch.setattr("hir.tools.runs.is_finished", lambda cell: (cell.folder / "summary.json").is_file())
-    # Which looks at all configurations: those that bayes draws later on it does not see, and -0.5 is refused.
+    in_turn = [SimpleNamespace(choice=itemgetter(number)) for number in range(4)]
+    monkeypatch.setattr("hir.tools.sweep.generator", lambda seed, number, *_: in_turn[number])
+    # Which looks at all configurations, and -0.5 is refused.
     monkeypatch.setattr("hir.tools.runs.slots", lambda *_: [{**os.environ}])
     return tmp_path
 
 
-def test_a_failed_run_is_named_and_alone_tried_again(
-    stub: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., None]
-) -> None:
+def test_a_failed_run_is_named_and_alone_tried_again(stub: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["sweep", write(stub, CHOICES), f"out={stub / 'out'}", "jobs=1"]
     assert main(command) == 1
     printed = capsys.readouterr()
     assert f"\nrun 2 failed: error: out of luck ({stub / 'out' / 'run002.log'})\n" in printed.out
     assert printed.err == "error: runs failed: 1; the same command tries them again\n"
     results = json.loads((stub / "out/results.json").read_text())
-    assert [run["run"] for run in results["runs"]] == [3, 1, 4] and results["best"] == 3
+    assert [run["run"] for run in results["runs"]] == ["run003", "run001", "run004"]
     assert results["failed"] == [{"run": "run 2", "says": "error: out of luck"}]
     (stub / "mended").touch()
     assert main(command) == 0
@@ -227,36 +201,16 @@ def test_a_failed_run_is_named_and_alone_tried_again(
     assert (stub / "runs").read_text().splitlines() == started
     table = [line for line in (stub / "out/results.md").read_text().splitlines() if line.startswith("|")]
     assert table == [
-        "| run | method.alpha | val/accuracy |",
-        "| --- | ------------ | ------------ |",
-        "| 3   | 0.8          | 0.8          |",
-        "| 1   | 0.2          | 0.2          |",
-        "| 2   | -0.5         | -0.5         |",
-        "| 4   | 0.9          | –            |",
+        "| run    | method.alpha | val/accuracy |",
+        "| ------ | ------------ | ------------ |",
+        "| run003 | 0.8          | 0.8          |",
+        "| run001 | 0.2          | 0.2          |",
+        "| run002 | -0.5         | -0.5         |",
+        "| run004 | 0.9          | –            |",
     ]
     assert (stub / "out/best.yaml").read_text() == "method: {alpha: 0.8}\n"
-    write(stub, f"{CHOICES}name: mine\nrun_cap: 4\n")
-    assert main(command) == 0  # the same sweep
-    refused("holds the runs of another sweep", *command, "training.lr=1")
+    assert main([*command, "count=3"]) == 0  # within what there is
     assert (stub / "runs").read_text().splitlines() == started
-
-
-def test_interrupted_it_goes_on_where_it_was_and_a_larger_count_adds_runs(
-    stub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = ["sweep", write(stub, RANGES), f"out={stub / 'out'}", "jobs=1"]
-    chosen: list[str] = []
-
-    def interrupted(cells: Any, *_: object) -> None:
-        chosen.append(next(iter(cells)).arguments[0])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("hir.tools.runs.run_cells", interrupted)
-        assert main([*command, "count=2"]) == 130
-    assert main([*command, "count=1"]) == main([*command, "count=2"]) == 0
-    first, second = (line.split() for line in (stub / "runs").read_text().splitlines())
-    assert first == ["run001", chosen[0].removeprefix("method.alpha=")] and second[0] == "run002"
 
 
 @pytest.mark.slow(seconds=15)
