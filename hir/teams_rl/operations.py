@@ -25,6 +25,7 @@ from hir.tasks.generated.instructions import (
     clash,
     constraint,
     is_held_out,
+    meets,
 )
 
 PROMPTS = {
@@ -110,18 +111,18 @@ def solve(constraints: Sequence[Constraint], rng: random.Random) -> Answer | Non
     }
     form |= {kind: asked.pop(kind)[kind] for kind in form if kind in asked}
 
-    def meets(kinds: set[str], *words: str) -> bool:
+    def fits(kinds: set[str], *words: str) -> bool:
         answer = Answer(words, **form)
-        return all(KINDS[kind].check(answer, **asked[kind]) for kind in asked.keys() & kinds)
+        return all(meets(answer, kind, *asked[kind].values()) for kind in asked.keys() & kinds)
 
     def lists(number: int, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         """Those of so many words that begin with some and meet all."""
         if len(words) == number:
-            if meets({*KINDS}, *words):
+            if fits({*KINDS}, *words):
                 yield words
         else:
             for word in rng.sample(WORDS, len(WORDS)):
-                if meets(OF_PARTS, *words, word):
+                if fits(OF_PARTS, *words, word):
                     yield from lists(number, (*words, word))
 
     for number in rng.sample(range(MIN_WORDS, MAX_WORDS + 1), MAX_WORDS + 1 - MIN_WORDS):

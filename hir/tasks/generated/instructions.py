@@ -22,7 +22,6 @@ from hir.tasks.base import GeneratedTask, Task, register
 QUERY = "Name animals."
 WORDS = "cat dog goat pig cow bear owl tiger".split()
 MIN_WORDS, MAX_WORDS = 2, 5
-NUMBERS = "no one two three four five".split()
 CASES = ("upper", "lower", "title")
 SEPARATORS = {
     ", ": "commas",
@@ -33,6 +32,8 @@ SEPARATORS = {
     " & ": "ands",
 }
 BRACKETS = {"()": "round", "[]": "square", "{}": "curly", "<>": "angle"}
+NAMES = {2: "two", 3: "three", 4: "four", 5: "five", **SEPARATORS, **BRACKETS}
+"""How a constraint's text says a value, where not as it is."""
 LETTERS = "acegilort"
 MARKS = "!.?;"
 LIST = re.compile(
@@ -52,6 +53,11 @@ class Answer:
     mark: str
 
     @property
+    def longest(self) -> int:
+        """Letters of its longest word."""
+        return max(map(len, self.words))
+
+    @property
     def text(self) -> str:
         text = self.separator.join(getattr(word, self.case)() for word in self.words)
         return (f"{self.brackets[0]} {text} {self.brackets[1]}" if self.brackets else text) + self.mark
@@ -69,86 +75,54 @@ def read(text: str) -> Answer | None:
     return Answer(tuple(word.lower() for word in words), cases[0], found[2] or "", brackets, found[4])
 
 
-Made = tuple[str, dict[str, Any]] | None
-
-
 @dataclass(frozen=True)
 class Kind:
-    """A kind of constraint on a list of words."""
+    """A kind of constraint on a list of words, which asks for a value."""
 
-    make: Callable[[Answer, random.Random], Made]
-    """The text and arguments of one that the answer meets; None where there is none."""
-    check: Callable[..., bool]
-    """Whether an answer meets one with such arguments."""
-
-
-def _longest(answer: Answer, rng: random.Random) -> Made:
-    number = max(map(len, answer.words))
-    return (f"up to {NUMBERS[number]} letters", {"number": number}) if number < 5 else None
-
-
-def _one(text: str, name: str, choices: Sequence[str], rng: random.Random) -> Made:
-    return (text.format(choice := rng.choice(choices)), {name: choice}) if choices else None
+    text: str
+    """Of such a constraint, with {} for the value."""
+    argument: str
+    """Name of the value; empty where the text says it all, and the value is True."""
+    of: Callable[[Answer], Any]
+    """The value that an answer has, or a list of those to choose from; empty where there is none."""
+    check: Callable[[Answer, Any], bool] | None = None
+    """Whether an answer meets one of a value, where not just those of ``of`` are met."""
 
 
 KINDS = {
-    "count": Kind(
-        lambda a, rng: (f"{NUMBERS[len(a.words)]} words", {"number": len(a.words)}),
-        lambda a, number: len(a.words) == number,
-    ),
-    "first": Kind(
-        lambda a, rng: (f"{a.words[0]} first", {"word": a.words[0]}), lambda a, word: a.words[0] == word
-    ),
-    "last": Kind(
-        lambda a, rng: (f"{a.words[-1]} last", {"word": a.words[-1]}), lambda a, word: a.words[-1] == word
-    ),
-    "include": Kind(
-        lambda a, rng: _one("with {}", "word", a.words[1:-1], rng), lambda a, word: word in a.words
-    ),
-    "avoid": Kind(
-        lambda a, rng: _one("without {}", "word", [w for w in WORDS if w not in a.words], rng),
-        lambda a, word: word not in a.words,
-    ),
-    "sorted": Kind(
-        lambda a, rng: ("sorted", {}) if [*a.words] == sorted(a.words) else None,
-        lambda a: [*a.words] == sorted(a.words),
-    ),
-    "distinct": Kind(
-        lambda a, rng: ("no repeats", {}) if len({*a.words}) == len(a.words) else None,
-        lambda a: len({*a.words}) == len(a.words),
-    ),
-    "ends": Kind(
-        lambda a, rng: ("equal ends", {}) if a.words[0] == a.words[-1] else None,
-        lambda a: len(a.words) > 1 and a.words[0] == a.words[-1],
-    ),
-    "longest": Kind(_longest, lambda a, number: max(map(len, a.words)) <= number),
-    "no_letter": Kind(
-        lambda a, rng: _one("no {}", "letter", [c for c in LETTERS if c not in "".join(a.words)], rng),
-        lambda a, letter: letter not in "".join(a.words),
-    ),
-    "case": Kind(lambda a, rng: (f"{a.case} case", {"case": a.case}), lambda a, case: a.case == case),
-    "separator": Kind(
-        lambda a, rng: (f"{SEPARATORS[a.separator]} between", {"separator": a.separator}),
-        lambda a, separator: a.separator == separator,
-    ),
-    "brackets": Kind(
-        lambda a, rng: (f"{BRACKETS[a.brackets]} brackets", {"brackets": a.brackets}) if a.brackets else None,
-        lambda a, brackets: a.brackets == brackets,
-    ),
-    "mark": Kind(
-        lambda a, rng: (f"{a.mark} at the end", {"mark": a.mark}) if a.mark else None,
-        lambda a, mark: a.mark == mark,
-    ),
+    "count": Kind("{} words", "number", lambda a: len(a.words)),
+    "first": Kind("{} first", "word", lambda a: a.words[0]),
+    "last": Kind("{} last", "word", lambda a: a.words[-1]),
+    "include": Kind("with {}", "word", lambda a: [*a.words[1:-1]], lambda a, word: word in a.words),
+    "avoid": Kind("without {}", "word", lambda a: [word for word in WORDS if word not in a.words]),
+    "sorted": Kind("sorted", "", lambda a: [*a.words] == sorted(a.words)),
+    "distinct": Kind("no repeats", "", lambda a: len({*a.words}) == len(a.words)),
+    "ends": Kind("equal ends", "", lambda a: len(a.words) > 1 and a.words[0] == a.words[-1]),
+    # Five letters, the longest that there are, ask for nothing.
+    "longest": Kind("up to {} letters", "number", lambda a: a.longest % 5, lambda a, n: a.longest <= n),
+    "no_letter": Kind("no {}", "letter", lambda a: [c for c in LETTERS if c not in "".join(a.words)]),
+    "case": Kind("{} case", "case", lambda a: a.case),
+    "separator": Kind("{} between", "separator", lambda a: a.separator),
+    "brackets": Kind("{} brackets", "brackets", lambda a: a.brackets),
+    "mark": Kind("{} at the end", "mark", lambda a: a.mark),
 }
 
 FORM = ["count", "longest", "case", "separator", "brackets", "mark"]
 CONTENT = [kind for kind in KINDS if kind not in FORM]
 
 
+def meets(answer: Answer, kind: str, value: Any = True) -> bool:
+    """Whether a list meets a constraint of a kind with such a value."""
+    if check := KINDS[kind].check:
+        return check(answer, value)
+    own = KINDS[kind].of(answer)
+    return value in own if isinstance(own, list) else bool(value == own)
+
+
 def _check(kind: str, output: str, **arguments: Any) -> bool:
     """What is no such list meets nothing: it is no answer to the query."""
     answer = read(output)
-    return answer is not None and KINDS[kind].check(answer, **arguments)
+    return answer is not None and meets(answer, kind, *arguments.values())
 
 
 CHECKERS.update({f"words:{kind}": partial(_check, kind) for kind in KINDS})
@@ -198,14 +172,10 @@ class Instructions(GeneratedTask[Settings]):
     def settings_of(cls, rows: Sequence[Example]) -> dict[str, Any]:
         """Requests of 2 constraints up to as many as the rows have, where those are this task's own."""
         kinds = {constraint.kind for row in rows for constraint in row.constraints}
-        if (
-            not kinds
-            or not all(row.constraints for row in rows)
-            or kinds - {f"words:{kind}" for kind in KINDS}
-        ):
+        numbers = [len(row.constraints) for row in rows]
+        if not all(numbers) or kinds - {f"words:{kind}" for kind in KINDS}:
             return {}
-        most = max(len(row.constraints) for row in rows)
-        return {"min_constraints": 2, "max_constraints": min(8, max(2, most))}
+        return {"min_constraints": 2, "max_constraints": min(8, max(2, *numbers))}
 
     def pretraining_rows(self, seed: int, n: int) -> tuple[Example, ...]:
         """Rows of one constraint, which come again with other answers."""
@@ -234,8 +204,13 @@ def clash(kinds: Collection[str]) -> bool:
 
 def constraint(kind: str, answer: Answer, rng: random.Random) -> Constraint | None:
     """One of the kind that the answer meets, if there is one."""
-    made = KINDS[kind].make(answer, rng)
-    return Constraint(made[0], f"words:{kind}", (*made[1].items(),)) if made else None
+    value = KINDS[kind].of(answer)
+    if isinstance(value, list):
+        value = rng.choice(value) if value else None
+    if not value:
+        return None
+    arguments = ((name, value),) if (name := KINDS[kind].argument) else ()
+    return Constraint(KINDS[kind].text.format(NAMES.get(value, value)), f"words:{kind}", arguments)
 
 
 def _answer(kinds: list[str], rng: random.Random) -> Answer:
