@@ -76,7 +76,7 @@ def answer_half(server: socket.socket) -> None:
 
 
 def test_a_task_comes_from_either_source(served: Path) -> None:
-    tasks = [load_task(TaskConfig(name=NAME, source=source), seed=0) for source in (None, "bbh", "bigbench")]
+    tasks = [load_task(TaskConfig(name=NAME, source=source), seed=0) for source in ("bbh", "bigbench")]
     assert {(len(task.train), len(task.validation), len(task.test)) for task in tasks} == {(21, 3, 6)}
     assert files() == [f"tasks/bbh/{NAME}.json", f"tasks/bigbench/{NAME}.json"]
 
