@@ -13,6 +13,7 @@ from decimal import MAX_EMAX, Context, Decimal
 from hir.records import Example
 
 _CUE = re.compile(r"^answer ?: ?(?=.)", re.IGNORECASE)
+_PROMPT_CUE = re.compile(r"^\s*a ?: ?(?=.)", re.IGNORECASE)
 # Leading zeros make a code ("05", "0011") and no number.
 _QUANTITY = re.compile(
     r"([+-]?) ?([$€£¥₹]?) ?((?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?|\.\d+)(\D*)", re.ASCII
@@ -63,9 +64,12 @@ def _fold(text: str) -> str:
 
 
 def exact_match(example: Example, output: str) -> bool:
-    """Whether the output equals a target after :func:`normalise_answer`; an empty one never does."""
-    answer = normalise_answer(output)
-    return answer != "" and answer in map(normalise_answer, example.targets)
+    """Whether the output equals a target after :func:`normalise_answer`; an empty one never does.
+
+    The prompt's own cue, "A:", may stand before it.
+    """
+    answers = {normalise_answer(output), normalise_answer(_PROMPT_CUE.sub("", output))} - {""}
+    return not answers.isdisjoint(map(normalise_answer, example.targets))
 
 
 def option_letter(index: int) -> str:

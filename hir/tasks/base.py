@@ -16,7 +16,7 @@ from hir.config.keys import suggest
 from hir.config.schema import TaskConfig, check
 from hir.config.values import read_settings
 from hir.errors import UserError
-from hir.feedback.answers import multiple_choice
+from hir.feedback.answers import multiple_choice, option_letter
 from hir.feedback.base import Feedback, Match, Verifier
 from hir.feedback.constraints import Constraints
 from hir.records import Example, Verdict
@@ -73,6 +73,13 @@ def is_pretraining(query: str) -> bool:
     whatever their seeds.
     """
     return hashlib.sha256(query.encode()).digest()[0] % 4 == 0
+
+
+def choice_row(stem: str, options: Sequence[str], right: int) -> Example:
+    """A row with its options listed as BIG-Bench Hard does; ``right`` is the place of the right one."""
+    lines = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
+    query = "\n".join((stem, "Options:", *lines))
+    return Example(query, (f"({option_letter(right)})",), tuple(options))
 
 
 class GeneratedTask(Generic[S]):

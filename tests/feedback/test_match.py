@@ -11,7 +11,7 @@ FREE: list[Judged] = [
     # Decimal points, trailing zeros and the full stop that ends an answer.
     ("1.5", "1.5|1.50|1.5.| 1.5 |+1.5", "15|1,5|1. 5|1.5.0|1.51|-1.5|1..5"),
     ("0.5", ".5|0.5.|0.50", "05|5|0,5|0.05|.05|50%|1/2"),
-    ("3", "3|3.0|Answer: 3|answer: 3.|“3”", "three|13|3 apples|03|3²"),
+    ("3", "3|3.0|Answer: 3|A: 3|answer: 3.|“3”", "three|13|3 apples|03|3²"),
     # Signs, and what looks like one.
     ("-3", "-3|−3|- 3|-3.0|–3", "3|+3|--3|3-|minus 3|(3)"),
     ("0", "0|-0|0.0|0.", "|o|00|.|0 0|10"),
@@ -35,7 +35,7 @@ FREE: list[Judged] = [
     ("5", "5", "$5|5 kg|5%|5!|5-|5,|five|5 5"),
     # Words: case, white space, the last full stop; nothing inside a longer output.
     (("nine", "9"), "nine|Nine.|9|9.|NINE", "ninety|nine objects|9 or 10|n i n e|nin|8"),
-    ("Yes", "yes|YES.|“Yes.”|\"Yes\".|'yes'|Yes .|Answer : Yes| yes\n",
+    ("Yes", "yes|YES.|“Yes.”|\"Yes\".|'yes'|Yes .|A: Yes|Answer : Yes| yes\n",
      "No|Yes, it is.|Yes. No.|yes yes|The answer is yes|Yes\nQ: next|Yes A:|yeses|Yes!|y"),
     ("No. I counted up to 1.", "no. I counted up to 1", "No|No I counted up to 1|No. I counted up to 11."),
     ("Straße", "STRASSE|straße", "Strase"),
@@ -52,7 +52,7 @@ FREE: list[Judged] = [
     (".", ".|“.”", "| |..|...|,|?|. ."),
     ("...", "...", ".|..|"),
     # A lone letter, as in inputs whose options are not read.
-    ("(B)", "(B)|B|b)|B.|“(B)”|Answer: (B)", "A|(A)|(B) or (C)|BB||()"),
+    ("(B)", "(B)|B|b)|B.|“(B)”|Answer: (B)|A: B", "A|(A)|(B) or (C)|BB||()"),
 ]  # fmt: skip
 
 BIRDS = ("The owl", "The raven", "The robin")

@@ -25,7 +25,7 @@ def test_a_solver_that_reads_the_text_answers_generated_rows_and_every_option_is
         assert (row.options[ord(row.targets[0][1]) - 65] if row.options else row.targets[0]) == answer
     assert len({row.query for row in rows}) > 590
     by_size: dict[int, Counter[str]] = {}
-    for row in rows:
+    for row in (row for row in rows if row.options):
         by_size.setdefault(len(row.options), Counter())[row.targets[0]] += 1
     for size, met in by_size.items():
         # Each option as often as the others, but for chance; a row's size may itself be rare.

@@ -11,9 +11,8 @@ import random
 from dataclasses import dataclass
 
 from hir.config.schema import limited
-from hir.feedback.answers import option_letter
 from hir.records import Example
-from hir.tasks.base import GeneratedTask, register
+from hir.tasks.base import GeneratedTask, choice_row, register
 
 POLYGONS = {"triangle": 3, "pentagon": 5, "hexagon": 6, "heptagon": 7, "octagon": 8}
 SHAPES = tuple(sorted((*POLYGONS, "circle", "kite", "line", "rectangle", "sector")))
@@ -42,12 +41,8 @@ class GeometricShapes(GeneratedTask[Settings]):
         options = tuple(name for name in SHAPES if POLYGONS.get(name, 0) <= s.max_sides)
         shape = rng.choice(options)
         path = draw(shape, rng.randrange(100) < s.whole, s.max_breaks, rng)
-        listed = "\n".join(f"({option_letter(i)}) {text}" for i, text in enumerate(options))
-        return Example(
-            query=f'This SVG path element <path d="{path}"/> draws a\nOptions:\n{listed}',
-            targets=(f"({option_letter(options.index(shape))})",),
-            options=options,
-        )
+        stem = f'This SVG path element <path d="{path}"/> draws a'
+        return choice_row(stem, options, options.index(shape))
 
 
 def draw(shape: str, whole: bool, max_breaks: int, rng: random.Random) -> str:

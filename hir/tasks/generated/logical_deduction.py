@@ -8,27 +8,14 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from itertools import combinations_with_replacement, permutations
 from operator import and_
+from pathlib import Path
 
 from hir.config.schema import limited
+from hir.config.values import read_yaml
 from hir.records import Example
-from hir.tasks.base import GeneratedTask, register
+from hir.tasks.base import GeneratedTask, choice_row, register
 
-# What there is|verb|first place|early places|late places|last place|before|after|things in BIG-bench|others
-SCENARIOS = """\
-On a branch, there are {} birds|is|the leftmost|the {} from the left|the {} from the right|the rightmost|to
-the left of|to the right of|blue jay, cardinal, crow, falcon, hawk, hummingbird, owl, quail, raven,
-robin|eagle, finch, magpie, parrot, pigeon, sparrow, swallow, wren;
-On a shelf, there are {} books|is|the leftmost|the {} from the left|the {} from the right|the rightmost|to the
-left of|to the right of|black book, blue book, brown book, gray book, green book, orange book, purple book,
-red book, white book, yellow book|golden book, ivory book, pink book, silver book, violet book;
-In a golf tournament, there were {} golfers|finished|first|{}|{}-to-last|last|above|below|Ada, Amy, Ana, Dan,
-Eli, Eve, Joe, Mel, Mya, Rob|Ben, Ian, Kim, Leo, Liz, Max, Sue, Tom;
-In an antique car show, there are {} vehicles|is|the newest|the {}-newest|the {}-oldest|the oldest|newer
-than|older than|bus, convertible, hatchback, limousine, minivan, motorcyle, sedan, station wagon, tractor,
-truck|ambulance, coupe, jeep, pickup, roadster, scooter, taxi, van;
-A fruit stand sells {} fruits|are|the most expensive|the {}-most expensive|the {}-cheapest|the cheapest|more
-expensive than|less expensive than|apples, cantaloupes, kiwis, loquats, mangoes, oranges, peaches, pears,
-plums, watermelons|bananas, cherries, grapes, lemons, papayas""".replace("\n", " ").split("; ")
+SCENARIOS = [*read_yaml(Path(__file__).with_suffix(".yaml")).values()]
 
 
 @dataclass(frozen=True)
@@ -84,13 +71,14 @@ class LogicalDeduction(GeneratedTask[Settings]):
     def example(self, rng: random.Random) -> Example:
         size = self.name.split("_")[2]
         n = {"three": 3, "five": 5, "seven": 7}[size]
-        scenario = rng.choice(SCENARIOS[: self.settings.num_scenarios]).split("|")
-        opening, verb, first, early, late, last, before, after, known, new = scenario
-        odd = rng.choice(new.split(", "))  # never in BIG-bench, so that no row is one of those
-        others = [thing for thing in f"{known}, {new}".split(", ") if thing != odd]
+        scenario = rng.choice(SCENARIOS[: self.settings.num_scenarios])
+        verb, before, after = scenario["verb"], scenario["before"], scenario["after"]
+        odd = rng.choice(scenario["new"].split(", "))  # BIG-bench has none of these, and so no row of ours
+        others = [thing for key in ("known", "new") for thing in scenario[key].split(", ") if thing != odd]
         order = rng.sample([odd, *rng.sample(others, n - 1)], n)
         ranks = ["second", "third", "fourth"][: n // 2]
-        places = [first, *map(early.format, ranks), *map(late.format, ranks[-2::-1]), last]
+        early, late = map(scenario["early"].format, ranks), map(scenario["late"].format, ranks[-2::-1])
+        places = [scenario["first"], *early, *late, scenario["last"]]
         things = [f"a{'n' * (thing[0] in 'aeiou')} {thing}" if verb == "is" else thing for thing in order]
         names = [thing if verb == "finished" else f"The {thing}" for thing in order]
         later = [name.replace("The ", "the ") for name in names]
@@ -100,11 +88,9 @@ class LogicalDeduction(GeneratedTask[Settings]):
             told.append(rng.choice(said) if i != j else f"{names[i]} {verb} {places[i]}.")
         asked, shown = rng.randrange(n), rng.sample(range(n), n)
         *most, end = (things[i] for i in shown)
-        options = tuple(f"{names[i]} {verb} {places[asked]}" for i in shown)
-        listed = "".join(f"\n({letter}) {option}" for letter, option in zip("ABCDEFG", options, strict=False))
-        query = (
+        stem = (
             f"The following paragraphs each describe a set of {size} objects arranged in a fixed order. The "
-            f"statements are logically consistent within each paragraph. {opening.format(size)}: "
-            f"{', '.join(most)}, and {end}. {' '.join(told)}\nOptions:{listed}"
+            f"statements are logically consistent within each paragraph. {scenario['opening'].format(size)}: "
+            f"{', '.join(most)}, and {end}. {' '.join(told)}"
         )
-        return Example(query, (f"({'ABCDEFG'[shown.index(asked)]})",), options)
+        return choice_row(stem, [f"{names[i]} {verb} {places[asked]}" for i in shown], shown.index(asked))

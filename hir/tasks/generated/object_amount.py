@@ -7,9 +7,8 @@ import random
 from dataclasses import dataclass
 
 from hir.errors import UserError
-from hir.feedback.answers import option_letter
 from hir.records import Example
-from hir.tasks.base import GeneratedTask, register
+from hir.tasks.base import GeneratedTask, choice_row, register
 from hir.tasks.generated import object_counting
 from hir.tasks.generated.object_counting import CATEGORIES, list_of_things
 
@@ -44,9 +43,4 @@ class ObjectAmount(GeneratedTask[Settings]):
         amount = rng.randrange(len(AMOUNTS))
         total = rng.randint(limits[amount] + 1, limits[amount + 1])
         listed = list_of_things(s, category, total, rng)
-        options = "\n".join(f"({option_letter(i)}) {text}" for i, text in enumerate(AMOUNTS))
-        return Example(
-            query=f"I have {listed}. Do I have few, some or many {category}?\nOptions:\n{options}",
-            targets=(f"({option_letter(amount)})",),
-            options=AMOUNTS,
-        )
+        return choice_row(f"I have {listed}. Do I have few, some or many {category}?", AMOUNTS, amount)

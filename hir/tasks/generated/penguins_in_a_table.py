@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hir.config.schema import limited
-from hir.feedback.answers import option_letter
 from hir.records import Example
-from hir.tasks.base import GeneratedTask, register
+from hir.tasks.base import GeneratedTask, choice_row, register
 
 HEADER = "name, age, height (cm), weight (kg)"
 TABLE = """Here is a table where the first line is a header and each subsequent line is a penguin:  {} {}  \
@@ -58,9 +57,7 @@ class PenguinsInATable(GeneratedTask[Settings]):
             kind, herd, shown = rng.choice([(kind, herd, shown), ("giraffe", rows[5:9], rows[5:]), animals])
         asked = _asked(rng, place, kind, herd, shown, "tables" if "join" in changes else "table")
         question, options = rng.choice([(q, o) for q, answer, o in asked if o[place : place + 1] == [answer]])
-        lines = "".join(f"\n({option_letter(i)}) {option}" for i, option in enumerate(options))
-        query = f"{text}{question}\nOptions:{lines}"
-        return Example(query, (f"({option_letter(place)})",), tuple(map(str, options)))
+        return choice_row(text + question, [*map(str, options)], place)
 
 
 def _asked(rng: random.Random, place: int, kind: str, herd: Rows, shown: Rows, tables: str) -> Iterator[Any]:

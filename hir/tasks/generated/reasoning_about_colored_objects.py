@@ -7,17 +7,17 @@ import random
 from dataclasses import dataclass
 
 from hir.config.schema import limited
-from hir.feedback.answers import option_letter
 from hir.records import Example
-from hir.tasks.base import GeneratedTask, register
+from hir.tasks.base import GeneratedTask, choice_row, register
 
 COLORS = """red orange yellow green blue brown magenta fuchsia mauve teal turquoise burgundy silver gold black
 grey purple pink""".split()
 NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
 sixteen""".split()
-NAMES = """mug,cup,plate,jug,pen,pencil,crayon,paperclip,envelope,notebook,booklet,textbook,puzzle,keychain
-bracelet,necklace,teddy bear,cat toy,stress ball,fidget spinner,scrunchiephone charger,candle,ruler,stapler
-dog leash,sheet of paper,pair of sunglasses""".replace("\n", ",").split(",")
+_NAMES = """mug, cup, plate, jug, pen, pencil, crayon, paperclip, envelope, notebook, booklet, textbook,
+puzzle, keychain, bracelet, necklace, teddy bear, cat toy, stress ball, fidget spinner, scrunchie,
+phone charger, candle, ruler, stapler, dog leash, sheet of paper, pair of sunglasses"""
+NAMES = _NAMES.replace("\n", " ").split(", ")
 PLURALS = {name: f"{name}s" for name in NAMES} | {"dog leash": "dog leashes"}
 PLURALS |= {"sheet of paper": "sheets of paper", "pair of sunglasses": "pairs of sunglasses"}
 PLACES = "shelf bench counter dresser windowsill carpet".split()
@@ -62,9 +62,7 @@ class ReasoningAboutColoredObjects(GeneratedTask[Settings]):
             view = f"you see {rng.choice(ROWS)} {word}s arranged in a row:"
         scene = ", ".join(things[:-1]) + (", and " if len(things) > 2 else " and ") + things[-1]
         question = QUESTIONS[kind].format(place=place, word=word, **told)
-        lines = "".join(f"\n({option_letter(i)}) {option}" for i, option in enumerate(options))
-        query = f"On the {place}, {view} {scene}. {question}\nOptions:{lines}"
-        return Example(query, (f"({option_letter(options.index(answer))})",), tuple(options))
+        return choice_row(f"On the {place}, {view} {scene}. {question}", options, options.index(answer))
 
 
 def singles(s: Settings, kind: str, word: str, rng: random.Random) -> Row:

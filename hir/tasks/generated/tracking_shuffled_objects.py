@@ -2,30 +2,18 @@
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from hir.config.schema import limited
+from hir.config.values import read_yaml
 from hir.records import Example
-from hir.tasks.base import GeneratedTask, register
+from hir.tasks.base import GeneratedTask, choice_row, register
 
 # No Bob: he is in every row of BIG-bench, so that none of them is met here.
 NAMES = "Alice Claire Dave Eve Fred Gertrude Henry Iris Jack Kate Liam Maria Noah Olga".split()
-# What they are doing | start | what first | how it goes on | "has" | "swap" | end | "has" | the things
-STORIES = """\
-playing a game|the game|are each holding a ball|As the game progresses, pairs of players trade balls|has
-a|swap balls|the game|has the|black ball, blue ball, brown ball, green ball, orange ball, pink ball, purple
-ball, red ball, white ball, yellow ball, gray ball, silver ball, golden ball;
-holding a white elephant gift exchange|the event|are each holding a present of a different color|As the event
-progresses, pairs of people swap gifts|has a|swap their gifts|the event|has the|black ball, orange ball, pink
-ball, blue present, brown present, green present, purple present, red present, white present, yellow present;
-on the same team in a soccer match|the match|are each assigned to a position|As the game progresses, pairs of
-players occasionally swap positions|is playing|trade positions|the match|is playing|left winger, right winger,
-striker, fullback, goalkeeper, left midfielder, right midfielder, center midfielder, benchwarmer, cheerleader;
-friends and avid readers who occasionally trade books|the semester|each buy one new book|As the semester
-proceeds, they start trading around the new books|gets|swap books|the semester|has|Catch-22, Frankenstein,
-Lolita, Moby Dick, Dracula, The Great Gatsby, The Odyssey, The Pearl, Ulysses, Hound of the Baskervilles;
-dancers at a square dance|a song|each have a partner|Throughout the song, the dancers often trade partners|is
-dancing with|switch partners|the dance|is dancing with|Helga, Izzi, Jamie, Karl, Lola, Melissa, Ophelia,
-Patrick, Rodrigo, Sam, Boris, Wanda""".replace("\n", " ").split("; ")
+TEXT = """{people} are {doing}. At the start of {start}, they {first}: {have}.
+{goes_on}. {swaps}At the end of {end}, {asked} {holds}"""
+STORIES = [*read_yaml(Path(__file__).with_suffix(".yaml")).values()]
 
 
 @dataclass(frozen=True)
@@ -48,18 +36,16 @@ class TrackingShuffledObjects(GeneratedTask[Settings]):
 
     def example(self, rng: random.Random) -> Example:
         n = {"three": 3, "five": 5, "seven": 7}[self.name.split("_")[3]]
-        doing, start, first, goes_on, has, swap, end, holds, listed = rng.choice(STORIES).split("|")
-        people, things = rng.sample(NAMES, n), rng.sample(listed.split(", "), n)
+        story = rng.choice(STORIES)
+        people, things = rng.sample(NAMES, n), rng.sample(story["things"].split(", "), n)
         now, told, pair = dict(zip(people, things, strict=True)), "", ("", "")
         for word in ["First", *["Then"] * ((self.settings.num_swaps or n) - 2), "Finally"]:
             a, b = pair = rng.choice([(p, q) for p in people for q in people if p != q and {p, q} != {*pair}])
-            now[a], now[b], told = now[b], now[a], f"{told}{word}, {a} and {b} {swap}. "
-        *most, last = (f"{person} {has} {thing}" for person, thing in zip(people, things, strict=True))
+            now[a], now[b], told = now[b], now[a], f"{told}{word}, {a} and {b} {story['swap']}. "
         asked = rng.choice(people)
-        options = "".join(f"\n({letter}) {thing}" for letter, thing in zip("ABCDEFG", things, strict=False))
-        query = (
-            f"{', '.join(people[:-1])}, and {people[-1]} are {doing}. At the start of {start}, they {first}: "
-            f"{', '.join(most)}, and {last}.\n{goes_on}. "
-            f"{told}At the end of {end}, {asked} {holds}\nOptions:{options}"
+        all_people, at_first = (
+            ", ".join(texts[:-1]) + f", and {texts[-1]}"
+            for texts in (people, [f"{p} {story['has']} {t}" for p, t in zip(people, things, strict=True)])
         )
-        return Example(query, (f"({'ABCDEFG'[things.index(now[asked])]})",), tuple(things))
+        stem = TEXT.format(people=all_people, have=at_first, swaps=told, asked=asked, **story)
+        return choice_row(stem, things, things.index(now[asked]))
