@@ -14,7 +14,7 @@ The prefixes "Q:" and "A:" (the defaults) and their like are dropped, for the pr
 - A row with ``target`` whose input ends in lettered options is multiple choice (BIG-Bench Hard).
 - A row may have ``constraints``, which then say what is right, and a ``group``.
 - A target that is a number, true or false is its text in JSON.
-- An empty input with options leaves the file's prefix and the options to be the question.
+- Where no row has an input but all have options, the file's prefix and the options are the question.
 - Where a file has the right option at one place nearly always, the order of options gives the answer away;
   BIG-bench permutes them, and so does this reader, by the row's text. Otherwise the file's order stays.
 """
@@ -81,10 +81,11 @@ def parse_rows(
     metrics = judged if isinstance(judged, list) else [judged]
     graded = all(isinstance(m, str) and m.startswith("multiple_choice") for m in metrics)
     permute = _order_tells(rows)
+    bare = all(row.get("input") == "" and row.get("target_scores") for row in rows)
     examples, left_out = [], {}
     for number, row in enumerate(rows, 1):
         try:
-            example = _example(row, append, graded, permute)
+            example = _example(row, append or bare, graded, permute, bare)
         except UserError as error:
             left_out[number] = str(error)
             continue
@@ -97,11 +98,9 @@ def parse_rows(
     return tuple(examples), left_out
 
 
-def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool) -> Example:
-    """A row without the file's prefixes."""
-    if asks_by_options := row.get("input") == "" and bool(row.get("target_scores")):
-        append = True
-    text = "" if asks_by_options else _text(row.get("input"), "input")
+def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool, bare: bool) -> Example:
+    """A row without the file's prefixes; ``bare``: it has no input."""
+    text = "" if bare else _text(row.get("input"), "input")
     stem, options = listed_options(text)
     given = row.get("target")
     given = given if isinstance(given, list) and given else [given]
