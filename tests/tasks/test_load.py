@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from hir.config.schema import TaskConfig
+from hir.config.schema import Config, EvaluationConfig, TaskConfig
 from hir.errors import UserError
 from hir.tasks.base import Task, load_task
 from hir.tasks.files import find_file
+from hir.training.build import load_tasks
 
 
 def write(path: Path, rows: list[dict[str, Any]], **keys: Any) -> Path:
@@ -85,7 +86,7 @@ def test_grouped_split_keeps_a_story_on_one_side(tmp_path: Path) -> None:
 def test_an_unknown_name_gets_a_hint() -> None:
     with pytest.raises(UserError, match="unknown task 'object_countng'.*: did you mean object_counting"):
         load_task(TaskConfig(name="object_countng"), seed=0)
-    for name in ("date_understanding", "my_tasks.halving"):
+    for name in ("date_understandin", "my_tasks.halving"):
         with pytest.raises(UserError, match=f"task.name={name}: .* holds .*object_counting.* no module is"):
             load_task(TaskConfig(name=name, source="generated"), seed=0)
 
@@ -100,3 +101,41 @@ def test_any_file_is_a_task_with_so_many_training_queries_and_no_more(tmp_path: 
     assert (few.train, few.test) == (task.train[:30], task.test)
     with pytest.raises(UserError, match="task.num_train must be at most 70, the training rows of plus"):
         load(tmp_path, "plus", num_train=71)
+
+
+def test_rows_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> None:
+    rows = [{"input": f"{i} + 1?", "target": str(i + 1)} for i in range(39)]
+    write(tmp_path / "sums.json", [*rows, {"input": "", "target": "1"}])
+    task = load(tmp_path, "sums")
+    assert len(task.rows) == 39
+    left_out = "1 of 40 rows of sums cannot be used and are left out: the first is example 40, empty input"
+    assert task.notes == (left_out,)
+    with pytest.raises(UserError, match="example 40 of 40: empty input"):
+        load(tmp_path, "sums", bad_rows="refuse")
+
+
+def test_a_mix_shares_its_numbers_of_rows_and_judges_each_row_as_its_task_does() -> None:
+    settings = {"object_counting": {"max_items": 3, "max_answer": 5}}
+    mix = {"mix": ["object_counting", "word_sorting"], "settings": settings}
+    task = load_task(TaskConfig("two", num_train=100, num_validation=20, num_test=40, **mix), seed=0)
+    for rows, number in ((task.train, 50), (task.validation, 10), (task.test, 20)):
+        assert [row.task for row in rows] == ["object_counting"] * number + ["word_sorting"] * number
+    assert {int(row.target) for row in task.rows[:50]} <= {2, 3, 4, 5}
+    assert all(task.verify(row, row.target) and not task.verify(row, "none") for row in task.rows)
+
+
+def test_a_further_task_of_a_named_source_is_whole_but_for_what_was_learnt(tmp_path: Path) -> None:
+    rows = [{"input": f"{i} + 1?", "target": str(i + 1)} for i in range(40)]
+    write(tmp_path / "bbh" / "sums.json", rows)
+    config = Config(task=TaskConfig("sums", data_dir=str(tmp_path / "bbh")))
+    config.evaluation = EvaluationConfig(tasks=["sums", "bbh/sums"], data_dir=str(tmp_path))
+    with pytest.raises(UserError, match="holds no file of task sums"):  # neither bbh nor bigbench is named
+        load_tasks(config)
+    config.evaluation.tasks = ["bbh/sums"]
+    own, whole = load_tasks(config)
+    assert whole.name == "bbh/sums" and set(whole.test) == set(own.test) and whole.train == ()
+    config.task = TaskConfig("object_counting", num_train=10, num_validation=1, num_test=1)
+    assert len(load_tasks(config)[1].test) == 40
+    config.evaluation.tasks = ["bigbnch/sums"]
+    with pytest.raises(UserError, match="evaluation.tasks must be NAME, bbh/NAME, .* not 'bigbnch/sums'"):
+        load_tasks(config)
