@@ -9,7 +9,7 @@ backend=policy takes train.py's model.* keys, such as model=hub model.path=DIR. 
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -17,14 +17,13 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 from omegaconf import MISSING
-from rich.progress import Progress
 
 from hir.config.load import flat
 from hir.errors import UserError
 from hir.files import replacing
 from hir.sampling.base import build_sampler
 from hir.teams_rl.backends import Ask
-from hir.teams_rl.dataset import Settings, build, print_tenths, read_request
+from hir.teams_rl.dataset import Settings, build, read_request
 from hir.teams_rl.environment import HORIZON
 from hir.teams_rl.operations import OPERATIONS
 from hir.tools.runs import as_text, markdown
@@ -45,19 +44,8 @@ def run(options: Options, settings: list[str]) -> int:
     out = Path(options.out)
     if settings and options.backend != "policy":
         raise UserError(f"{settings[0]} is no key of teams-rl, and train.py's are for backend=policy")
-    kept = {field.name: getattr(options, field.name) for field in fields(Settings)}
     ask = ask_policy(settings) if options.backend == "policy" else None
-    with Progress(transient=True) as bars:
-        stages: dict[str, Any] = {}
-
-        def told(stage: str, done: int, total: int, note: str) -> None:
-            if not bars.console.is_terminal:
-                return print_tenths(stage, done, total, note)
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total)
-            bars.update(stages[stage], completed=done, description=f"{stage}  {note}")
-
-        results = build(Settings(**kept), out, told, ask, settings)
+    results = build(options, out, ask, settings)
     steps = list(map(json.loads, (out / "steps.jsonl").read_text(encoding="utf-8").splitlines()))
     with replacing(out / "teams_rl.png") as file:
         picture(results, steps).savefig(file, format="png")
