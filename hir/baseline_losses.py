@@ -19,13 +19,6 @@ def clipped_policy_loss(log_ratios: Tensor, advantages: Tensor, clip: float) -> 
     return -torch.minimum(ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages)
 
 
-def fraction_clipped(log_ratios: Tensor, advantages: Tensor, clip: float) -> Tensor:
-    """Share of tokens whose ratio has gone too far for ``clipped_policy_loss`` to have a gradient there."""
-    ratios = log_ratios.exp()
-    too_far = (advantages > 0) & (ratios > 1 + clip) | (advantages < 0) & (ratios < 1 - clip)
-    return too_far.float().mean()
-
-
 def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
     """Half the squared error, of the worse of a value and the value held within ``clip`` of the old one.
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from hir.baseline_losses import clipped_policy_loss, fraction_clipped, kl_estimate
+from hir.baseline_losses import clipped_policy_loss, kl_estimate
 from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
 from hir.methods.base import Method, register
@@ -72,12 +72,10 @@ class GRPO(Method):
         log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
         labels, rows, advantages = batch["labels"], batch["rows"], batch["advantages"]
         chosen = chosen_log_probs(log_probs, labels)
-        log_ratios, clip = chosen - batch["log_probs"], self.config.clip
-        costs = clipped_policy_loss(log_ratios, advantages, clip)  # (N,)
+        costs = clipped_policy_loss(chosen - batch["log_probs"], advantages, self.config.clip)  # (N,)
         terms = {
             "policy": row_means(costs.detach(), rows, len(batch["weights"])).mean(),
             "entropy": mean_entropy(log_probs.detach()),
-            "fraction_clipped": fraction_clipped(log_ratios.detach(), advantages, clip),
         }
         if self.reference:
             kl = kl_estimate(chosen, batch["reference_log_probs"])

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -44,9 +44,9 @@ class HIR(Method):
         """Label smoothing of the supervised loss and of the contrast."""
         contrast: Literal["negated", "set"] = "negated"
         """negated: own against the opposite instruction; set: against all of instructions."""
-        sub_output: Literal["none", "decoder", "encoder"] = "none"
-        """Sub-output relabeling: none, decoder (prefix stays in the decoder, the paper's) or encoder (prefix
-        moves into the prompt, as in the reference code)."""
+        sub_output: Literal["none", "decoder"] = "none"
+        """decoder: sub-output relabeling, where what is before the trained part of an answer, drawn anew for
+        every rollout, stays in the decoder (paper)."""
         wrong_weight: float = limited(1.0, "[0, inf)")
         """Factor of the supervised loss on wrong rows."""
         unlikelihood: float = limited(0.0, "[0, inf)")
@@ -60,7 +60,6 @@ class HIR(Method):
     def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         self.config = config
         self.phi = relabel
-        self.decode = policy.decode
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The one that the answer fits."""
@@ -71,14 +70,16 @@ class HIR(Method):
         rows = []
         for rollout in self.phi.select(rollouts):
             if instruction := self.instruction(rollout):
-                achieved = self.phi.achieved(rollout)
+                achieved, ids = self.phi.achieved(rollout), rollout.output_ids
+                start = rng.randrange(len(ids)) if self.config.sub_output == "decoder" else 0
                 row = TrainingExample.of(
                     rollout,
                     instruction,
                     contrast=self._contrast(rollout),
                     weight=1.0 if achieved else self.config.wrong_weight,
                     correct=achieved,
-                    **self._part(rollout.output_ids, rng),
+                    prefix_ids=ids[:start],
+                    output_ids=ids[start:],
                 )
                 rows.append(row)
         return rows
@@ -87,16 +88,6 @@ class HIR(Method):
         if not self.config.alpha and not self.config.unlikelihood:
             return ()
         return self.phi.contrast(rollout)[: 1 if self.config.contrast == "negated" else None]
-
-    def _part(self, output_ids: tuple[int, ...], rng: random.Random) -> dict[str, Any]:
-        """The trained part of an answer, drawn anew for every rollout, and where what is before it goes."""
-        if self.config.sub_output == "none":
-            return {}
-        start = rng.randrange(len(output_ids))
-        if self.config.sub_output == "decoder":
-            return {"prefix_ids": output_ids[:start], "output_ids": output_ids[start:]}
-        end = rng.randint(start + 1, len(output_ids))
-        return {"prompt_suffix": self.decode(output_ids[:start]), "output_ids": output_ids[start:end]}
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         log_probs = token_log_probs(policy(batch).logits)  # (K, N, V)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, whiten
+from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, whiten
 from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, token_log_probs
 from hir.methods.base import Method, register
@@ -92,8 +92,7 @@ class PPO(nn.Module, Method):
         log_probs = token_log_probs(output.logits[0])  # (N, V)
         log_ratios = chosen_log_probs(log_probs, batch["labels"]) - batch["log_probs"]
         advantages, returns = batch["advantages"], batch["returns"]
-        whitened = whiten(advantages)
-        policy_loss = clipped_policy_loss(log_ratios, whitened, config.clip).mean()
+        policy_loss = clipped_policy_loss(log_ratios, whiten(advantages), config.clip).mean()
         old_values = returns - advantages  # as relabel made returns
         values = self.values(output.hidden[0])
         value_loss = clipped_value_loss(values, old_values, returns, config.clip).mean()
@@ -103,7 +102,6 @@ class PPO(nn.Module, Method):
             "policy": policy_loss.detach(),
             "value": value_loss.detach(),
             "entropy": entropy.detach(),
-            "fraction_clipped": fraction_clipped(log_ratios.detach(), whitened, config.clip),
         }
 
 
