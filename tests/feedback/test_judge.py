@@ -78,7 +78,7 @@ BROKEN = [
     ((200, JSON, b'{"choices": '), "JSONDecodeError", 1),
     ((200, JSON, b'{"choices": []}'), "IndexError", 1),
     ((200, JSON, said(None)), "AttributeError", 1),
-    ((200, JSON, said("  ")), "empty", 1),
+    ((200, JSON, said("  ")), "cannot be read", 1),
 ]
 
 
