@@ -3,7 +3,6 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, whiten
 from hir.losses import (
     chosen_log_probs,
     contrastive_instruction_loss,
@@ -13,6 +12,7 @@ from hir.losses import (
     token_log_probs,
     unlikelihood,
 )
+from hir.methods.ppo import clipped_policy_loss, clipped_value_loss, whiten
 from tests.methods.fake import FIRST, LN2, SECOND
 
 

@@ -7,17 +7,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from hir import losses
 from hir.config.schema import check, limited
-from hir.losses import (
-    chosen_log_probs,
-    contrastive_instruction_loss,
-    mean_entropy,
-    row_means,
-    row_sums,
-    smoothed_nll,
-    token_log_probs,
-    unlikelihood,
-)
 from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
@@ -90,21 +81,21 @@ class HIR(Method):
         return self.phi.contrast(rollout)[: 1 if self.config.contrast == "negated" else None]
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        log_probs = token_log_probs(policy(batch).logits)  # (K, N, V)
+        log_probs = losses.token_log_probs(policy(batch).logits)  # (K, N, V)
         labels, rows, weights = batch["labels"], batch["rows"], batch["weights"]
-        supervise = smoothed_nll(log_probs[0], labels, self.config.epsilon, weights[rows])
-        entropy = mean_entropy(log_probs[0])
+        supervise = losses.smoothed_nll(log_probs[0], labels, self.config.epsilon, weights[rows])
+        entropy = losses.mean_entropy(log_probs[0])
         loss = supervise - self.config.beta * entropy
         terms = {"supervise": supervise.detach(), "entropy": entropy.detach()}
         if len(log_probs) > 1:
-            chosen = chosen_log_probs(log_probs, labels)  # (K, N)
-            of_outputs = row_means(chosen, rows, len(weights))  # (K, B)
-            contrast = contrastive_instruction_loss(of_outputs, self.config.epsilon)
+            chosen = losses.chosen_log_probs(log_probs, labels)  # (K, N)
+            of_outputs = losses.row_means(chosen, rows, len(weights))  # (K, B)
+            contrast = losses.contrastive_instruction_loss(of_outputs, self.config.epsilon)
             loss = loss + self.config.alpha * contrast
             terms["contrast"] = contrast.detach()
         if self.config.unlikelihood:
             # Of a wrong row's other instructions the goal is the first.
-            costs = unlikelihood(row_sums(chosen[1], rows, len(weights)))
+            costs = losses.unlikelihood(losses.row_sums(chosen[1], rows, len(weights)))
             unlikely = (costs * ~batch["correct"]).mean()
             loss = loss + self.config.unlikelihood * unlikely
             terms["unlikelihood"] = unlikely.detach()
