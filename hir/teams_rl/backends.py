@@ -41,10 +41,11 @@ class Language:
     Args:
         ask: gives its replies.
         requests: those that episodes start from.
+        threads: how many may ask at a time.
     """
 
-    def __init__(self, ask: Ask, requests: Sequence[str]) -> None:
-        self.ask, self.requests = ask, requests
+    def __init__(self, ask: Ask, requests: Sequence[str], threads: int = 1) -> None:
+        self.ask, self.requests, self.threads = ask, requests, threads
         self.queries: Counter[str] = Counter()
 
     def start(self, rng: random.Random) -> Example:

@@ -6,13 +6,16 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from rich.progress import Progress
 
@@ -25,9 +28,11 @@ from hir.files import atomic_write, cache_dir, write_json, writing
 from hir.records import Example
 from hir.teams_rl.agent import BASELINES, Agent, Learner, entropy, shares_of
 from hir.teams_rl.backends import Ask, Language, read_requests
-from hir.teams_rl.diversity import distinct_n, vendi_score
 from hir.teams_rl.environment import HORIZON, Backend, TextOperations, canonical, observe, operate
 from hir.teams_rl.operations import OPERATIONS, Rules
+
+Steps = list[dict[str, Any]]
+"""Operations in the order of episodes: what was done to a request, and what came of it."""
 
 
 def _teacher() -> EndpointSettings:
@@ -93,37 +98,38 @@ def build(
     wanted["endpoint"] = {name: wanted["endpoint"][name] for name in ("base_url", "model", "request")}
     if saved.exists() and json.loads(saved.read_text(encoding="utf-8")) != wanted:
         raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
-    backend, threads = _backend(settings, out, ask_policy)
+    backend = _backend(settings, out, ask_policy)
     write_json(saved, wanted)
-    journal = _Journal(out / "steps.jsonl")
+    steps = _read_steps(out / "steps.jsonl")
     try:
         with Progress() as bars:
             agent, training = _agent(settings, backend, out / "agent.pt", bars)
-            _evolve(settings, backend, agent, journal, threads, bars)
+            _evolve(settings, backend, agent, steps, out / "steps.jsonl", bars)
     except (UserError, NoReply) as error:
         raise UserError(f"{error}; {out} keeps what is done, and the same command goes on") from error
     finally:
-        if rows := _rows(settings, journal):
+        steps.sort(key=itemgetter("episode", "step"))
+        if rows := _rows(settings, steps):
             content = {"name": "instructions", "description": "Made by TeaMs-RL.", "examples": rows}
             write_json(out / "instructions.json", content)
     if not rows:
         raise UserError(f"in {settings.queries} operations nothing was changed and answered: raise queries")
-    results = {**_results(rows, [*journal]), "training": training}
+    results = {**_results(rows, steps), "training": training}
     write_json(out / "results.json", results)
     return results
 
 
-def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> tuple[Backend, int]:
-    """Who is asked, and by how many threads at a time."""
+def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> Backend:
+    """Who is asked."""
     if settings.backend == "rules":
-        return Rules(settings.max_constraints), 1
+        return Rules(settings.max_constraints)
     requests = read_requests(settings.requests)
     if settings.backend == "endpoint":
         endpoint = Endpoint(settings.endpoint, "endpoint", out / "replies")
-        return Language(endpoint.ask, requests), settings.endpoint.concurrency
+        return Language(endpoint.ask, requests, settings.endpoint.concurrency)
     if not ask_policy:
         raise UserError("backend=policy: make the rows by python -m hir teams-rl, and give task.data_dir")
-    return Language(ask_policy, requests), 1
+    return Language(ask_policy, requests)
 
 
 def _agent(
@@ -153,36 +159,26 @@ def _agent(
     return learner, training
 
 
-class _Journal:
-    """The steps of episodes, each a line of a file as soon as it is done; a cut last line is dropped."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.steps: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith(b"\n")]
-        if whole != lines:
-            atomic_write(path, b"".join(whole))
-        for step in map(json.loads, whole):
-            self.steps[step["episode"]].append(step)
-
-    def add(self, step: dict[str, Any]) -> None:
-        with writing(self.path), self.path.open("ab", buffering=0) as file:  # to which any thread appends
-            file.write((json.dumps(step, ensure_ascii=False) + "\n").encode())
-        self.steps[step["episode"]].append(step)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (step for episode in sorted(self.steps) for step in self.steps[episode])
+def _read_steps(path: Path) -> Steps:
+    """The steps of a file, a line each; a last one that a kill has cut short is dropped there, too."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if whole != lines:
+        atomic_write(path, b"".join(whole))
+    return list(map(json.loads, whole))
 
 
 def _evolve(
-    settings: Settings, backend: Backend, agent: Agent | None, journal: _Journal, threads: int, bars: Progress
+    settings: Settings, backend: Backend, agent: Agent | None, steps: Steps, path: Path, bars: Progress
 ) -> None:
-    """Play the episodes that the journal has not, several at a time."""
+    """Play what the steps lack of the episodes, several at a time; the file has each step once it is done."""
+    begun: dict[int, Steps] = defaultdict(list)
+    for step in steps:
+        begun[step["episode"]].append(step)
 
     def play(episode: int) -> None:
         mine = copy.copy(backend)  # which counts its own queries
-        done = [*journal.steps[episode]]
+        done = begun[episode]
         key = f"teams-rl/dataset/{settings.seed}/{episode}"
         request = read_request(done[-1]) if done else mine.start(random.Random(key))
         operations = [OPERATIONS.index(step["operation"]) for step in done if step["operation"]]
@@ -200,9 +196,12 @@ def _evolve(
             answered = mine.answer(request, rng) if changed else None
             row = {"episode": episode, "step": step, "operation": operation, "changed": changed}
             row |= {"parent": old.asked if operation else None, **as_json(request)}
-            journal.add({**row, "target": answered and answered.target, "queries": dict(mine.queries)})
+            row |= {"target": answered and answered.target, "queries": dict(mine.queries)}
+            with writing(path), path.open("ab", buffering=0) as file:  # to which any thread appends
+                file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            steps.append(row)
 
-    pool, number = ThreadPoolExecutor(threads), settings.queries // HORIZON
+    pool, number = ThreadPoolExecutor(backend.threads), settings.queries // HORIZON
     try:
         for _ in bars.track(pool.map(play, range(number)), number, description="episodes"):
             pass
@@ -210,11 +209,11 @@ def _evolve(
         pool.shutdown(cancel_futures=True)
 
 
-def _rows(settings: Settings, journal: _Journal) -> list[dict[str, Any]]:
+def _rows(settings: Settings, steps: Steps) -> Steps:
     """A row for each different request that was changed and answered, with where it comes from."""
     rows: dict[str, dict[str, Any]] = {}
     spent: Counter[str] = Counter()
-    for step in journal:
+    for step in steps:
         spent.update(step["queries"])
         if step["target"]:
             # Where nothing is evolved only the answers to the same few requests differ.
@@ -225,7 +224,7 @@ def _rows(settings: Settings, journal: _Journal) -> list[dict[str, Any]]:
     return [*rows.values()][: settings.rows]
 
 
-def _results(rows: list[dict[str, Any]], steps: list[dict[str, Any]]) -> dict[str, Any]:
+def _results(rows: Steps, steps: Steps) -> dict[str, Any]:
     """The numbers of a set of instructions."""
     queries: Counter[str] = sum((Counter(step["queries"]) for step in steps), Counter())
     shares = shares_of(step["operation"] for step in steps if step["operation"])
@@ -244,6 +243,35 @@ def _results(rows: list[dict[str, Any]], steps: list[dict[str, Any]]) -> dict[st
         "distinct 2": distinct_n(texts, 2),
         "vendi": vendi_score(texts),
     }
+
+
+def n_grams(text: str, n: int) -> Counter[tuple[str, ...]]:
+    """The runs of n words of a text, without case, and how often each stands in it."""
+    words = text.casefold().split()
+    return Counter(zip(*(words[i:] for i in range(n)), strict=False))
+
+
+def distinct_n(texts: Sequence[str], n: int) -> float:
+    """Different n-grams by n-grams (Li et al. 2016, arXiv 1510.03055)."""
+    counts = sum((n_grams(text, n) for text in texts), Counter[tuple[str, ...]]())
+    return len(counts) / max(1, counts.total())
+
+
+def vendi_score(texts: Sequence[str]) -> float:
+    """How many wholly different texts are as diverse as these (Friedman and Dieng 2023, arXiv 2210.02410).
+
+    exp of the entropy of the eigenvalues of K / n, where K is the cosine of the counts of words and pairs of
+    words; of the first 1,000 texts.
+    """
+    grams = [n_grams(text, 1) + n_grams(text, 2) for text in texts[:1000]]
+    columns = {gram: place for place, gram in enumerate(dict.fromkeys(chain(*grams)))}
+    counts = np.zeros((len(grams), len(columns)))
+    for row, of_text in zip(counts, grams, strict=True):
+        row[[columns[gram] for gram in of_text]] = [*of_text.values()]
+    counts /= np.linalg.norm(counts, axis=1, keepdims=True)
+    values = np.linalg.eigvalsh(counts @ counts.T / len(counts))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))
 
 
 def as_json(request: Example) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -25,20 +25,12 @@ class TextOperations(gymnasium.Env[Observation, np.int64]):
 
     Args:
         backend: the operator and the reviewer.
-        reward: ``parent``, the paper's: 1 where the reviewer finds the request changed; ``archive``: this
-            divided by 1 + how often the request was come by before, as the archive has it.
-        state: ``operation``, the paper's: which operation was the last, (6,); ``episode``: and how often each
-            was done, and the place in the episode, (13,). The request itself is not seen.
+        reward: as in Settings of dataset.py.
+        state: likewise; what is seen is (6,), or (13,) with the episode.
         seed: of all that the backend draws, until ``reset`` gives another.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        reward: Literal["archive", "parent"],
-        state: Literal["operation", "episode"],
-        seed: int,
-    ) -> None:
+    def __init__(self, backend: Backend, reward: str, state: str, seed: int) -> None:
         self.backend, self.reward, self.state, self.seed = backend, reward, state, seed
         size = len(OPERATIONS) if state == "operation" else 2 * len(OPERATIONS) + 1
         self.observation_space = spaces.Box(0.0, 1.0, (size,), np.float32)

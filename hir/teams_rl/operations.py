@@ -47,7 +47,7 @@ class Rules:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self.most, self.threads = most, 1
         self.queries: Counter[str] = Counter()
 
     def start(self, rng: random.Random) -> Example:

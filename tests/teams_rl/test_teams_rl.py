@@ -23,8 +23,7 @@ from hir.tasks.base import load_task
 from hir.tasks.generated.instructions import KINDS, QUERY, is_held_out, solve
 from hir.teams_rl.agent import BASELINES, Learner, entropy, shares_of
 from hir.teams_rl.backends import Language, says_equal
-from hir.teams_rl.dataset import Settings, build
-from hir.teams_rl.diversity import distinct_n, vendi_score
+from hir.teams_rl.dataset import Settings, build, distinct_n, vendi_score
 from hir.teams_rl.environment import HORIZON, TextOperations, canonical
 from hir.teams_rl.operations import OPERATIONS, Rules
 from hir.tools.teams_rl import ask_policy

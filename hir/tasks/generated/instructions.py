@@ -32,7 +32,7 @@ SEPARATORS = {
     " & ": "ands",
 }
 BRACKETS = {"()": "round", "[]": "square", "{}": "curly", "<>": "angle"}
-NAMES = {2: "two", 3: "three", 4: "four", 5: "five", **SEPARATORS, **BRACKETS}
+NAMES: dict[Any, str] = {2: "two", 3: "three", 4: "four", 5: "five", **SEPARATORS, **BRACKETS}
 """How a constraint's text says a value, where not as it is."""
 LETTERS = "acegilort"
 MARKS = "!.?;"
