@@ -127,11 +127,6 @@ def clipped_policy_loss(log_ratios: Tensor, advantages: Tensor, clip: float) -> 
 
     -min(r A, clip(r, 1 - clip, 1 + clip) A) with r the policy's probability of a token by that of the policy
     that sampled it: nothing is gained by moving r further than ``clip`` in the direction that A asks for.
-
-    Args:
-        log_ratios: log r.
-        advantages: A.
-        clip: above 0 and below 1.
     """
     ratios = log_ratios.exp()
     return -torch.minimum(ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages)
