@@ -194,8 +194,8 @@ def _evolve(
                 operation = OPERATIONS[operations[-1]]
                 request, changed = operate(mine, operation, old, rng)
             answered = mine.answer(request, rng) if changed else None
-            row = {"episode": episode, "step": step, "operation": operation, "changed": changed}
-            row |= {"parent": old.asked if operation else None, **as_json(request)}
+            row: dict[str, Any] = {"episode": episode, "step": step, "operation": operation}
+            row |= {"changed": changed, "parent": old.asked if operation else None, **as_json(request)}
             row |= {"target": answered and answered.target, "queries": dict(mine.queries)}
             with writing(path), path.open("ab", buffering=0) as file:  # to which any thread appends
                 file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
