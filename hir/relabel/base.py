@@ -15,7 +15,7 @@ def stated(text: str, constraints: Iterable[Constraint]) -> str:
     return " ".join([text, "; ".join(constraint.text for constraint in constraints)]).strip()
 
 
-RELABELS: Registry[Any] = Registry(__package__, "relabel.name")
+RELABELS: "Registry[type[Relabel]]" = Registry(__package__, "relabel.name")
 register = RELABELS.register
 
 
@@ -69,5 +69,4 @@ class Relabel:
 def build_relabel(instructions: InstructionConfig, config: Mapping[str, Any]) -> Relabel:
     """The relabeling that ``relabel.name`` names; UserError if there is none."""
     kind = RELABELS[config["name"]]
-    relabel: Relabel = kind(instructions, read_settings(kind.Settings, "relabel", config))
-    return relabel
+    return kind(instructions, read_settings(kind.Settings, "relabel", config))
