@@ -60,8 +60,11 @@ class Language:
     def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
         """Whether two requests ask for the same; None if the reviewer did not say."""
         prompt = COMPARE.format(old=old.query, new=new.query)
-        replies = (self._ask("reviewer", prompt, rng) for _ in range(2))  # asked once more, if it must be
-        return next((equal for reply in replies if (equal := says_equal(reply)) is not None), None)
+        for _ in range(2):  # asked once more, if it must be
+            reply = self._ask("reviewer", prompt, rng)
+            if found := re.search(r"\b(not[\s-]+)?equal\b", reply, re.IGNORECASE):
+                return found[1] is None
+        return None
 
     def answer(self, request: Example, rng: random.Random) -> Example | None:
         """The request with an answer that the reviewer finds to be right; None if there is none."""
@@ -73,12 +76,6 @@ class Language:
     def _ask(self, who: str, prompt: str, rng: random.Random) -> str:
         self.queries[who] += 1
         return self.ask(prompt, rng.getrandbits(32)).strip()
-
-
-def says_equal(reply: str) -> bool | None:
-    """What a reviewer's reply says: "Equal", "Not Equal.", "not equal, because ..."; None if neither."""
-    found = re.search(r"\b(not[\s-]+)?equal\b", reply, re.IGNORECASE)
-    return None if found is None else found[1] is None
 
 
 def read_requests(path: str | None) -> list[str]:

@@ -22,7 +22,7 @@ from hir.relabel.constraints import Constraints as Relabel
 from hir.tasks.base import load_task
 from hir.tasks.generated.instructions import KINDS, QUERY, is_held_out, solve
 from hir.teams_rl.agent import BASELINES, Learner, entropy, shares_of
-from hir.teams_rl.backends import Language, says_equal
+from hir.teams_rl.backends import Language
 from hir.teams_rl.dataset import Settings, build, distinct_n, vendi_score
 from hir.teams_rl.environment import HORIZON, TextOperations, canonical
 from hir.teams_rl.operations import OPERATIONS, Rules
@@ -180,7 +180,8 @@ def test_the_papers_reward_collapses_where_the_archives_does_not() -> None:
      ("They are NOT-EQUAL", False), ("They differ", None), ("unequal", None), ("", None)],
 )  # fmt: skip
 def test_what_a_reviewer_says(reply: str, equal: bool | None) -> None:
-    assert says_equal(reply) is equal
+    backend, old = Language(lambda prompt, seed: reply, ["a"]), Example("a", ())
+    assert backend.same(old, Example("b", ()), random.Random(1)) is equal
 
 
 def test_a_language_model_in_all_parts() -> None:
