@@ -17,10 +17,10 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from hir.config.schema import InstructionConfig, ModelConfig, SamplingConfig
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.relabel.correctness import Correctness
+from hir.relabel.base import Relabel
 from hir.sampling.base import Sampler, build_sampler
 
-INSTRUCTIONS = Correctness(InstructionConfig("correct", "wrong"))
+INSTRUCTIONS = Relabel(InstructionConfig("correct", "wrong"))
 SPECIAL = ["<pad>", "</s>", "<unk>", "Q:", "A:", "correct", "wrong"]
 MAX_NEW_TOKENS = 32
 TOP_K = 50

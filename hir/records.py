@@ -113,8 +113,6 @@ class TrainingExample:
     """Factor of the row's supervised loss."""
     prefix_ids: tuple[int, ...] = ()
     """Sub-output relabeling: tokens before ``output_ids`` that the decoder is given and not trained on."""
-    prompt_suffix: str = ""
-    """Sub-output relabeling: start of the answer that stands at the end of the prompt instead."""
     log_probs: tuple[float, ...] = ()
     """Log-probability of each trained token under the policy that sampled it."""
     reference_log_probs: tuple[float, ...] = ()

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from hir.feedback import base as feedback
 from hir.methods import base as methods
+from hir.methods.farl import FARL
 from hir.policies import base as policies
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example, TrainingExample, Verdict
 from hir.relabel import base as relabel
-from hir.relabel.correctness import Correctness
+from hir.relabel.base import Relabel
 from hir.sampling import base as sampling
 from hir.sampling.generate import GenerateSampler
 from hir.tasks import base as tasks
@@ -46,7 +47,7 @@ class Lenient:
         return [Verdict(len(output) <= self.longest, 0.0) for output in outputs]
 
 @relabel.register("own")
-class Polite(Correctness):
+class Polite(Relabel):
     @dataclass
     class Settings:
         word: str = "Please."
@@ -56,9 +57,9 @@ class Polite(Correctness):
 
 @policies.register("own")
 class Shouting(Seq2SeqPolicy):
-    def render(self, instruction, query, prefix=""):
+    def render(self, instruction, query):
         print("RENDERED", end=" ")
-        return super().render(instruction, query.upper(), prefix)
+        return super().render(instruction, query.upper())
 
 @sampling.register("own")
 class Same(GenerateSampler):
@@ -67,7 +68,7 @@ class Same(GenerateSampler):
         return [answers * num_samples for answers in super().sample(prompts, 1, *arguments, **options)]
 
 @methods.register("own")
-class Every(methods.Method):
+class Every(FARL):
     @dataclass
     class Settings:
         epsilon: float = 0.25
@@ -77,9 +78,6 @@ class Every(methods.Method):
 
     def relabel(self, rollouts, rng):
         return [TrainingExample.of(rollout, self.phi.instruction(rollout)) for rollout in rollouts]
-
-    def loss(self, policy, batch):
-        return methods.supervised_loss(policy, batch, self.config.epsilon)
 """
 
 

@@ -21,7 +21,7 @@ CORE = """
     hir/config/schema.py hir/config/load.py
     hir/tasks/base.py hir/tasks/generated/object_counting.py
     hir/feedback/base.py
-    hir/relabel/base.py hir/relabel/correctness.py
+    hir/relabel/base.py
     hir/policies/base.py hir/policies/seq2seq.py
     hir/sampling/base.py hir/sampling/generate.py
     hir/methods/base.py hir/methods/hir.py

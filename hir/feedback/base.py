@@ -39,13 +39,10 @@ class Match:
         return [Verdict(correct, float(correct)) for correct in verdicts]
 
     def about(self, rows: Sequence[Example]) -> str:
-        """How the rows are judged: "choice of 2 to 5 options", "exact match", or a judge's own name."""
-        name = getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
-        sizes = {len(row.options) for row in rows if row.options}
-        if name != "multiple choice":
-            return name
-        ends = " to ".join(map(str, sorted({min(sizes), max(sizes)}))) if sizes else ""
-        return f"choice of {ends} options" if ends else "exact match"
+        """How the rows are judged: "multiple choice", "exact match", or a judge's own name."""
+        if self.verify is multiple_choice and not any(row.options for row in rows):
+            return "exact match"
+        return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
 
 
 def unjudged(note: str) -> Verdict:

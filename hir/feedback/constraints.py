@@ -22,8 +22,8 @@ def read_constraints(given: Any) -> tuple[Constraint, ...]:
     """The constraints of a row of a file, objects with a text, a kind and its arguments; UserError."""
     made = []
     for one in given if isinstance(given, list) else [given]:
-        keys = ("text", "kind", "arguments")
-        text, kind, arguments = map(one.get, keys) if isinstance(one, dict) else (None, None, None)
+        fields = one if isinstance(one, dict) else {}
+        text, kind, arguments = map(fields.get, ("text", "kind", "arguments"))
         if not isinstance(text, str) or not isinstance(arguments, dict) or kind not in CHECKERS:
             raise UserError(f"constraints: {one!r:.80} has no text, known kind and object of arguments")
         values = (tuple(v) if isinstance(v, list) else v for v in arguments.values())

@@ -94,8 +94,6 @@ class Endpoint:
             if error.status_code in (401, 403, 404):
                 raise UserError(f"{self.name} cannot be asked: {note}") from error
             raise NoReply(note) from error
-        except self.openai.APITimeoutError as error:
-            raise NoReply(f"no reply within {self.settings.timeout:g} s") from error
         except (self.openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError) as error:
             if isinstance(error.__cause__, UserError):  # from _count, as older clients pass it on
                 raise error.__cause__ from None

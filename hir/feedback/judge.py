@@ -83,10 +83,9 @@ class Judge:
     def _judge(self, prompt: str) -> Verdict:
         """The verdict of the endpoint, or of its reply in the cache."""
         try:
-            reply = self.endpoint.ask(prompt)
+            return self._read(self.endpoint.ask(prompt))
         except NoReply as error:
             return unjudged(str(error))
-        return self._read(reply) if reply else unjudged("an empty reply")
 
     def _read(self, reply: str) -> Verdict:
         """The verdict in a reply's last line."""

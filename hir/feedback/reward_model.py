@@ -16,7 +16,7 @@ from hir.records import Example, Verdict
 
 @register("reward_model")
 class RewardModel:
-    """Feedback by a trained classifier, on its own device, in float32 wherever it is asked."""
+    """Feedback by a trained classifier, on the run's GPU if there is one, in float32 wherever it is asked."""
 
     @dataclass
     class Settings:
@@ -32,8 +32,6 @@ class RewardModel:
         """Longest prompt with its answer; of longer ones the end of the longer part is cut."""
         batch_size: int = limited(32, "[1, inf)")
         """Answers a forward pass."""
-        device: str | None = None
-        """cpu, cuda or cuda:1, say; null: the run's GPU where there is one."""
 
     graded = True
 
@@ -41,12 +39,11 @@ class RewardModel:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer  # which takes seconds
 
         self.settings, path = settings, settings.model
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         check(bool(path), "feedback.model", "a folder or a name on the hub", path)
         self.name = f"feedback.model={path}"
         options: dict[str, Any] = {"trust_remote_code": False, "revision": settings.revision or "main"}
         try:
-            self.device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            torch.empty(0, device=self.device)
             self.tokenizer = AutoTokenizer.from_pretrained(path, **options)
             self.model, info = AutoModelForSequenceClassification.from_pretrained(
                 path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options

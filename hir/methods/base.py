@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from hir.config.values import read_settings
-from hir.losses import smoothed_nll, token_log_probs
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
 from hir.registry import Registry
@@ -53,13 +52,6 @@ class Method:
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise, and its terms by name for the log."""
         raise NotImplementedError
-
-
-def supervised_loss(policy: Policy, batch: Batch, epsilon: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """Label-smoothed cross entropy of the rows under their own instruction, a mean over tokens."""
-    log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
-    supervise = smoothed_nll(log_probs, batch["labels"], epsilon)
-    return supervise, {"supervise": supervise.detach()}
 
 
 METHODS: Registry[type[Method]] = Registry(__package__, "method.name")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hir.config.schema import limited
-from hir.methods.base import Method, register, supervised_loss
+from hir.losses import smoothed_nll, token_log_probs
+from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout
 
@@ -29,4 +30,6 @@ class FARL(Method):
         return rollout.instruction if rollout.correct else None
 
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return supervised_loss(policy, batch, self.config.epsilon)
+        log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
+        supervise = smoothed_nll(log_probs, batch["labels"], self.config.epsilon)
+        return supervise, {"supervise": supervise.detach()}

@@ -8,10 +8,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from hir.baseline_losses import clipped_policy_loss, fraction_clipped, kl_estimate
 from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, row_means, token_log_probs
 from hir.methods.base import Method, register
+from hir.methods.ppo import clipped_policy_loss
 from hir.policies.base import Batch, Policy, label_log_probs
 from hir.records import Rollout, TrainingExample
 from hir.relabel.base import Relabel
@@ -62,9 +62,7 @@ class GRPO(Method):
                 rows.append(TrainingExample.of(r, r.instruction, log_probs=r.log_probs, advantages=of_tokens))
         if self.reference:
             log_probs = self.score(rows, label_log_probs, self.reference)
-            return [
-                replace(row, reference_log_probs=values) for row, values in zip(rows, log_probs, strict=True)
-            ]
+            return [replace(row, reference_log_probs=p) for row, p in zip(rows, log_probs, strict=True)]
         # Where all answers are alike there is nothing to learn, and one row, a right one, lets the run go on.
         return [row for row in rows if row.advantages[0]] or sorted(rows, key=lambda r: not r.correct)[:1]
 
@@ -72,12 +70,10 @@ class GRPO(Method):
         log_probs = token_log_probs(policy(batch).logits[0])  # (N, V)
         labels, rows, advantages = batch["labels"], batch["rows"], batch["advantages"]
         chosen = chosen_log_probs(log_probs, labels)
-        log_ratios, clip = chosen - batch["log_probs"], self.config.clip
-        costs = clipped_policy_loss(log_ratios, advantages, clip)  # (N,)
+        costs = clipped_policy_loss(chosen - batch["log_probs"], advantages, self.config.clip)  # (N,)
         terms = {
             "policy": row_means(costs.detach(), rows, len(batch["weights"])).mean(),
             "entropy": mean_entropy(log_probs.detach()),
-            "fraction_clipped": fraction_clipped(log_ratios.detach(), advantages, clip),
         }
         if self.reference:
             kl = kl_estimate(chosen, batch["reference_log_probs"])
@@ -93,3 +89,13 @@ def group_advantages(rewards: Sequence[float]) -> list[float]:
     """
     mean, deviation = fmean(rewards), pstdev(map(float, rewards))
     return [(reward - mean) / deviation if deviation > 1e-6 else 0.0 for reward in rewards]
+
+
+def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
+    """KL(policy || reference) estimated from one sampled token each: e^d - d - 1 with d = reference - policy.
+
+    Never negative, and unbiased where the policy sampled the token ("k3": Schulman,
+    http://joschu.net/blog/kl-approx.html; Eq. 4 of GRPO's paper, Shao et al. 2024). (N,), (N,) -> (N,).
+    """
+    log_ratios = reference_log_probs - log_probs
+    return log_ratios.exp() - log_ratios - 1

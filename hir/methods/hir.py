@@ -3,21 +3,12 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
+from hir import losses
 from hir.config.schema import check, limited
-from hir.losses import (
-    chosen_log_probs,
-    contrastive_instruction_loss,
-    mean_entropy,
-    row_means,
-    row_sums,
-    smoothed_nll,
-    token_log_probs,
-    unlikelihood,
-)
 from hir.methods.base import Method, register
 from hir.policies.base import Batch, Policy
 from hir.records import Rollout, TrainingExample
@@ -44,9 +35,9 @@ class HIR(Method):
         """Label smoothing of the supervised loss and of the contrast."""
         contrast: Literal["negated", "set"] = "negated"
         """negated: own against the opposite instruction; set: against all of instructions."""
-        sub_output: Literal["none", "decoder", "encoder"] = "none"
-        """Sub-output relabeling: none, decoder (prefix stays in the decoder, the paper's) or encoder (prefix
-        moves into the prompt, as in the reference code)."""
+        sub_output: Literal["none", "decoder"] = "none"
+        """decoder: sub-output relabeling, where what is before the trained part of an answer, drawn anew for
+        every rollout, stays in the decoder (paper)."""
         wrong_weight: float = limited(1.0, "[0, inf)")
         """Factor of the supervised loss on wrong rows."""
         unlikelihood: float = limited(0.0, "[0, inf)")
@@ -60,7 +51,6 @@ class HIR(Method):
     def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
         self.config = config
         self.phi = relabel
-        self.decode = policy.decode
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The one that the answer fits."""
@@ -71,14 +61,16 @@ class HIR(Method):
         rows = []
         for rollout in self.phi.select(rollouts):
             if instruction := self.instruction(rollout):
-                achieved = self.phi.achieved(rollout)
+                achieved, ids = self.phi.achieved(rollout), rollout.output_ids
+                start = rng.randrange(len(ids)) if self.config.sub_output == "decoder" else 0
                 row = TrainingExample.of(
                     rollout,
                     instruction,
                     contrast=self._contrast(rollout),
                     weight=1.0 if achieved else self.config.wrong_weight,
                     correct=achieved,
-                    **self._part(rollout.output_ids, rng),
+                    prefix_ids=ids[:start],
+                    output_ids=ids[start:],
                 )
                 rows.append(row)
         return rows
@@ -88,32 +80,22 @@ class HIR(Method):
             return ()
         return self.phi.contrast(rollout)[: 1 if self.config.contrast == "negated" else None]
 
-    def _part(self, output_ids: tuple[int, ...], rng: random.Random) -> dict[str, Any]:
-        """The trained part of an answer, drawn anew for every rollout, and where what is before it goes."""
-        if self.config.sub_output == "none":
-            return {}
-        start = rng.randrange(len(output_ids))
-        if self.config.sub_output == "decoder":
-            return {"prefix_ids": output_ids[:start], "output_ids": output_ids[start:]}
-        end = rng.randint(start + 1, len(output_ids))
-        return {"prompt_suffix": self.decode(output_ids[:start]), "output_ids": output_ids[start:end]}
-
     def loss(self, policy: Policy, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        log_probs = token_log_probs(policy(batch).logits)  # (K, N, V)
+        log_probs = losses.token_log_probs(policy(batch).logits)  # (K, N, V)
         labels, rows, weights = batch["labels"], batch["rows"], batch["weights"]
-        supervise = smoothed_nll(log_probs[0], labels, self.config.epsilon, weights[rows])
-        entropy = mean_entropy(log_probs[0])
+        supervise = losses.smoothed_nll(log_probs[0], labels, self.config.epsilon, weights[rows])
+        entropy = losses.mean_entropy(log_probs[0])
         loss = supervise - self.config.beta * entropy
         terms = {"supervise": supervise.detach(), "entropy": entropy.detach()}
         if len(log_probs) > 1:
-            chosen = chosen_log_probs(log_probs, labels)  # (K, N)
-            of_outputs = row_means(chosen, rows, len(weights))  # (K, B)
-            contrast = contrastive_instruction_loss(of_outputs, self.config.epsilon)
+            chosen = losses.chosen_log_probs(log_probs, labels)  # (K, N)
+            of_outputs = losses.row_means(chosen, rows, len(weights))  # (K, B)
+            contrast = losses.contrastive_instruction_loss(of_outputs, self.config.epsilon)
             loss = loss + self.config.alpha * contrast
             terms["contrast"] = contrast.detach()
         if self.config.unlikelihood:
             # Of a wrong row's other instructions the goal is the first.
-            costs = unlikelihood(row_sums(chosen[1], rows, len(weights)))
+            costs = losses.unlikelihood(losses.row_sums(chosen[1], rows, len(weights)))
             unlikely = (costs * ~batch["correct"]).mean()
             loss = loss + self.config.unlikelihood * unlikely
             terms["unlikelihood"] = unlikely.detach()

@@ -16,8 +16,7 @@ class NoTraining(Method):
     """L = 0: the row "no training" of HIR's paper (Zhang et al. 2023, arXiv 2302.05206).
 
     The loss hangs on no weight, so no weight has a gradient, and an optimizer passes by weights without one:
-    they stay what they were, bit for bit, whatever the learning rate and the weight decay. (With gradients of
-    zero, AdamW's weight decay would still shrink them.)
+    they stay what they were, bit for bit. (With gradients of zero, AdamW would still shrink them.)
     """
 
     def instruction(self, rollout: Rollout) -> str | None:

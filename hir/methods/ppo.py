@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hir.baseline_losses import clipped_policy_loss, clipped_value_loss, fraction_clipped, whiten
 from hir.config.schema import limited
 from hir.losses import chosen_log_probs, mean_entropy, token_log_probs
 from hir.methods.base import Method, register
@@ -92,8 +91,7 @@ class PPO(nn.Module, Method):
         log_probs = token_log_probs(output.logits[0])  # (N, V)
         log_ratios = chosen_log_probs(log_probs, batch["labels"]) - batch["log_probs"]
         advantages, returns = batch["advantages"], batch["returns"]
-        whitened = whiten(advantages)
-        policy_loss = clipped_policy_loss(log_ratios, whitened, config.clip).mean()
+        policy_loss = clipped_policy_loss(log_ratios, whiten(advantages), config.clip).mean()
         old_values = returns - advantages  # as relabel made returns
         values = self.values(output.hidden[0])
         value_loss = clipped_value_loss(values, old_values, returns, config.clip).mean()
@@ -103,7 +101,6 @@ class PPO(nn.Module, Method):
             "policy": policy_loss.detach(),
             "value": value_loss.detach(),
             "entropy": entropy.detach(),
-            "fraction_clipped": fraction_clipped(log_ratios.detach(), whitened, config.clip),
         }
 
 
@@ -123,3 +120,28 @@ def generalized_advantages(
         advantages.append(advantage)
         next_value = value
     return advantages[::-1]
+
+
+def clipped_policy_loss(log_ratios: Tensor, advantages: Tensor, clip: float) -> Tensor:
+    """PPO's clipped surrogate objective, negated, a token (Schulman et al. 2017, Eq. 7), all (N,).
+
+    -min(r A, clip(r, 1 - clip, 1 + clip) A) with r the policy's probability of a token by that of the policy
+    that sampled it: nothing is gained by moving r further than ``clip`` in the direction that A asks for.
+    """
+    ratios = log_ratios.exp()
+    return -torch.minimum(ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages)
+
+
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
+    """Half the squared error, of the worse of a value and the value held within ``clip`` of the old one.
+
+    As in OpenAI's baselines; the paper has no clipping here. All (N,).
+    """
+    held = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * torch.maximum((values - returns).square(), (held - returns).square())
+
+
+def whiten(values: Tensor) -> Tensor:
+    """The values with mean 0 and standard deviation 1 (the population's); 0 where all are equal."""
+    centred = values - values.mean()
+    return centred / (centred.square().mean().sqrt() + 1e-4)  # rounding of equal values is not blown up

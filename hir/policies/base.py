@@ -82,9 +82,9 @@ class Policy(nn.Module):
         return int(self.model.config.hidden_size)
 
     @staticmethod
-    def render(instruction: str, query: str, prefix: str = "") -> str:
-        """What the model reads: instruction, "Q:", the query, "A:" and, if given, the start of the answer."""
-        return f"{instruction}\nQ: {query}\nA:{' ' + prefix if prefix else ''}"
+    def render(instruction: str, query: str) -> str:
+        """What the model reads: instruction, "Q:", the query and "A:"."""
+        return f"{instruction}\nQ: {query}\nA:"
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text, end token last, whatever their number."""
@@ -107,7 +107,7 @@ class Policy(nn.Module):
     def prompts_of(self, rows: Sequence[TrainingExample]) -> list[str]:
         """The K x B prompts of B rows under K instructions: all rows under their own, then the contrasts."""
         return [
-            self.render(instruction, row.query, row.prompt_suffix)
+            self.render(instruction, row.query)
             for instructions in zip(*((row.instruction, *row.contrast) for row in rows), strict=True)
             for instruction, row in zip(instructions, rows, strict=True)
         ]

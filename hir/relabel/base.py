@@ -1,7 +1,8 @@
 """What a relabeling is. A file of this folder that registers one under its own name is found by itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 from hir.config.schema import InstructionConfig
 from hir.config.values import read_settings
@@ -14,6 +15,11 @@ def stated(text: str, constraints: Iterable[Constraint]) -> str:
     return " ".join([text, "; ".join(constraint.text for constraint in constraints)]).strip()
 
 
+RELABELS: "Registry[type[Relabel]]" = Registry(__package__, "relabel.name")
+register = RELABELS.register
+
+
+@register("correctness")
 class Relabel:
     """The script phi of the paper (Zhang et al. 2023, Section 4.1): p, q, o and the feedback make p*.
 
@@ -25,8 +31,9 @@ class Relabel:
         config: its settings.
     """
 
-    Settings: ClassVar[type[Any]]
-    """A dataclass: what of ``relabel.*`` it knows."""
+    @dataclass
+    class Settings:
+        """What of ``relabel.*`` it knows."""
 
     def __init__(self, instructions: InstructionConfig, config: Any = None) -> None:
         self.correct, self.wrong = instructions.correct, instructions.wrong
@@ -57,10 +64,6 @@ class Relabel:
         """Instructions that the answer does not fit, the likeliest to be taken for p* first."""
         own = self.correct if rollout.correct else self.wrong
         return tuple(stated(text, rollout.constraints) for text in self.texts if text != own)
-
-
-RELABELS: Registry[type[Relabel]] = Registry(__package__, "relabel.name")
-register = RELABELS.register
 
 
 def build_relabel(instructions: InstructionConfig, config: Mapping[str, Any]) -> Relabel:

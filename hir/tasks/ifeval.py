@@ -202,8 +202,7 @@ def constraint(kind: str, kwargs: dict[str, Any]) -> Constraint:
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in kwargs.items() if v is not None}
     takes = [name for _, name, *_ in Formatter().parse(text) if name]
     if {*given} != {*takes}:
-        names = (", ".join(some) or "none" for some in (takes, given))
-        raise UserError("the arguments of {} are {}, not {}".format(kind, *names))
+        raise UserError(f"the arguments of {kind} are {takes}, not {[*given]}")
     if wrong := [name for name in takes if not _fits(name, given[name])]:
         raise UserError(f"{wrong[0]} of {kind} cannot be {given[wrong[0]]!r}")
     said = {name: ", ".join(v) if isinstance(v, tuple) else v for name, v in given.items()}

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from hir.teams_rl.operations import OPERATIONS
 try:
     from sb3_contrib import TRPO
     from stable_baselines3 import PPO
-    from stable_baselines3.common.callbacks import BaseCallback
 except ModuleNotFoundError as error:
     raise UserError("teams-rl needs sb3-contrib and gymnasium: pip install sb3-contrib gymnasium") from error
 
@@ -30,13 +29,10 @@ BASELINES: dict[str, Agent] = {
 
 REFERENCE = {"gamma": 0.995, "gae_lambda": 0.97}
 LEARNERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "trpo": (
-        TRPO,
-        {**REFERENCE, "target_kl": 0.01, "cg_damping": 0.1, "cg_max_steps": 10, "learning_rate": 0.01},
-    ),
+    "trpo": (TRPO, {**REFERENCE, "cg_max_steps": 10, "learning_rate": 0.01}),
     "ppo": (PPO, {**REFERENCE, "ent_coef": 0.01}),
 }
-"""Classes, and their arguments: the reference code's, but for the learning rate of the value network."""
+"""Classes, and where the reference code departs from their defaults; the learning rate of values is ours."""
 
 
 class Learner:
@@ -50,7 +46,7 @@ class Learner:
     """
 
     def __init__(self, name: str, env: TextOperations, episodes: int, settings: Mapping[str, Any]) -> None:
-        size = episodes * HORIZON
+        self.env, size = env, episodes * HORIZON
         common: dict[str, Any] = {"n_steps": size, "batch_size": size, "device": "cpu", "seed": env.seed}
         common["policy_kwargs"] = {"net_arch": [64, 64], "activation_fn": nn.ReLU}
         kind, reference = LEARNERS[name]
@@ -61,9 +57,21 @@ class Learner:
 
     def learn(self, updates: int, told: Callable[[dict[str, float]], None]) -> None:
         """Train; each update's episodes are told of."""
+        rewards, infos = list[float](), list[dict[str, Any]]()
+
+        def stepped(now: dict[str, Any], _: object) -> bool:
+            rewards.extend(now["rewards"].tolist())
+            infos.extend(now["infos"])
+            if len(infos) == self.model.n_steps:
+                told(measured(rewards, infos))
+                rewards.clear()
+                infos.clear()
+                self.env.archive.clear()
+            return True
+
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # too small to gain from more, and so it depends on no number of cores
-        self.model.learn(updates * self.model.n_steps, callback=_Recorder(told))
+        self.model.learn(updates * self.model.n_steps, callback=stepped)
         torch.set_num_threads(threads)
 
     def __call__(self, seen: Observation, step: int) -> list[float]:
@@ -73,40 +81,26 @@ class Learner:
         return probabilities
 
 
-class _Recorder(BaseCallback):
-    def __init__(self, told: Callable[[dict[str, float]], None]) -> None:
-        super().__init__()
-        self.told = told
-        self.rewards, self.infos = list[float](), list[dict[str, Any]]()
-
-    def _on_step(self) -> bool:
-        self.rewards += self.locals["rewards"].tolist()
-        self.infos += self.locals["infos"]
-        return True
-
-    def _on_rollout_end(self) -> None:
-        number = len(self.infos)
-        shares = shares_of(Counter(info["operation"] for info in self.infos))
-        changed = [info for info in self.infos if info["changed"]]
-        self.told(
-            {
-                "reward": sum(self.rewards) / number,
-                "changed": len(changed) / number,
-                "distinct": len({info["text"] for info in changed}) / number,
-                "entropy": entropy([*shares.values()]),
-                **shares,
-            }
-        )
-        self.rewards, self.infos = [], []
-        self.training_env.env_method("forget")
+def measured(rewards: Sequence[float], infos: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """What came of the steps of an update."""
+    number = len(infos)
+    shares = shares_of(info["operation"] for info in infos)
+    changed = [info for info in infos if info["changed"]]
+    return {
+        "reward": sum(rewards) / number,
+        "changed": len(changed) / number,
+        "distinct": len({info["text"] for info in changed}) / number,
+        "entropy": entropy(shares.values()),
+        **shares,
+    }
 
 
-def shares_of(counts: Mapping[str, int]) -> dict[str, float]:
+def shares_of(done: Iterable[str]) -> dict[str, float]:
     """Each operation's share of those done."""
-    total = max(1, sum(counts.values()))
-    return {operation: counts.get(operation, 0) / total for operation in OPERATIONS}
+    counts = Counter(done)
+    return {operation: counts[operation] / max(1, counts.total()) for operation in OPERATIONS}
 
 
-def entropy(probabilities: Sequence[float]) -> float:
+def entropy(probabilities: Iterable[float]) -> float:
     """In nats; ln 6 = 1.79 where all operations are as likely."""
     return -sum(p * math.log(p) for p in probabilities if p > 0)

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
+from hir.config.schema import check
 from hir.errors import UserError
-from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
 from hir.records import Example
 from hir.teams_rl.operations import PROMPTS
 
@@ -30,58 +29,45 @@ Answer: {answer}
 
 Does the answer do all that the request asks for? Reply with yes or no."""
 
-
 Ask = Callable[[str, int], str]
 """A model's reply to a prompt; the same for the same seed."""
 
 
-class Backend(Protocol):
-    """The operator, the reviewer and the responder of TeaMs-RL; what each draws is a function of ``rng``.
-
-    Beside a language model there are the rules of operations.py.
-    """
-
-    queries: Counter[str]
-    """How often each of the three was asked."""
-
-    def start(self, rng: random.Random) -> Example:
-        """A request from which an episode starts."""
-
-    def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
-        """The operator: the request after an operation; itself where nothing came of it."""
-
-    def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
-        """The reviewer: whether two requests ask for the same; None if it did not say."""
-
-    def answer(self, request: Example, rng: random.Random) -> Example | None:
-        """The responder: the request with an answer that was found to be right; None if there is none."""
-
-
 class Language:
-    """A language model in all three parts, for requests in plain text.
+    """Operator, reviewer and responder by a language model, for requests in plain text.
+
+    What each draws is a function of ``rng``. ``queries`` says how often each was asked.
 
     Args:
         ask: gives its replies.
         requests: those that episodes start from.
+        threads: how many may ask at a time.
     """
 
-    def __init__(self, ask: Ask, requests: Sequence[str]) -> None:
-        self.ask, self.requests = ask, requests
+    def __init__(self, ask: Ask, requests: Sequence[str], threads: int = 1) -> None:
+        self.ask, self.requests, self.threads = ask, requests, threads
         self.queries: Counter[str] = Counter()
 
     def start(self, rng: random.Random) -> Example:
+        """A request from which an episode starts."""
         return Example(text := rng.choice(self.requests), (), group=text)
 
     def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
+        """The request after an operation; itself where nothing came of it."""
         prompt = REWRITE.format(what=PROMPTS[operation], request=request.query)
         return replace(request, query=self._ask("operator", prompt, rng) or request.query)
 
     def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
+        """Whether two requests ask for the same; None if the reviewer did not say."""
         prompt = COMPARE.format(old=old.query, new=new.query)
-        replies = (self._ask("reviewer", prompt, rng) for _ in range(2))  # asked once more, if it must be
-        return next((equal for reply in replies if (equal := says_equal(reply)) is not None), None)
+        for _ in range(2):  # asked once more, if it must be
+            reply = self._ask("reviewer", prompt, rng)
+            if found := re.search(r"\b(not[\s-]+)?equal\b", reply, re.IGNORECASE):
+                return found[1] is None
+        return None
 
     def answer(self, request: Example, rng: random.Random) -> Example | None:
+        """The request with an answer that the reviewer finds to be right; None if there is none."""
         answer = self._ask("responder", request.query, rng)
         check = CHECK.format(request=request.query, answer=answer)
         right = answer and re.match(r"\W*yes\b", self._ask("reviewer", check, rng), re.IGNORECASE)
@@ -92,32 +78,12 @@ class Language:
         return self.ask(prompt, rng.getrandbits(32)).strip()
 
 
-def says_equal(reply: str) -> bool | None:
-    """What a reviewer's reply says: "Equal", "Not Equal.", "not equal, because ..."; None if neither."""
-    found = re.search(r"\b(not[\s-]+)?equal\b", reply, re.IGNORECASE)
-    return None if found is None else found[1] is None
-
-
-def ask_endpoint(settings: EndpointSettings, folder: Path) -> Ask:
-    """Asks an endpoint, whose replies lie in a folder; a call that fails for good is a UserError."""
-    endpoint = Endpoint(settings, "endpoint", folder)
-
-    def ask(prompt: str, seed: int) -> str:
-        try:
-            return endpoint.ask(prompt, seed)
-        except NoReply as error:
-            raise UserError(f"{endpoint.name} gave no reply: {error}") from error
-
-    return ask
-
-
 def read_requests(path: str | None) -> list[str]:
     """The requests of a text file, one a line; UserError if there are none."""
     try:
-        lines = Path(path or "").read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines() if path else []
     except (OSError, ValueError) as error:
-        hint = "requests=FILE is needed, a text file with a request a line"
-        raise UserError(f"requests={path} cannot be read: {error}" if path else hint) from error
-    if not (requests := [line.strip() for line in lines if line.strip()]):
-        raise UserError(f"requests={path} has no line with a request")
+        raise UserError(f"requests={path} cannot be read: {error}") from error
+    requests = [line.strip() for line in lines if line.strip()]
+    check(bool(requests), "requests", "a text file with a request a line", path)
     return requests

@@ -5,40 +5,39 @@ import fcntl
 import hashlib
 import json
 import random
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from rich.progress import Progress
 
 from hir.config.schema import limited
 from hir.config.values import read_settings
 from hir.errors import UserError
 from hir.feedback.constraints import read_constraints
-from hir.feedback.endpoint import EndpointSettings
+from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
 from hir.files import atomic_write, cache_dir, write_json, writing
 from hir.records import Example
 from hir.teams_rl.agent import BASELINES, Agent, Learner, entropy, shares_of
-from hir.teams_rl.backends import Ask, Backend, Language, ask_endpoint, read_requests
-from hir.teams_rl.diversity import distinct_n, vendi_score
-from hir.teams_rl.environment import HORIZON, TextOperations, canonical, observe, operate
+from hir.teams_rl.backends import Ask, Language, read_requests
+from hir.teams_rl.environment import HORIZON, Backend, TextOperations, canonical, observe, operate
 from hir.teams_rl.operations import OPERATIONS, Rules
 
-Told = Callable[[str, int, int, str], None]
-"""Hears of a stage, how far it is, of how much, and its latest numbers."""
+Steps = list[dict[str, Any]]
+"""Operations in the order of episodes: what was done to a request, and what came of it."""
 
 
-@dataclass
-class TeacherSettings(EndpointSettings):
-    """The model that backend=endpoint asks; its replies lie beside the rows."""
-
-    request: dict[str, Any] = field(default_factory=lambda: {"temperature": 0.7, "top_p": 0.95})
-    """Whatever else the endpoint takes (paper: temperature 0.7, top_p 0.95)."""
+def _teacher() -> EndpointSettings:
+    """The model that backend=endpoint asks, as in the paper; its replies lie beside the rows."""
+    return EndpointSettings(request={"temperature": 0.7, "top_p": 0.95})
 
 
 @dataclass
@@ -72,18 +71,17 @@ class Settings:
     """Most rows of instructions.json, the first ones; null: all."""
     max_constraints: int = limited(5, "[2, 8]")
     """Most constraints of a request that the rules make."""
-    endpoint: TeacherSettings = field(default_factory=TeacherSettings)
+    endpoint: EndpointSettings = field(default_factory=_teacher)
 
 
 def build(
-    settings: Settings, out: Path, told: Told, ask_policy: Ask | None = None, policy: Sequence[str] = ()
+    settings: Settings, out: Path, ask_policy: Ask | None = None, policy: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Build a set of instructions in a folder, or go on with it; returns the contents of its results.json.
 
     Args:
         settings: how.
         out: the folder.
-        told: of the progress.
         ask_policy: asks the model of backend=policy.
         policy: the settings of train.py that make it, in which a folder may not differ either.
 
@@ -94,47 +92,48 @@ def build(
         UserError: the folder holds a set of other settings, or the backend cannot go on; what is done stays.
     """
     saved, wanted = out / "settings.json", asdict(settings)
-    for name in ("queries", "rows"):  # of which there may be more next time
-        del wanted[name]
+    for name in ("queries", "rows", "out"):  # of the former there may be more next time
+        wanted.pop(name, None)
     wanted["policy"] = sorted(policy)
     wanted["endpoint"] = {name: wanted["endpoint"][name] for name in ("base_url", "model", "request")}
     if saved.exists() and json.loads(saved.read_text(encoding="utf-8")) != wanted:
         raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
-    backend, threads = _backend(settings, out, ask_policy)
+    backend = _backend(settings, out, ask_policy)
     write_json(saved, wanted)
-    journal = _Journal(out / "steps.jsonl")
+    steps = _read_steps(out / "steps.jsonl")
     try:
-        agent, training = _agent(settings, backend, out / "agent.pt", told)
-        _evolve(settings, backend, agent, journal, threads, told)
-    except UserError as error:
+        with Progress() as bars:
+            agent, training = _agent(settings, backend, out / "agent.pt", bars)
+            _evolve(settings, backend, agent, steps, out / "steps.jsonl", bars)
+    except (UserError, NoReply) as error:
         raise UserError(f"{error}; {out} keeps what is done, and the same command goes on") from error
     finally:
-        if rows := _rows(settings, journal):
+        steps.sort(key=itemgetter("episode", "step"))
+        if rows := _rows(settings, steps):
             content = {"name": "instructions", "description": "Made by TeaMs-RL.", "examples": rows}
             write_json(out / "instructions.json", content)
     if not rows:
-        done = f"in {settings.queries} operations no request was changed and answered"
-        raise UserError(f"{done}: raise queries, or ask another model")
-    results = {**_results(rows, journal, settings), "training": training}
+        raise UserError(f"in {settings.queries} operations nothing was changed and answered: raise queries")
+    results = {**_results(rows, steps), "training": training}
     write_json(out / "results.json", results)
     return results
 
 
-def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> tuple[Backend, int]:
-    """Who is asked, and by how many threads at a time."""
+def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> Backend:
+    """Who is asked."""
     if settings.backend == "rules":
-        return Rules(settings.max_constraints), 1
+        return Rules(settings.max_constraints)
     requests = read_requests(settings.requests)
     if settings.backend == "endpoint":
-        ask = ask_endpoint(settings.endpoint, out / "replies")
-        return Language(ask, requests), settings.endpoint.concurrency
+        endpoint = Endpoint(settings.endpoint, "endpoint", out / "replies")
+        return Language(endpoint.ask, requests, settings.endpoint.concurrency)
     if not ask_policy:
         raise UserError("backend=policy: make the rows by python -m hir teams-rl, and give task.data_dir")
-    return Language(ask_policy, requests), 1
+    return Language(ask_policy, requests)
 
 
 def _agent(
-    settings: Settings, backend: Backend, path: Path, told: Told
+    settings: Settings, backend: Backend, path: Path, bars: Progress
 ) -> tuple[Agent | None, dict[str, Any]]:
     """The agent, from its file or trained now, and how its training went."""
     if settings.agent in (*BASELINES, "none"):
@@ -146,11 +145,12 @@ def _agent(
         learner.model.policy.load_state_dict(made.pop("weights"))
         return learner, made
     history: list[dict[str, float]] = []
+    bar = bars.add_task("agent", total=settings.updates)
 
     def updated(row: dict[str, float]) -> None:
         history.append(row)
-        numbers = (f"{name} {row[name]:.2f}" for name in ("reward", "changed", "distinct", "entropy"))
-        told("agent", len(history), settings.updates, "  ".join(numbers))
+        numbers = [f"{name} {row[name]:.2f}" for name in ("reward", "changed", "distinct", "entropy")]
+        bars.update(bar, advance=1, description="  ".join(["agent", *numbers]))
 
     learner.learn(settings.updates, updated)
     training = {"queries": dict(backend.queries), "history": history}
@@ -159,37 +159,26 @@ def _agent(
     return learner, training
 
 
-class _Journal:
-    """The steps of episodes, each a line of a file as soon as it is done; a cut last line is dropped."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.lock = path, threading.Lock()
-        self.steps: dict[int, list[dict[str, Any]]] = {}
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith(b"\n")]
-        if whole != lines:
-            atomic_write(path, b"".join(whole))
-        for step in map(json.loads, whole):
-            self.steps.setdefault(step["episode"], []).append(step)
-
-    def add(self, step: dict[str, Any]) -> None:
-        with self.lock, writing(self.path), self.path.open("ab", buffering=0) as file:
-            file.write((json.dumps(step, ensure_ascii=False) + "\n").encode())
-            self.steps.setdefault(step["episode"], []).append(step)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (step for episode in sorted(self.steps) for step in self.steps[episode])
+def _read_steps(path: Path) -> Steps:
+    """The steps of a file, a line each; a last one that a kill has cut short is dropped there, too."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if whole != lines:
+        atomic_write(path, b"".join(whole))
+    return list(map(json.loads, whole))
 
 
 def _evolve(
-    settings: Settings, backend: Backend, agent: Agent | None, journal: _Journal, threads: int, told: Told
+    settings: Settings, backend: Backend, agent: Agent | None, steps: Steps, path: Path, bars: Progress
 ) -> None:
-    """Play the episodes that the journal has not, several at a time."""
-    number = settings.queries // HORIZON
+    """Play what the steps lack of the episodes, several at a time; the file has each step once it is done."""
+    begun: dict[int, Steps] = defaultdict(list)
+    for step in steps:
+        begun[step["episode"]].append(step)
 
     def play(episode: int) -> None:
         mine = copy.copy(backend)  # which counts its own queries
-        done = journal.steps.get(episode, [])
+        done = begun[episode]
         key = f"teams-rl/dataset/{settings.seed}/{episode}"
         request = read_request(done[-1]) if done else mine.start(random.Random(key))
         operations = [OPERATIONS.index(step["operation"]) for step in done if step["operation"]]
@@ -205,23 +194,26 @@ def _evolve(
                 operation = OPERATIONS[operations[-1]]
                 request, changed = operate(mine, operation, old, rng)
             answered = mine.answer(request, rng) if changed else None
-            row = {"episode": episode, "step": step, "operation": operation, "changed": changed}
-            row |= {"parent": old.asked if operation else None, **as_json(request)}
-            journal.add({**row, "target": answered and answered.target, "queries": dict(mine.queries)})
+            row: dict[str, Any] = {"episode": episode, "step": step, "operation": operation}
+            row |= {"changed": changed, "parent": old.asked if operation else None, **as_json(request)}
+            row |= {"target": answered and answered.target, "queries": dict(mine.queries)}
+            with writing(path), path.open("ab", buffering=0) as file:  # to which any thread appends
+                file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            steps.append(row)
 
-    pool = ThreadPoolExecutor(threads)
+    pool, number = ThreadPoolExecutor(backend.threads), settings.queries // HORIZON
     try:
-        for done, _ in enumerate(pool.map(play, range(number)), 1):
-            told("episodes", done, number, "")
+        for _ in bars.track(pool.map(play, range(number)), number, description="episodes"):
+            pass
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _rows(settings: Settings, journal: _Journal) -> list[dict[str, Any]]:
+def _rows(settings: Settings, steps: Steps) -> Steps:
     """A row for each different request that was changed and answered, with where it comes from."""
     rows: dict[str, dict[str, Any]] = {}
     spent: Counter[str] = Counter()
-    for step in journal:
+    for step in steps:
         spent.update(step["queries"])
         if step["target"]:
             # Where nothing is evolved only the answers to the same few requests differ.
@@ -232,11 +224,10 @@ def _rows(settings: Settings, journal: _Journal) -> list[dict[str, Any]]:
     return [*rows.values()][: settings.rows]
 
 
-def _results(rows: list[dict[str, Any]], journal: _Journal, settings: Settings) -> dict[str, Any]:
+def _results(rows: Steps, steps: Steps) -> dict[str, Any]:
     """The numbers of a set of instructions."""
-    steps = [*journal]
     queries: Counter[str] = sum((Counter(step["queries"]) for step in steps), Counter())
-    shares = shares_of(Counter(step["operation"] for step in steps if step["operation"]))
+    shares = shares_of(step["operation"] for step in steps if step["operation"])
     texts = [read_request(row).asked for row in rows]
     distinct = {canonical(read_request(step)) for step in steps if step["target"]}
     return {
@@ -246,7 +237,7 @@ def _results(rows: list[dict[str, Any]], journal: _Journal, settings: Settings) 
         "not said": sum(step["changed"] is None for step in steps),
         "no right answer": sum(step["changed"] is True and not step["target"] for step in steps),
         "distinct valid by query": len(distinct) / len(steps),
-        "entropy": entropy([*shares.values()]),
+        "entropy": entropy(shares.values()),
         "operations": shares,
         "distinct 1": distinct_n(texts, 1),
         "distinct 2": distinct_n(texts, 2),
@@ -254,11 +245,38 @@ def _results(rows: list[dict[str, Any]], journal: _Journal, settings: Settings) 
     }
 
 
+def n_grams(text: str, n: int) -> Counter[tuple[str, ...]]:
+    """The runs of n words of a text, without case, and how often each stands in it."""
+    words = text.casefold().split()
+    return Counter(zip(*(words[i:] for i in range(n)), strict=False))
+
+
+def distinct_n(texts: Sequence[str], n: int) -> float:
+    """Different n-grams by n-grams (Li et al. 2016, arXiv 1510.03055)."""
+    counts = sum((n_grams(text, n) for text in texts), Counter[tuple[str, ...]]())
+    return len(counts) / max(1, counts.total())
+
+
+def vendi_score(texts: Sequence[str]) -> float:
+    """How many wholly different texts are as diverse as these (Friedman and Dieng 2023, arXiv 2210.02410).
+
+    exp of the entropy of the eigenvalues of K / n, where K is the cosine of the counts of words and pairs of
+    words; of the first 1,000 texts.
+    """
+    grams = [n_grams(text, 1) + n_grams(text, 2) for text in texts[:1000]]
+    columns = {gram: place for place, gram in enumerate(dict.fromkeys(chain(*grams)))}
+    counts = np.zeros((len(grams), len(columns)))
+    for row, of_text in zip(counts, grams, strict=True):
+        row[[columns[gram] for gram in of_text]] = [*of_text.values()]
+    counts /= np.linalg.norm(counts, axis=1, keepdims=True)
+    values = np.linalg.eigvalsh(counts @ counts.T / len(counts))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))
+
+
 def as_json(request: Example) -> dict[str, Any]:
     """A request in the format of the project's files."""
-    constraints = [
-        {"text": c.text, "kind": c.kind, "arguments": dict(c.arguments)} for c in request.constraints
-    ]
+    constraints = [{**asdict(c), "arguments": dict(c.arguments)} for c in request.constraints]
     return {"input": request.query, "constraints": constraints, "group": request.group}
 
 
@@ -278,11 +296,5 @@ def made_for_task(values: dict[str, Any]) -> Path:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run make it once
         if not (out / "results.json").exists():
-            build(settings, out, print_tenths)
+            build(settings, out)
     return out
-
-
-def print_tenths(stage: str, done: int, total: int, note: str) -> None:
-    """Print a line ten times in a stage."""
-    if done * 10 // total > (done - 1) * 10 // total:
-        print(f"teams-rl: {stage} {done}/{total}  {note}".rstrip(), flush=True)

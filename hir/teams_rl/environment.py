@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -10,13 +10,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from hir.records import Example
-from hir.teams_rl.backends import Backend
-from hir.teams_rl.operations import OPERATIONS
+from hir.teams_rl.backends import Language
+from hir.teams_rl.operations import OPERATIONS, Rules
 
 HORIZON = 6
 """Operations of an episode, as in the reference code."""
 
 Observation = NDArray[np.float32]
+Backend = Language | Rules
 
 
 class TextOperations(gymnasium.Env[Observation, np.int64]):
@@ -24,30 +25,19 @@ class TextOperations(gymnasium.Env[Observation, np.int64]):
 
     Args:
         backend: the operator and the reviewer.
-        reward: ``parent``, the paper's: 1 where the reviewer finds the request changed; ``archive``: this
-            divided by 1 + how often the request was come by before, since the last ``forget``.
-        state: ``operation``, the paper's: which operation was the last, (6,); ``episode``: and how often each
-            was done, and the place in the episode, (13,). The request itself is not seen.
+        reward: as in Settings of dataset.py.
+        state: likewise; what is seen is (6,), or (13,) with the episode.
         seed: of all that the backend draws, until ``reset`` gives another.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        reward: Literal["archive", "parent"],
-        state: Literal["operation", "episode"],
-        seed: int,
-    ) -> None:
+    def __init__(self, backend: Backend, reward: str, state: str, seed: int) -> None:
         self.backend, self.reward, self.state, self.seed = backend, reward, state, seed
         size = len(OPERATIONS) if state == "operation" else 2 * len(OPERATIONS) + 1
         self.observation_space = spaces.Box(0.0, 1.0, (size,), np.float32)
         self.action_space = spaces.Discrete(len(OPERATIONS))
         self.episode = -1
         self.archive: Counter[str] = Counter()
-
-    def forget(self) -> None:
-        """Empty the archive."""
-        self.archive.clear()
+        """How often each request was come by; whoever trains an agent clears it after an update."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -55,7 +45,7 @@ class TextOperations(gymnasium.Env[Observation, np.int64]):
         super().reset(seed=seed)
         if seed is not None:
             self.seed, self.episode = seed, -1
-            self.forget()
+            self.archive.clear()
         self.episode += 1
         self.rng = random.Random(f"teams-rl/{self.seed}/{self.episode}")
         self.done: list[int] = []

@@ -10,23 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hir.records import Constraint, Example
-from hir.tasks.generated.instructions import (
-    BRACKETS,
-    CASES,
-    KINDS,
-    LETTERS,
-    MARKS,
-    MAX_WORDS,
-    MIN_WORDS,
-    QUERY,
-    SEPARATORS,
-    WORDS,
-    Answer,
-    clash,
-    constraint,
-    is_held_out,
-    meets,
-)
+from hir.tasks.generated.instructions import KINDS, LETTERS, QUERY, asking, constraint, is_allowed, solve
 
 PROMPTS = {
     "breadth": "Write one new request, inspired by the one below: of the same domain, but rarer, and as long "
@@ -51,9 +35,6 @@ ADDED = {
 }
 """Kinds of constraints of which a rule adds one."""
 
-OF_PARTS = {"avoid", "no_letter", "longest", "first", "sorted", "distinct"}
-"""Kinds that the beginning of a list meets where the list does."""
-
 TRIES = 8
 """Answers around which a constraint of a kind is sought."""
 
@@ -66,7 +47,7 @@ class Rules:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self.most, self.threads = most, 1
         self.queries: Counter[str] = Counter()
 
     def start(self, rng: random.Random) -> Example:
@@ -100,38 +81,6 @@ class Rules:
         return replace(request, targets=(found.text,)) if found else None
 
 
-def solve(constraints: Sequence[Constraint], rng: random.Random) -> Answer | None:
-    """A list of words that meets all constraints, at random if they leave a choice; None if there is none."""
-    asked = {kind: dict(c.arguments) for c, kind in zip(constraints, _kinds(constraints), strict=True)}
-    form = {
-        "case": rng.choice(CASES),
-        "separator": rng.choice([*SEPARATORS]),
-        "brackets": rng.choice(["", *BRACKETS]),
-        "mark": rng.choice(["", *MARKS]),
-    }
-    form |= {kind: asked.pop(kind)[kind] for kind in form if kind in asked}
-
-    def fits(kinds: set[str], *words: str) -> bool:
-        answer = Answer(words, **form)
-        return all(meets(answer, kind, *asked[kind].values()) for kind in asked.keys() & kinds)
-
-    def lists(number: int, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-        """Those of so many words that begin with some and meet all."""
-        if len(words) == number:
-            if fits({*KINDS}, *words):
-                yield words
-        else:
-            for word in rng.sample(WORDS, len(WORDS)):
-                if fits(OF_PARTS, *words, word):
-                    yield from lists(number, (*words, word))
-
-    for number in rng.sample(range(MIN_WORDS, MAX_WORDS + 1), MAX_WORDS + 1 - MIN_WORDS):
-        if number == asked.get("count", {}).get("number", number):
-            for words in lists(number):
-                return Answer(words, **form)
-    return None
-
-
 def _kinds(constraints: Sequence[Constraint]) -> list[str]:
     return [constraint.kind.removeprefix("words:") for constraint in constraints]
 
@@ -143,7 +92,7 @@ def _longer(
     for kind in rng.sample(kinds, len(kinds)):
         for _ in range(TRIES if kind not in _kinds(old) else 0):
             answer = solve(old, rng)  # what is made around it can be met
-            if answer and (made := constraint(kind, answer, rng)) and _is_allowed(new := (*old, made)):
+            if answer and (made := constraint(kind, answer, rng)) and is_allowed(new := (*old, made)):
                 return new
     return old
 
@@ -154,20 +103,11 @@ def _deeper(old: tuple[Constraint, ...], rng: random.Random) -> Iterator[tuple[C
         others, said = (*old[:place], *old[place + 1 :]), dict(less.arguments)
         word, number = said.get("word", ""), said.get("number", 0)
         more = {
-            "words:include": [
-                ("first", f"{word} first", "word", word),
-                ("last", f"{word} last", "word", word),
-            ],
-            "words:avoid": [
-                ("no_letter", f"no {c}", "letter", c) for c in dict.fromkeys(word) if c in LETTERS
-            ],
-            "words:longest": [("longest", "up to three letters", "number", 3)] * (number > 3),
+            "words:include": [("first", word), ("last", word)],
+            "words:avoid": [("no_letter", c) for c in dict.fromkeys(word) if c in LETTERS],
+            "words:longest": [("longest", 3)] * (number > 3),
         }.get(less.kind, [])
-        for kind, text, name, value in rng.sample(more, len(more)):
-            new = (*others, Constraint(text, f"words:{kind}", ((name, value),)))
-            if kind not in _kinds(others) and _is_allowed(new) and solve(new, rng):
+        for kind, value in rng.sample(more, len(more)):
+            new = (*others, asking(kind, value))
+            if kind not in _kinds(others) and is_allowed(new) and solve(new, rng):
                 yield new
-
-
-def _is_allowed(constraints: tuple[Constraint, ...]) -> bool:
-    return not clash(_kinds(constraints)) and not is_held_out(Example(QUERY, (), constraints=constraints))

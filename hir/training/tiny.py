@@ -32,7 +32,7 @@ from hir.files import cache_dir, clear_leftovers, write_json, writing
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
-from hir.relabel.correctness import Correctness
+from hir.relabel.base import Relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import GENERATORS, Task, generated_task
 
@@ -166,7 +166,7 @@ def _pretrain(
     config: Config, rows: list[Example], judges: Sequence[Feedback], say: Callable[[str], None]
 ) -> tuple[Seq2SeqPolicy, dict[str, float]]:
     """Supervised training up to the accuracy on the first rows, which are held out; the judges take turns."""
-    base, phi = config.model.base, Correctness(config.instructions)
+    base, phi = config.model.base, Relabel(config.instructions)
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
     prompts = [Seq2SeqPolicy.render(phi.goal(row), row.query) for row in rows]
     # p_wrong is in it so that both instructions cost alike.

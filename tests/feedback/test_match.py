@@ -126,7 +126,6 @@ def test_it_says_how_rows_are_judged() -> None:
         return True
 
     about, three = Match(multiple_choice).about, Example("q", ("(A)",), ("x", "y", "z"))
-    assert about([three]) == "choice of 3 options"
-    assert about([three, Example("q", ("(A)",), ("x", "y"))]) == "choice of 2 to 3 options"
+    assert about([three]) == "multiple choice"
     assert about([Example("q", ("two", "2"))]) == "exact match"
     assert Match(same_numbers).about([]) == "same numbers"

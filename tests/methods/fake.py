@@ -12,7 +12,7 @@ from hir.config.schema import InstructionConfig
 from hir.methods.base import build_method
 from hir.policies.base import Batch, Output, row_tensors
 from hir.records import Rollout, TrainingExample, Verdict
-from hir.relabel.correctness import Correctness
+from hir.relabel.base import Relabel
 
 RIGHT, WRONG = "Be right.", "Be wrong."
 START = [1 / 2, 1 / 4, 1 / 4]
@@ -23,8 +23,8 @@ FIRST, SECOND, THIRD = [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]
 the mean, and the entropy is 3/2 ln 2."""
 
 
-def instructions(*others: str) -> Correctness:
-    return Correctness(InstructionConfig(RIGHT, WRONG, list(others)))
+def instructions(*others: str) -> Relabel:
+    return Relabel(InstructionConfig(RIGHT, WRONG, list(others)))
 
 
 def build(name: str, policy: Any = None, others: Sequence[str] = (), **config: Any) -> Any:

@@ -6,7 +6,7 @@ import torch
 
 from hir.errors import UserError
 from hir.records import TrainingExample
-from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, WRONG, FakePolicy, build, decode, rollout
+from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, WRONG, FakePolicy, build, rollout
 
 BRIEF = "Be brief."
 ANSWER = (11, 12, 13, 14, 1)
@@ -49,28 +49,16 @@ def test_alpha_zero_spares_the_contrast_but_for_the_unlikelihood_of_wrong_answer
     assert relabel(False, **unlikelihood).contrast[0] == RIGHT
 
 
-def drawn_parts(sub_output: str) -> list[TrainingExample]:
-    rollouts = [rollout(i % 2 == 0, ANSWER) for i in range(300)]
-    one, again, other = (
-        build("hir", sub_output=sub_output).relabel(rollouts, random.Random(seed)) for seed in (0, 0, 1)
-    )
-    assert [row.correct for row in one] == [r.correct for r in rollouts]
-    assert one == again != other
-    return one
-
-
 def test_sub_output_decoder_splits_the_answer() -> None:
-    rows = drawn_parts("decoder")
-    assert all(row.prefix_ids + row.output_ids == ANSWER and row.prompt_suffix == "" for row in rows)
+    rollouts = [rollout(i % 2 == 0, ANSWER) for i in range(300)]
+    rows, again, other = (
+        build("hir", sub_output="decoder").relabel(rollouts, random.Random(seed)) for seed in (0, 0, 1)
+    )
+    assert [row.correct for row in rows] == [r.correct for r in rollouts]
+    assert rows == again != other
+    assert all(row.prefix_ids + row.output_ids == ANSWER for row in rows)
     # Every split with something left to train is drawn: 0 to 4 tokens given.
     assert {len(row.prefix_ids) for row in rows} == {0, 1, 2, 3, 4}
-
-
-def test_sub_output_encoder_trains_a_span_after_the_text_before_it() -> None:
-    rows = drawn_parts("encoder")
-    spans = {ANSWER[i:j]: decode(ANSWER[:i]) for i in range(5) for j in range(i + 1, 6)}
-    assert all(row.prompt_suffix == spans[row.output_ids] and row.prefix_ids == () for row in rows)
-    assert {row.output_ids for row in rows} == spans.keys()  # all 15 spans occur
 
 
 # Fixed logits of two rows under two instructions, over 3 words. Under its own instruction every real token

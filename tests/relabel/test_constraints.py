@@ -7,6 +7,7 @@ from hir.feedback.constraints import Constraints as Feedback
 from hir.records import Constraint, Example, Rollout
 from hir.relabel.base import build_relabel, stated
 from hir.relabel.constraints import Constraints
+from hir.tasks import ifeval  # noqa: F401  # brings the checkers
 
 COMMA = Constraint("no comma", "punctuation:no_comma")
 UPPER = Constraint("all capitals", "change_case:english_capital")

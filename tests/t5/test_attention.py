@@ -17,7 +17,7 @@ from hir.config.schema import InstructionConfig
 from hir.methods.hir import HIR
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
-from hir.relabel.correctness import Correctness
+from hir.relabel.base import Relabel
 from hir.t5 import attention
 from hir.t5.policies import PackedT5Policy, RMSNorm
 from tests.conftest import WORDS
@@ -45,7 +45,7 @@ ROWS = [
     row("dog dog cat one", True, 10, 9, 10, 1),
     row("two", False, 8, 1, prefix_ids=(10, 9)),
     row("two", False, 8, 7, 1),
-    row("two", False, 7, 1, prompt_suffix="one two"),
+    row("two one two", False, 7, 1),
     row("one two one two one two one", True, 7, 1),
 ]
 """Groups of 3, 1, 2, 1 and 1 rows, of both classes, with prompts and answers of many lengths."""
@@ -79,7 +79,7 @@ def log_probs_alone(model: Any, policy: Seq2SeqPolicy, instruction: str, row: Tr
     """Log-probabilities (tokens, V) of a row's output under an instruction: one forward, nothing padded."""
     decoder_input_ids = [policy.start_id, *row.prefix_ids, *row.output_ids[:-1]]
     logits = model(
-        input_ids=torch.tensor(policy.encode([policy.render(instruction, row.query, row.prompt_suffix)])),
+        input_ids=torch.tensor(policy.encode([policy.render(instruction, row.query)])),
         decoder_input_ids=torch.tensor([decoder_input_ids]),
     ).logits[0]
     return logits[len(row.prefix_ids) :].log_softmax(-1)
@@ -118,7 +118,7 @@ def test_loss_and_gradients_equal_those_of_each_row_alone(family: str, word_toke
     """Packed, and BART by the plain policy."""
     policy, plain = pair(family, word_tokenizer)
     settings = HIR.Settings(alpha=0.7, beta=0.3, epsilon=0.2)
-    method = HIR(settings, Correctness(InstructionConfig("right", "wrong")), policy)
+    method = HIR(settings, Relabel(InstructionConfig("right", "wrong")), policy)
     loss, _ = method.loss(policy, policy.collate(ROWS))
     expected = loss_row_by_row(plain, policy, ROWS, settings)
     torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-9)

@@ -9,7 +9,7 @@ from hir.feedback.base import Match
 from hir.feedback.judge import Judge
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example
-from hir.relabel.correctness import Correctness
+from hir.relabel.base import Relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
 from hir.training.checks import ask_start, check_lengths
@@ -27,7 +27,7 @@ def test_targets_that_are_longer_than_an_answer_are_counted(policy: Seq2SeqPolic
     # In tokens, the end included: 2, 5, 3 (the shorter of two) and 6. Of 5 the first 4 are the whole text.
     def told(max_new_tokens: int) -> tuple[str, ...]:
         config = Config(sampling=SamplingConfig(max_new_tokens=max_new_tokens))
-        return check_lengths(policy, [TASK], Correctness(InstructionConfig("right", "wrong")), config)
+        return check_lengths(policy, [TASK], Relabel(InstructionConfig("right", "wrong")), config)
 
     assert told(6) == told(5) == ()
     said = "targets of mine: the longest has 5 tokens, sampling.max_new_tokens="
@@ -48,7 +48,7 @@ def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPo
 
 
 def test_prompts_that_are_cut_are_counted_under_all_instructions(policy: Seq2SeqPolicy) -> None:
-    instructions = Correctness(InstructionConfig("right", "wrong wrong", ()))
+    instructions = Relabel(InstructionConfig("right", "wrong wrong", ()))
     (shortest,) = map(len, policy.token_ids([Seq2SeqPolicy.render("wrong wrong", "cat")]))
     policy.max_input_tokens = shortest
     # Longer are two queries under "wrong wrong", the longest of them by a token under "right", too.

@@ -17,7 +17,7 @@ from hir.feedback.base import Match, unjudged
 from hir.methods.base import build_method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example, Verdict
-from hir.relabel.correctness import Correctness
+from hir.relabel.base import Relabel
 from hir.sampling.base import Answer, Progress
 from hir.tasks.base import Task
 from hir.training.datamodule import HIRDataModule
@@ -29,7 +29,7 @@ def datamodule(
     """Of a task whose answers are all "one", in an update of two rows."""
     rows = tuple(Example(query, ("one",)) for query in queries)
     config = Config(sampling=sampling, training=TrainingConfig(batch_size=2, num_updates=1))
-    phi = Correctness(InstructionConfig("right", "wrong"))
+    phi = Relabel(InstructionConfig("right", "wrong"))
     task = Task("t", rows, rows, rows, Match())
     return HIRDataModule(config, task, policy, build_method({"name": method}, phi, policy), phi)
 

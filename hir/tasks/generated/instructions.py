@@ -7,7 +7,7 @@ constraint; test rows have kinds together that no training row has together.
 import hashlib
 import random
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import combinations
@@ -32,7 +32,7 @@ SEPARATORS = {
     " & ": "ands",
 }
 BRACKETS = {"()": "round", "[]": "square", "{}": "curly", "<>": "angle"}
-NAMES = {2: "two", 3: "three", 4: "four", 5: "five", **SEPARATORS, **BRACKETS}
+NAMES: dict[Any, str] = {2: "two", 3: "three", 4: "four", 5: "five", **SEPARATORS, **BRACKETS}
 """How a constraint's text says a value, where not as it is."""
 LETTERS = "acegilort"
 MARKS = "!.?;"
@@ -109,6 +109,8 @@ KINDS = {
 
 FORM = ["count", "longest", "case", "separator", "brackets", "mark"]
 CONTENT = [kind for kind in KINDS if kind not in FORM]
+OF_PARTS = {"avoid", "no_letter", "longest", "first", "sorted", "distinct"}
+"""Kinds that the beginning of a list meets where the list does."""
 
 
 def meets(answer: Answer, kind: str, value: Any = True) -> bool:
@@ -202,13 +204,22 @@ def clash(kinds: Collection[str]) -> bool:
     return "ends" in kinds and not {"last", "sorted", "distinct"}.isdisjoint(kinds)
 
 
+def is_allowed(constraints: tuple[Constraint, ...]) -> bool:
+    """Whether a training row may have these together."""
+    kinds = [constraint.kind.removeprefix("words:") for constraint in constraints]
+    return not clash(kinds) and not is_held_out(Example(QUERY, (), constraints=constraints))
+
+
 def constraint(kind: str, answer: Answer, rng: random.Random) -> Constraint | None:
     """One of the kind that the answer meets, if there is one."""
     value = KINDS[kind].of(answer)
     if isinstance(value, list):
         value = rng.choice(value) if value else None
-    if not value:
-        return None
+    return asking(kind, value) if value else None
+
+
+def asking(kind: str, value: Any) -> Constraint:
+    """The constraint of a kind that asks for a value."""
     arguments = ((name, value),) if (name := KINDS[kind].argument) else ()
     return Constraint(KINDS[kind].text.format(NAMES.get(value, value)), f"words:{kind}", arguments)
 
@@ -223,3 +234,35 @@ def _answer(kinds: list[str], rng: random.Random) -> Answer:
         words[-1] = words[0]
     brackets, mark = rng.choice(["", *BRACKETS]), rng.choice(["", *MARKS])
     return Answer(tuple(words), rng.choice(CASES), rng.choice([*SEPARATORS]), brackets, mark)
+
+
+def solve(constraints: Sequence[Constraint], rng: random.Random) -> Answer | None:
+    """A list of words that meets all constraints, at random if they leave a choice; None if there is none."""
+    asked = {c.kind.removeprefix("words:"): dict(c.arguments) for c in constraints}
+    form = {
+        "case": rng.choice(CASES),
+        "separator": rng.choice([*SEPARATORS]),
+        "brackets": rng.choice(["", *BRACKETS]),
+        "mark": rng.choice(["", *MARKS]),
+    }
+    form |= {kind: asked.pop(kind)[kind] for kind in form if kind in asked}
+
+    def fits(kinds: set[str], *words: str) -> bool:
+        answer = Answer(words, **form)
+        return all(meets(answer, kind, *asked[kind].values()) for kind in asked.keys() & kinds)
+
+    def lists(number: int, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        """Those of so many words that begin with some and meet all."""
+        if len(words) == number:
+            if fits({*KINDS}, *words):
+                yield words
+        else:
+            for word in rng.sample(WORDS, len(WORDS)):
+                if fits(OF_PARTS, *words, word):
+                    yield from lists(number, (*words, word))
+
+    for number in rng.sample(range(MIN_WORDS, MAX_WORDS + 1), MAX_WORDS + 1 - MIN_WORDS):
+        if number == asked.get("count", {}).get("number", number):
+            for words in lists(number):
+                return Answer(words, **form)
+    return None
