@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import GenerationConfig
 
 from hir.config.load import save_config
-from hir.config.schema import Config, WandbConfig
+from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import find_checkpoint, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -85,7 +85,7 @@ def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
         write_json(folder / "config.json", written | {"tie_word_embeddings": False})
     policy.tokenizer.save_pretrained(folder)
     # Where its author logged the run, and what notes it had there, is no part of it.
-    save_config(replace(config, logger="csv", wandb=WandbConfig()), folder / "hir_config.yaml")
+    save_config(replace(config, logger="csv", wandb=Config().wandb), folder / "hir_config.yaml")
 
 
 def generation_config(policy: Seq2SeqPolicy, config: Config) -> GenerationConfig:

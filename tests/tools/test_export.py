@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from hir.__main__ import main
 from hir.config.load import load_config, save_config
-from hir.config.schema import WandbConfig
+from hir.config.parts import WandbConfig
 from hir.files import write_json, write_lines
 from hir.policies.base import Policy
 from hir.policies.escape import TextEscape
