@@ -1,7 +1,7 @@
 r"""From conf/ and the arguments of a command line to one typed Config.
 
-conf/config.yaml (or config=FILE), then the experiment, then the command line: each first reads the files it
-names, then its own lines, and the last word wins. Of a group only the last named file is read.
+conf/config.yaml (or config=FILE), then the experiment, then the command line; each first reads the files it
+names, then its own lines; the last word wins. Of a group only the last named file is read.
 
 A file is whole sections, and may name files of groups: ``files: {model: tiny}``. On the command line
 ``model=tiny`` names a file and ``training.lr=1e-4`` is a line; their order does not matter. Files of one
@@ -106,18 +106,12 @@ def _read_named(group: str, name: str) -> Part:
 
 
 def _read(path: Path) -> Part:
-    """Read a file of conf/ or config=FILE."""
     tree = read_yaml(path)
     files = tree.pop("files", {})
     named = isinstance(files, dict) and all(isinstance(name, str) for name in files.values())
     if not named or not set(files) <= set(GROUPS):
         raise ConfigError(f"{path}: files must name one for {', '.join(GROUPS)}, not {files!r}")
     lines = {key: value for key, value in flat(tree).items() if key not in SECTIONS or value is not None}
-    try:
-        for key in lines:
-            lookup(key)
-    except ConfigError as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
     return Part(files, lines)
 
 

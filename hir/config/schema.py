@@ -1,7 +1,6 @@
 """The typed configuration: what can be set, its defaults, its limits and what it means.
 
-The text under each field is what `python train.py --help` prints. hir/config/load.py fills these classes, and
-sees to the limits.
+`python train.py --help` prints the text under each field. hir/config/load.py fills these classes.
 """
 
 from dataclasses import dataclass, field
@@ -59,10 +58,6 @@ class InstructionConfig:
     """p_wrong: labels wrong answers."""
     others: list[str] = field(default_factory=list)
     """Further instructions that method.contrast=set contrasts with."""
-
-    def __post_init__(self) -> None:
-        rule = "another text than instructions.correct"
-        check(self.wrong != self.correct, "instructions.wrong", rule, self.wrong)
 
 
 @dataclass
@@ -151,10 +146,6 @@ class TrainingConfig:
     weight_decay: float = limited(0.0, "[0, inf)")
     """Weight decay of AdamW."""
 
-    def __post_init__(self) -> None:
-        at_most = self.final_lr is None or self.final_lr <= self.lr
-        check(at_most, "training.final_lr", f"at most training.lr={self.lr:g}, or null", self.final_lr)
-
 
 @dataclass
 class EvaluationConfig:
@@ -163,8 +154,7 @@ class EvaluationConfig:
     every: int = limited(1, "[1, inf)")
     """Iterations between evaluations on the validation split; the last one is always evaluated."""
     tasks: list[str] = field(default_factory=list)
-    """Further tasks to evaluate on, on their test rows; bbh/NAME, bigbench/NAME, generated/NAME: on all rows
-    of that source. Their answers, too, have at most sampling.max_new_tokens."""
+    """Further tasks, on their test rows; bbh/NAME, bigbench/NAME, generated/NAME: on all of that source."""
     data_dir: str | None = None
     """Folder of their files, or of folders bbh and bigbench; null: task.data_dir."""
     batch_size: int = limited(128, "[1, inf)")
@@ -198,7 +188,7 @@ class Config:
     yours; all else are settings of that file."""
     method: dict[str, Any] = field(default_factory=lambda: {"name": "hir"})
     """Training rows and loss. method.name is a file of hir/methods/, or a module of yours; all else are
-    settings of that file, listed below, and those of another file are left out."""
+    settings of that file, and those of another one of the project's are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -233,8 +233,6 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
          "model.path must be null with model=tiny, and with model=hub a folder or a hub name, not None"),
         ("model.path=some/model", "model.path must be null with model=tiny, and with model=hub a "
          "folder or a hub name, not 'some/model'"),
-        ("instructions.wrong=x instructions.correct=x",
-         "instructions.wrong must be another text than instructions.correct, not 'x'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(argument: str, expected: str) -> None:
@@ -258,7 +256,7 @@ def test_numbers_beyond_their_limits_are_refused_and_those_at_the_edge_are_taken
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("trainng: {lr: 1}", "mine.yaml cannot be read: unknown key trainng"),
+        ("trainng: {lr: 1}", "unknown key trainng: did you mean"),
         ("instructions: {correct: yes}", "instructions.correct must be text, not True"),
         ("training: 3", "unknown key training: did you mean training.batch_size"),
         (
