@@ -132,12 +132,12 @@ MISTAKES = [
     (RANGES, ["method.alhpa=1"], "method.alpha"),
     (RANGES, ["run_dir=x"], "run_dir is set by the sweep: use out="),
     (RANGES, ["training.lr=-1"], "training.lr must be"),
-    (f"{RANGES}metric: {{name: test/accuracy, goal: maximize}}\n", [], "test rows have no part in a choice"),
+    (f"{RANGES}metric: {{name: test/accuracy, goal: maximize}}\n", [], "not of test rows"),
     (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric: {name: val/accuracy, goal:"),
     ("method: random\n", [], "and parameters: {NAME:"),
     (RANGES.replace("random", "bayes"), [], "method: random, metric:"),
     (f"{RANGES}  seed: {{values: [1], probabilities: [1]}}\n", [], "docs/sweeps.md says what there is"),
-    (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "min must be at most max"),
+    (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "seed cannot be drawn from {'min': 3"),
     (f"{RANGES}  seed: 3\n", [], "seed cannot be drawn from 3: docs/sweeps.md"),
 ]
 
