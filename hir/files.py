@@ -83,11 +83,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
-    """Folder and checkpoint of a run, given either.
-
-    Raises:
-        UserError: there is no such run, or it has finished no iteration.
-    """
+    """Folder and checkpoint of a run, given either; UserError where it has finished no iteration."""
     path = Path(run)
     path = path if path.suffix == ".ckpt" else path / CHECKPOINT
     folder = path.parent.parent

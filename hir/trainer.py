@@ -18,11 +18,7 @@ from hir.training.devices import check_launch, choose_strategy, rows_per_device
 
 
 def build_trainer(config: Config, folder: Path) -> Trainer:
-    """Lightning's Trainer with the arguments of ``trainer.*``.
-
-    Raises:
-        UserError: Lightning refuses one of them, or they do not go with the processes of the run.
-    """
+    """Lightning's Trainer with the arguments of ``trainer.*``; UserError where it refuses one of them."""
     check_launch(config.trainer.get("num_nodes", 1))
     own = {
         "callbacks": [LastCheckpoint(folder / CHECKPOINT)],
@@ -58,8 +54,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
 def run_folder(config: Config) -> Path:
     """The run's folder, made when the first iteration has ended; that of rank 0 counts, which alone writes.
 
-    Raises:
-        UserError: it holds another run, or cannot be written.
+    Raises UserError where it holds another run, or cannot be written.
     """
     what = f"{config.task.name}-{config.method['name']}-{config.model.name}"
     unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second

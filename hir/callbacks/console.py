@@ -130,11 +130,9 @@ class ConsoleReport(Callback):
         size = self.config.sampling.num_samples
         by_query = sorted(report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
         for rollout, relabeled in by_query[:3]:
-            verdict = "[green]right[/]"
-            if not rollout.correct:
-                why = f"the target is {rollout.target}" if rollout.target else "there is no target"
-                missed = f"it misses: {'; '.join(rollout.missed)}" if rollout.missed else why
-                verdict = f"[red]wrong[/], {escape(missed)}"
+            missed = f"it misses: {'; '.join(rollout.missed)}"
+            why = missed if rollout.missed else f"the target is {rollout.target}"
+            verdict = "[green]right[/]" if rollout.correct else f"[red]wrong[/], {escape(why)}"
             trained = f"trained as[/] {escape(relabeled)}" if relabeled else "not trained on[/]"
             question = textwrap.shorten(rollout.query, 100, placeholder=" ...")
             self._say(f"      [dim]Q:[/] {escape(question)}")

@@ -36,11 +36,7 @@ class Part:
 
 
 def load_config(argv: list[str]) -> Config:
-    """Build the configuration of a run from the arguments of a command line.
-
-    Raises:
-        ConfigError: an argument or a file is wrong; the message is one line.
-    """
+    """The configuration of a run by the arguments of a command line; ConfigError if one or a file is wrong."""
     command = _read_arguments(argv)
     if run := command.lines.get("resume"):
         folder, _ = find_checkpoint(run)
@@ -75,10 +71,7 @@ def flat(tree: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dic
 
 
 def save_config(config: Config, path: str | Path) -> None:
-    """Write a YAML file that config=FILE reads back.
-
-    run_dir and resume are written as null: repeating a run must neither overwrite nor continue it.
-    """
+    """Write a YAML file for config=FILE, without run_dir and resume: it neither overwrites nor continues."""
     tree = asdict(replace(config, run_dir=None, resume=None))
     text = OmegaConf.to_yaml(OmegaConf.create(tree)).replace("${", r"\${")
     atomic_write(Path(path), text.encode())

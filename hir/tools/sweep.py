@@ -55,11 +55,11 @@ def read_file(path: Path) -> dict[str, Any]:
             "metric": {"name": str(metric), "goal": "maximize" | "minimize"},
             "run_cap": int() | None,
             "parameters": dict(),
-        } if metric.startswith(("val/", "train/", "fraction_")):  # test rows have no part in a choice
+        } if metric.startswith(("val/", "train/", "fraction_")):
             return file
     raise UserError(
-        f"{path} must have program: train.py, method: random, metric: {{name: val/accuracy or the like, not "
-        "of test rows, goal: maximize} and parameters: {NAME: {values: [...]}}"
+        f"{path} must have program: train.py, method: random, metric: {{name: val/accuracy, goal: maximize}} "
+        "and parameters: {NAME: {values: [...]}}; test rows have no part in a choice"
     )
 
 

@@ -132,7 +132,7 @@ MISTAKES = [
     (RANGES, ["method.alhpa=1"], "method.alpha"),
     (RANGES, ["run_dir=x"], "run_dir is set by the sweep: use out="),
     (RANGES, ["training.lr=-1"], "training.lr must be"),
-    (f"{RANGES}metric: {{name: test/accuracy, goal: maximize}}\n", [], "not of test rows"),
+    (f"{RANGES}metric: {{name: test/accuracy, goal: maximize}}\n", [], "test rows have no part in a choice"),
     (f"{RANGES}metric: {{name: val/gap, goal: up}}\n", [], "metric: {name: val/accuracy, goal:"),
     ("method: random\n", [], "and parameters: {NAME:"),
     (RANGES.replace("random", "bayes"), [], "method: random, metric:"),
