@@ -36,7 +36,7 @@ class Part:
 
 
 def load_config(argv: list[str]) -> Config:
-    """The configuration of a run by the arguments of a command line; ConfigError if one or a file is wrong."""
+    """The configuration of a run by the arguments of a command line; ConfigError if one of them is wrong."""
     command = _read_arguments(argv)
     if run := command.lines.get("resume"):
         folder, _ = find_checkpoint(run)
