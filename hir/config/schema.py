@@ -6,7 +6,6 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# A limit is stated with what schema.py exports, here and in the files of a method, say.
 from hir.config.parts import BaseConfig, LoraConfig, WandbConfig
 from hir.config.parts import ConfigError as ConfigError
 from hir.config.parts import check as check
@@ -129,8 +128,7 @@ class TrainingConfig:
     batch_size: int = limited(64, "[1, inf)")
     """Rows an optimizer step, over all devices and accumulated batches (paper: 64)."""
     rows_per_device: int | None = limited(None, "[1, inf)")
-    """Most rows of a forward pass on one device, as its memory allows; gradients are accumulated until
-    batch_size is reached. null: all at once."""
+    """Most rows of a forward pass on one device; gradients are accumulated. null: all at once."""
     rank_timeout: float = limited(1800, "(0, inf)")
     """Seconds that a process waits for another, while starting too, before the run is given up."""
     passes: float = limited(10, "(0, inf)")
@@ -193,8 +191,7 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
     trainer: dict[str, Any] = field(default_factory=lambda: {"max_epochs": 31})
-    """Arguments of Lightning's Trainer; trainer.max_epochs is the number of HIR iterations, each one epoch
-    (the reference code makes 1 + 30)."""
+    """Arguments of Lightning's Trainer; max_epochs is the number of HIR iterations (reference code: 1 + 30)."""
 
     def __post_init__(self) -> None:
         rule = "null with model=tiny, and with model=hub a folder or a hub name"
