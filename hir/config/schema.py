@@ -191,7 +191,7 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
     trainer: dict[str, Any] = field(default_factory=lambda: {"max_epochs": 31})
-    """Arguments of Lightning's Trainer; max_epochs is the number of HIR iterations (reference code: 1 + 30)."""
+    """Arguments of Lightning's Trainer; max_epochs is the number of HIR iterations (reference: 1 + 30)."""
 
     def __post_init__(self) -> None:
         rule = "null with model=tiny, and with model=hub a folder or a hub name"
