@@ -71,7 +71,5 @@ def run_folder(config: Config) -> Path:
     # Of its header, the base and an iteration; a config.yaml without it is somebody else's.
     begun = len(metrics.read_bytes().splitlines()) <= 3 if metrics.is_file() else "config.yaml" not in names
     if folder.is_file() or names - left or not begun or has_checkpoint(folder):
-        raise UserError(
-            f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
-        )
+        raise UserError(f"run_dir={folder} holds another run: choose another, or resume={folder}")
     return folder

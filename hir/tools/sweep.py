@@ -79,10 +79,7 @@ def draw(name: str, entry: Any, random: Random) -> Any:
                 return math.exp(random.uniform(math.log(low), math.log(high)))
     except (TypeError, ValueError, ArithmeticError, LookupError):
         pass  # a min above max, say
-    raise UserError(
-        f"{name} cannot be drawn from {entry}: docs/sweeps.md says what there is, as {{value: 1}} or "
-        "{min: 0.0, max: 1.0}"
-    )
+    raise UserError(f"{name} cannot be drawn from {entry}: docs/sweeps.md says what there is")
 
 
 def build_cells(file: dict[str, Any], options: Options, settings: Sequence[str], out: Path) -> list[Cell]:
