@@ -33,14 +33,6 @@ Files:
 Keys:
 """
 
-ROOMS = {
-    "task.settings": "tasks/generated",
-    "feedback": "feedback",
-    "relabel": "relabel",
-    "method": "methods",
-}
-"""Mappings whose keys are declared in the files of a room, each its own."""
-
 
 def help_text() -> str:
     """Usage, groups, and every key with its type, limits, default and meaning."""
@@ -54,7 +46,13 @@ def help_text() -> str:
         default = attrgetter(key.name)(config)
         text = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
         lines += entry(key.name, key.type_name, text, key.meaning)
-    for section, room in ROOMS.items():
+    for room in (
+        "tasks/generated",
+        "feedback",
+        "relabel",
+        "methods",
+    ):  # whose files declare keys of their own
+        section = {"tasks/generated": "task.settings", "methods": "method"}.get(room, room)
         for path in sorted((load.ROOT / "hir" / room).glob("*.py")):
             if settings := [*_settings(path, section)]:
                 lines += ["", f"{section.partition('.')[0]}={path.stem}:", *settings]
