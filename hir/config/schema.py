@@ -180,11 +180,9 @@ class Config:
     """Who judges answers. feedback.name is a file of hir/feedback/, or a module of yours, or null for the
     task's own judge; all else are settings of that file."""
     relabel: dict[str, Any] = field(default_factory=lambda: {"name": "correctness"})
-    """Which instruction an answer is trained under. relabel.name is a file of hir/relabel/, or a module of
-    yours; all else are settings of that file."""
+    """Which instruction an answer is trained under: likewise a file of hir/relabel/, and its settings."""
     method: dict[str, Any] = field(default_factory=lambda: {"name": "hir"})
-    """Training rows and loss. method.name is a file of hir/methods/, or a module of yours; all else are
-    settings of that file, and those of another one of the project's are left out."""
+    """Training rows and loss: likewise of hir/methods/; settings of another of the project's are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
