@@ -5,10 +5,6 @@ import os
 import sys
 from contextlib import suppress
 
-OF_THE_MACHINE = """EACCES EBUSY EDQUOT EFBIG EIO ELOOP EMFILE ENAMETOOLONG ENFILE ENOSPC ENOTDIR EPERM EPIPE
-EROFS ESTALE""".split()
-"""What a disk or the system may answer to a program without a fault."""
-
 
 class UserError(Exception):
     """A mistake in the user's input; the message says what is wrong and what to do."""
@@ -21,18 +17,11 @@ class UserError(Exception):
 
 
 def exit_code(error: UserError | OSError) -> int:
-    """Say in one line what is wrong, for a program to end with: 2, or 141 where its output's reader has gone.
-
-    Raises:
-        OSError: this one, where it is a fault of the program.
-    """
+    """Say in one line what is wrong, and what to end with: 2, or 141 where the output's reader has gone."""
     if isinstance(error, OSError):
-        if errno.errorcode.get(error.errno or 0) not in OF_THE_MACHINE:
-            raise error
         with suppress(OSError, AttributeError):  # what is left to print would fail too
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             return 141  # as if SIGPIPE had ended it
-    reason = f"{error.filename or 'the output'}: {error.strerror}" if isinstance(error, OSError) else error
-    print(f"error: {UserError(reason)}", file=sys.stderr)
+    print(f"error: {UserError(error)}", file=sys.stderr)
     return 2

@@ -2,8 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import stdev
 
 T_VALUES = (
@@ -12,17 +11,6 @@ T_VALUES = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 """The t with P(|T| <= t) = 0.95 for Student's T with 1 to 30 degrees of freedom; 1.96 is taken for more."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line of a figure."""
-
-    label: str
-    points: Sequence[tuple[float, float]]
-    """x and y; a curve without any is left out, and keeps its place among the colours."""
-    halves: Sequence[float] = ()
-    """Half the width of a band around each y, if there is to be one."""
 
 
 def interval(values: Sequence[float]) -> float | None:
@@ -34,7 +22,7 @@ def interval(values: Sequence[float]) -> float | None:
 
 
 def curve_image(
-    curves: Sequence[Curve],
+    curves: Mapping[str, Sequence[tuple[float, ...]]],
     title: str = "",
     y_label: str = "accuracy",
     base: float | None = None,
@@ -43,12 +31,14 @@ def curve_image(
     """A PNG of curves against the answers sampled: the same bytes each time.
 
     Args:
-        curves: ten have a colour each; the colours of further ones come again with another marker.
+        curves: label to points: x, y and, for a band around them, half its width. One without points is left
+            out, and keeps its place among the colours, of which there are ten, then again with other markers.
         title: over the figure.
         y_label: of the upright axis.
         base: y of a dashed level line: the base's accuracy.
         shares: whether y is from 0 to 1, and shown so.
     """
+    import numpy as np
     from matplotlib import rc_context  # takes a second
     from matplotlib.figure import Figure
 
@@ -56,14 +46,13 @@ def curve_image(
     with rc_context({"text.parse_math": False}):  # whatever stands in a name between two $
         figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
         axes = figure.add_subplot()
-        for place, curve in enumerate(curves):
-            if curve.points:
-                x, y = zip(*curve.points, strict=True)
+        for place, (label, points) in enumerate(curves.items()):
+            if points:
+                x, y, *halves = zip(*points, strict=True)
                 color, marker = f"C{place % 10}", "os^Dv*P"[place % 7]
-                axes.plot(x, y, color=color, marker=marker, markersize=4, label=curve.label)
-                if curve.halves:
-                    under = [mean - half for mean, half in zip(y, curve.halves, strict=True)]
-                    over = [mean + half for mean, half in zip(y, curve.halves, strict=True)]
+                axes.plot(x, y, color=color, marker=marker, markersize=4, label=label)
+                for half in halves:
+                    under, over = np.subtract(y, half), np.add(y, half)
                     axes.fill_between(x, under, over, color=color, alpha=0.18, linewidth=0)
         if base is not None:
             axes.axhline(base, color="black", linewidth=0.8, linestyle="--", label="base")

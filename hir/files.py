@@ -83,17 +83,10 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def find_checkpoint(run: str | Path) -> tuple[Path, Path]:
-    """Folder and checkpoint of a run, given either.
-
-    Raises:
-        UserError: there is no such run, or it has finished no iteration.
-    """
+    """Folder and checkpoint of a run, given either; UserError where it has finished no iteration."""
     path = Path(run)
     path = path if path.suffix == ".ckpt" else path / CHECKPOINT
     folder = path.parent.parent
     if not os.path.isfile(path) or not os.path.isfile(folder / "config.yaml"):
-        raise UserError(
-            f"{run} holds no run to go on with: it has no config.yaml or no checkpoint; a run that finished "
-            "no iteration is begun anew by its own command"
-        )
+        raise UserError(f"{run} holds no run to go on with: one that finished no iteration is begun anew")
     return folder, path

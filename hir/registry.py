@@ -20,10 +20,7 @@ class Registry(Generic[T]):
     its own, hir/t5/sampling.py, and ``my.module`` a module of yours that Python can import.
 
     A file is imported when its name is asked for, and registers what it holds under that name, or a family's.
-
-    Args:
-        package: dotted name of the room, hir.sampling say.
-        key: configuration key that names one, for the error.
+    ``package`` is the room, hir.sampling say, and ``key`` the configuration key that names one.
     """
 
     def __init__(self, package: str, key: str) -> None:

@@ -18,11 +18,7 @@ from hir.training.devices import check_launch, choose_strategy, rows_per_device
 
 
 def build_trainer(config: Config, folder: Path) -> Trainer:
-    """Lightning's Trainer with the arguments of ``trainer.*``.
-
-    Raises:
-        UserError: Lightning refuses one of them, or they do not go with the processes of the run.
-    """
+    """Lightning's Trainer with the arguments of ``trainer.*``; UserError where it refuses one of them."""
     check_launch(config.trainer.get("num_nodes", 1))
     own = {
         "callbacks": [LastCheckpoint(folder / CHECKPOINT)],
@@ -58,8 +54,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
 def run_folder(config: Config) -> Path:
     """The run's folder, made when the first iteration has ended; that of rank 0 counts, which alone writes.
 
-    Raises:
-        UserError: it holds another run, or cannot be written.
+    Raises UserError where it holds another run, or cannot be written.
     """
     what = f"{config.task.name}-{config.method['name']}-{config.model.name}"
     unique = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(3)  # several runs may start in one second
@@ -76,7 +71,5 @@ def run_folder(config: Config) -> Path:
     # Of its header, the base and an iteration; a config.yaml without it is somebody else's.
     begun = len(metrics.read_bytes().splitlines()) <= 3 if metrics.is_file() else "config.yaml" not in names
     if folder.is_file() or names - left or not begun or has_checkpoint(folder):
-        raise UserError(
-            f"run_dir={folder} is a file or holds another run: choose another, or go on with resume={folder}"
-        )
+        raise UserError(f"run_dir={folder} holds another run: choose another, or resume={folder}")
     return folder

@@ -86,7 +86,7 @@ def load_commands(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
     """Load the configurations of the long commands as the copy has them; returns how many commands."""
     monkeypatch.setattr("hir.config.load.CONF", folder / "conf")
     # A method that the page writes stands in its copy alone.
-    monkeypatch.setattr("hir.tools.runs.load", load_config)
+    monkeypatch.setattr("hir.tools.runs.load_run_config", load_config)
     commands = [words for words in long_commands(page) if "--help" not in words]
     for words in commands:
         if words[1] == "train.py":

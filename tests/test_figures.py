@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hir.figures import Curve, curve_image, interval
+from hir.figures import curve_image, interval
 
 
 def test_interval_is_t_times_the_standard_error() -> None:
@@ -20,12 +20,12 @@ def test_interval_is_t_times_the_standard_error() -> None:
 def test_more_than_ten_curves_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     saved = []
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: saved.append(figure))
-    curves = [Curve(f"arm {i}", [(0, 0.5), (10, 0.7)], [0.25, 0.125]) for i in range(11)]
-    curves[3] = Curve("not yet run", [])
+    curves = {f"arm {i}": [(0, 0.5, 0.25), (10, 0.7, 0.125)] for i in range(11)}
+    curves["arm 3"] = []  # not yet run
     curve_image(curves, base=0.5)
     (axes,) = saved[0].axes
     lines = axes.get_lines()
-    assert [line.get_label() for line in lines] == [c.label for c in curves if c.points] + ["base"]
+    assert [line.get_label() for line in lines] == [label for label in curves if curves[label]] + ["base"]
     looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines]
     assert len({*looks}) == 11 and looks[3][0] == "C4"  # colours are those of the places
     band = [tuple(point) for point in axes.collections[0].get_paths()[0].vertices]
@@ -35,6 +35,6 @@ def test_more_than_ten_curves_are_told_apart(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_images_take_any_name_as_it_is() -> None:
     names = ["costs $a$", "half $", r"$\broken{$", "a <b> & c"]
-    curves = [Curve(name, [(0, 0.5), (10, 0.7)]) for name in names]
+    curves = {name: [(0, 0.5), (10, 0.7)] for name in names}
     image = curve_image(curves, "$x^$")
     assert image.startswith(b"\x89PNG") and curve_image(curves, "$x^$") == image

@@ -4,7 +4,6 @@ import math
 import shlex
 import textwrap
 import time
-from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -130,11 +129,9 @@ class ConsoleReport(Callback):
         size = self.config.sampling.num_samples
         by_query = sorted(report.logged[size - 1 :: size], key=lambda pair: pair[0].correct)
         for rollout, relabeled in by_query[:3]:
-            verdict = "[green]right[/]"
-            if not rollout.correct:
-                why = f"the target is {rollout.target}" if rollout.target else "there is no target"
-                missed = f"it misses: {'; '.join(rollout.missed)}" if rollout.missed else why
-                verdict = f"[red]wrong[/], {escape(missed)}"
+            missed = f"it misses: {'; '.join(rollout.missed)}"
+            why = missed if rollout.missed else f"the target is {rollout.target}"
+            verdict = "[green]right[/]" if rollout.correct else f"[red]wrong[/], {escape(why)}"
             trained = f"trained as[/] {escape(relabeled)}" if relabeled else "not trained on[/]"
             question = textwrap.shorten(rollout.query, 100, placeholder=" ...")
             self._say(f"      [dim]Q:[/] {escape(question)}")
@@ -143,19 +140,13 @@ class ConsoleReport(Callback):
             self._say(f"{answer}{between if rollout.constraints else '  '}[dim]{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        own, further = self.run.datamodule.task, self.run.evaluation_tasks
-        measured = {"test/accuracy": (own.name, len(own.test))}
-        measured |= {f"{task.name}/accuracy": (task.name, len(task.test)) for task in further}
-        of_mix = Counter(row.task for row in own.test if row.task)
-        measured |= {f"test/{name}/accuracy": (name, number) for name, number in of_mix.items()}
         table = Table("test rows", box=None, pad_edge=False)
         for name in ("base", "trained", "change"):
             table.add_column(name, justify="right")
-        for key, (name, number) in measured.items():
-            base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
-            table.add_row(
-                f"{name} ({number})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}"
-            )
+        for name, base in self.recorder.evaluation.base.items():
+            if name.endswith("/accuracy") and name != "val/accuracy":
+                trained = self.recorder.latest(name)
+                table.add_row(name, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
         self._say()
         self._say(table)
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from hir.callbacks.evaluation import BigBenchEvaluation
 from hir.config.load import save_config
 from hir.config.schema import Config
-from hir.figures import Curve, curve_image
+from hir.figures import curve_image
 from hir.files import atomic_write, clear_leftovers, write_json, write_lines
 from hir.training.module import HIRModule
 from hir.training.run_folder import SavedRun
@@ -27,13 +27,8 @@ class RunRecorder(Callback):
     """Keeps the run's history and writes it to its folder, an iteration at a time.
 
     The history travels in the checkpoint, and files are written anew from it, so that a resumed run's files
-    equal an uninterrupted run's. Only rank 0 writes.
-
-    Args:
-        config: the run's configuration.
-        folder: the run folder; made when its first iteration has ended.
-        evaluation: gives the accuracies; must stand before this callback.
-        started: time.perf_counter() at the start of the program.
+    equal an uninterrupted run's. Only rank 0 writes, once the first iteration has ended. Must stand after the
+    evaluation. ``started`` is time.perf_counter() at the start of the program.
     """
 
     def __init__(self, config: Config, folder: Path, evaluation: BigBenchEvaluation, started: float) -> None:
@@ -167,10 +162,10 @@ class RunRecorder(Callback):
             "val/accuracy_p_wrong": "validation, with wrong answer",
             "fraction_correct": "samples while training",
         }
-        curves = [
-            Curve(label, [(row["samples"], row[name]) for row in self.history if name in row])
+        curves = {
+            label: [(row["samples"], row[name]) for row in self.history if name in row]
             for name, label in labels.items()
-        ]
+        }
         config, base = self.config, self.evaluation.base["val/accuracy"]
         title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
         return curve_image(curves, title, base=base)

@@ -4,13 +4,11 @@ W&B neither stops a training run nor asks it anything: without a key or a server
 and after W&B's first error not at all.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
@@ -19,9 +17,6 @@ from hir.callbacks.recorder import RunRecorder
 from hir.config.load import flat
 from hir.config.schema import Config
 from hir.files import atomic_write
-
-if TYPE_CHECKING:
-    from wandb import Run
 
 
 class WandbReport(Callback):
@@ -36,7 +31,7 @@ class WandbReport(Callback):
         self.recorder = recorder
         self.folder = recorder.folder / "wandb"
         self.continues = config.resume is not None and (self.folder / "id.txt").is_file()
-        self.run: Run | None = None
+        self.run: Any = None  # of wandb.Run, which takes seconds to import
 
     def _guard(self, call: Callable[[], object]) -> None:
         """Whatever goes wrong with W&B, the run goes on, without it."""
@@ -46,7 +41,7 @@ class WandbReport(Callback):
             self.run = None
             say(f"off from here on: {type(error).__name__}: {error}; what it has so far is in {self.folder}")
 
-    def _ask(self, call: Callable[[Run], object]) -> None:
+    def _ask(self, call: Callable[[Any], object]) -> None:
         """Make a call of the W&B run, where there is one."""
         if (run := self.run) is not None:
             self._guard(lambda: call(run))
@@ -112,7 +107,7 @@ class WandbReport(Callback):
         self._ask(lambda run: run.finish(exit_code=exit_code))
         self.run = None
 
-    def _log_base(self, run: Run) -> None:
+    def _log_base(self, run: Any) -> None:
         # How good answers are is drawn against the samples they cost, losses against W&B's own step.
         for name in {*self.recorder.history[0], "fraction_correct", "fraction_unique"} - {"samples"}:
             run.define_metric(name, step_metric="samples")
@@ -120,7 +115,7 @@ class WandbReport(Callback):
             for row in self.recorder.history:
                 self._log(run, row)
 
-    def _log(self, run: Run, row: dict[str, Any], table: bool = False) -> None:
+    def _log(self, run: Any, row: dict[str, Any], table: bool = False) -> None:
         import wandb
 
         if table and (rows := self.recorder.samples):
@@ -128,7 +123,7 @@ class WandbReport(Callback):
             row = {**row, "rollouts": wandb.Table(columns=list(rows[0]), data=values)}
         run.log(row)
 
-    def _log_end(self, run: Run) -> None:
+    def _log_end(self, run: Any) -> None:
         import wandb
 
         summary = self.recorder.summary()

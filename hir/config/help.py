@@ -7,19 +7,18 @@ from operator import attrgetter
 from pathlib import Path
 from textwrap import fill
 
+from hir.config import load
 from hir.config.keys import GROUPS, KEYS, meanings
-from hir.config.load import ROOT, group_files, load_config
 
 HEAD = """\
-usage: python train.py [group=name ...] [key=value ...]
+usage: python train.py [group=name ...] [key=value ...], for example
+  python train.py task=word_sorting method.alpha=0.1 seed=2
+  python train.py experiment=paper model=flan_t5_xl trainer.devices=4
 
-Trains a language model by Hindsight Instruction Relabeling. With no argument it trains a tiny T5 on
-a generated task, on the CPU.
+Trains a language model by Hindsight Instruction Relabeling; with no argument a tiny T5, on the CPU.
 
-What beats what: conf/config.yaml (or config=FILE), then the experiment, then the command line; each
-first reads the files it names, then its own lines; the last word wins; of a group only the last
-named file is read. The order of arguments does not matter. None and null mean null; a list is [a,b]
-or a,b.
+What beats what: {rules}
+None and null mean null; a list is [a,b] or a,b.
 
 Files:
   task=NAME  {task}, or any BIG-bench task
@@ -34,26 +33,12 @@ Files:
 Keys:
 """
 
-ROOMS = {
-    "task.settings": "tasks/generated",
-    "feedback": "feedback",
-    "relabel": "relabel",
-    "method": "methods",
-}
-"""Mappings whose keys are declared in the files of a room, each its own."""
-
-TAIL = """
-Every argument of Lightning's Trainer works as trainer.NAME, such as trainer.devices=4.
-
-Examples:
-  python train.py task=word_sorting method.alpha=0.1 seed=2
-  python train.py experiment=paper model=flan_t5_xl trainer.devices=4"""
-
 
 def help_text() -> str:
     """Usage, groups, and every key with its type, limits, default and meaning."""
-    config, section = load_config([]), ""
-    lines = [HEAD.format(**{group: ", ".join(group_files(group)) for group in (*GROUPS, "experiment")})]
+    config, section = load.load_config([]), ""
+    files = {group: ", ".join(load.group_files(group)) for group in (*GROUPS, "experiment")}
+    lines = [HEAD.format(rules=str(load.__doc__).partition("\n\n")[2], **files)]
     for key in KEYS.values():
         if (parent := key.name.rpartition(".")[0]) != section:
             section = parent
@@ -61,11 +46,17 @@ def help_text() -> str:
         default = attrgetter(key.name)(config)
         text = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
         lines += entry(key.name, key.type_name, text, key.meaning)
-    for section, room in ROOMS.items():
-        for path in sorted((ROOT / "hir" / room).glob("*.py")):
+    for room in (
+        "tasks/generated",
+        "feedback",
+        "relabel",
+        "methods",
+    ):  # whose files declare keys of their own
+        section = {"tasks/generated": "task.settings", "methods": "method"}.get(room, room)
+        for path in sorted((load.ROOT / "hir" / room).glob("*.py")):
             if settings := [*_settings(path, section)]:
                 lines += ["", f"{section.partition('.')[0]}={path.stem}:", *settings]
-    return "\n".join([*lines, TAIL])
+    return "\n".join(lines)
 
 
 def _settings(path: Path, section: str) -> Iterator[str]:

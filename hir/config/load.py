@@ -1,7 +1,7 @@
 r"""From conf/ and the arguments of a command line to one typed Config.
 
-conf/config.yaml (or config=FILE), then the experiment, then the command line: each first reads the files it
-names, then its own lines, and the last word wins. Of a group only the last named file is read.
+conf/config.yaml (or config=FILE), then the experiment, then the command line; each first reads the files it
+names, then its own lines; the last word wins. Of a group only the last named file is read.
 
 A file is whole sections, and may name files of groups: ``files: {model: tiny}``. On the command line
 ``model=tiny`` names a file and ``training.lr=1e-4`` is a line; their order does not matter. Files of one
@@ -36,11 +36,7 @@ class Part:
 
 
 def load_config(argv: list[str]) -> Config:
-    """Build the configuration of a run from the arguments of a command line.
-
-    Raises:
-        ConfigError: an argument or a file is wrong; the message is one line.
-    """
+    """The configuration of a run by the arguments of a command line; ConfigError if one of them is wrong."""
     command = _read_arguments(argv)
     if run := command.lines.get("resume"):
         folder, _ = find_checkpoint(run)
@@ -75,10 +71,7 @@ def flat(tree: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dic
 
 
 def save_config(config: Config, path: str | Path) -> None:
-    """Write a YAML file that config=FILE reads back.
-
-    run_dir and resume are written as null: repeating a run must neither overwrite nor continue it.
-    """
+    """Write a YAML file for config=FILE, without run_dir and resume: it neither overwrites nor continues."""
     tree = asdict(replace(config, run_dir=None, resume=None))
     text = OmegaConf.to_yaml(OmegaConf.create(tree)).replace("${", r"\${")
     atomic_write(Path(path), text.encode())
@@ -106,18 +99,12 @@ def _read_named(group: str, name: str) -> Part:
 
 
 def _read(path: Path) -> Part:
-    """Read a file of conf/ or config=FILE."""
     tree = read_yaml(path)
     files = tree.pop("files", {})
     named = isinstance(files, dict) and all(isinstance(name, str) for name in files.values())
     if not named or not set(files) <= set(GROUPS):
         raise ConfigError(f"{path}: files must name one for {', '.join(GROUPS)}, not {files!r}")
     lines = {key: value for key, value in flat(tree).items() if key not in SECTIONS or value is not None}
-    try:
-        for key in lines:
-            lookup(key)
-    except ConfigError as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
     return Part(files, lines)
 
 

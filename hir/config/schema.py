@@ -1,28 +1,15 @@
 """The typed configuration: what can be set, its defaults, its limits and what it means.
 
-The text under each field is what `python train.py --help` prints. hir/config/load.py fills these classes, and
-sees to the limits.
+`python train.py --help` prints the text under each field. hir/config/load.py fills these classes.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hir.errors import UserError
-
-
-class ConfigError(UserError):
-    """A mistake in a configuration file or in an argument of the command line."""
-
-
-def check(ok: bool, key: str, rule: str, value: object) -> None:
-    """Refuse a value with one line that names the key and the rule."""
-    if not ok:
-        raise ConfigError(f"{key} must be {rule}, not {value!r}")
-
-
-def limited(default: Any, interval: str) -> Any:
-    """A number of a dataclass that must be in the interval, such as [0, 1), or null."""
-    return field(default=default, metadata={"interval": interval})
+from hir.config.parts import BaseConfig, LoraConfig, WandbConfig
+from hir.config.parts import ConfigError as ConfigError
+from hir.config.parts import check as check
+from hir.config.parts import limited as limited
 
 
 @dataclass
@@ -46,8 +33,6 @@ class TaskConfig:
     """Share of a file's rows held out for the test (paper: 0.2)."""
     validation_fraction: float = limited(0.1, "(0, 1)")
     """Share of a file's rows carved from the training part for validation."""
-    bad_rows: Literal["skip", "refuse"] = "skip"
-    """skip: leave out a file's rows that cannot be used, and refuse one with over 5 %; refuse: over none."""
     num_train: int | None = limited(None, "[1, inf)")
     """Training queries; null: 8192 of a generated task, all of a file's training part."""
     num_validation: int = limited(256, "[1, inf)")
@@ -70,40 +55,6 @@ class InstructionConfig:
     """p_wrong: labels wrong answers."""
     others: list[str] = field(default_factory=list)
     """Further instructions that method.contrast=set contrasts with."""
-
-    def __post_init__(self) -> None:
-        rule = "another text than instructions.correct"
-        check(self.wrong != self.correct, "instructions.wrong", rule, self.wrong)
-
-
-@dataclass
-class LoraConfig:
-    """Low-rank adapters through peft (pip install peft)."""
-
-    r: int = limited(0, "[0, inf)")
-    """Rank; 0 trains all weights."""
-    alpha: int = limited(16, "[1, inf)")
-    """Scale of the adapters."""
-    dropout: float = limited(0.0, "[0, 1)")
-    """Dropout on the adapters' input."""
-    target_modules: list[str] = field(default_factory=lambda: ["q", "v"])
-    """Names of the layers that get adapters; all-linear for every linear layer but the head."""
-
-
-@dataclass
-class BaseConfig:
-    """The supervised pre-training that gives the embedded tiny model its head start."""
-
-    accuracy: float = limited(0.3, "(0, 1]")
-    """Stop once accuracy on labelled rows of its own reaches this."""
-    seed: int = limited(0, "[0, inf)")
-    """Seed of weights and rows; the base is the same for every run seed."""
-    d_model: int = limited(64, "[1, inf)")
-    """Width of the tiny T5, shared by 4 attention heads; its feed-forward layers are twice as wide."""
-    num_layers: int = limited(2, "[1, inf)")
-    """Layers of its encoder; its decoder has one."""
-    max_updates: int = limited(1000, "[1, inf)")
-    """Give up reaching the accuracy after so many updates of 64 rows."""
 
 
 @dataclass
@@ -177,8 +128,7 @@ class TrainingConfig:
     batch_size: int = limited(64, "[1, inf)")
     """Rows an optimizer step, over all devices and accumulated batches (paper: 64)."""
     rows_per_device: int | None = limited(None, "[1, inf)")
-    """Most rows of a forward pass on one device, as its memory allows; gradients are accumulated until
-    batch_size is reached. null: all at once."""
+    """Most rows of a forward pass on one device; gradients are accumulated. null: all at once."""
     rank_timeout: float = limited(1800, "(0, inf)")
     """Seconds that a process waits for another, while starting too, before the run is given up."""
     passes: float = limited(10, "(0, inf)")
@@ -192,10 +142,6 @@ class TrainingConfig:
     weight_decay: float = limited(0.0, "[0, inf)")
     """Weight decay of AdamW."""
 
-    def __post_init__(self) -> None:
-        at_most = self.final_lr is None or self.final_lr <= self.lr
-        check(at_most, "training.final_lr", f"at most training.lr={self.lr:g}, or null", self.final_lr)
-
 
 @dataclass
 class EvaluationConfig:
@@ -204,8 +150,7 @@ class EvaluationConfig:
     every: int = limited(1, "[1, inf)")
     """Iterations between evaluations on the validation split; the last one is always evaluated."""
     tasks: list[str] = field(default_factory=list)
-    """Further tasks to evaluate on, on their test rows; bbh/NAME, bigbench/NAME, generated/NAME: on all rows
-    of that source. Their answers, too, have at most sampling.max_new_tokens."""
+    """Further tasks, on their test rows; bbh/NAME, bigbench/NAME, generated/NAME: on all of that source."""
     data_dir: str | None = None
     """Folder of their files, or of folders bbh and bigbench; null: task.data_dir."""
     batch_size: int = limited(128, "[1, inf)")
@@ -214,18 +159,6 @@ class EvaluationConfig:
     """Iterations between printed samples; 0 prints none."""
     num_logged_rollouts: int = limited(16, "[0, inf)")
     """Rollouts of an iteration that go into samples.jsonl."""
-
-
-@dataclass
-class WandbConfig:
-    """Weights & Biases, used with logger=wandb; docs/wandb.md. Nothing here changes what is trained."""
-
-    project: str | None = None
-    """Project; null: $WANDB_PROJECT, else hir."""
-    entity: str | None = None
-    """User or team that owns the project; null: $WANDB_ENTITY, else the key's own."""
-    tags: list[str] = field(default_factory=list)
-    """Labels to filter runs by; empty: $WANDB_TAGS, else none."""
 
 
 @dataclass
@@ -247,19 +180,16 @@ class Config:
     """Who judges answers. feedback.name is a file of hir/feedback/, or a module of yours, or null for the
     task's own judge; all else are settings of that file."""
     relabel: dict[str, Any] = field(default_factory=lambda: {"name": "correctness"})
-    """Which instruction an answer is trained under. relabel.name is a file of hir/relabel/, or a module of
-    yours; all else are settings of that file."""
+    """Which instruction an answer is trained under: likewise a file of hir/relabel/, and its settings."""
     method: dict[str, Any] = field(default_factory=lambda: {"name": "hir"})
-    """Training rows and loss. method.name is a file of hir/methods/, or a module of yours; all else are
-    settings of that file, listed below, and those of another file are left out."""
+    """Training rows and loss: likewise of hir/methods/; settings of another of the project's are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
     trainer: dict[str, Any] = field(default_factory=lambda: {"max_epochs": 31})
-    """Arguments of Lightning's Trainer; trainer.max_epochs is the number of HIR iterations, each one epoch
-    (the reference code makes 1 + 30)."""
+    """Arguments of Lightning's Trainer; max_epochs is the number of HIR iterations (reference: 1 + 30)."""
 
     def __post_init__(self) -> None:
         rule = "null with model=tiny, and with model=hub a folder or a hub name"

@@ -76,16 +76,10 @@ def parse_yaml(text: str) -> Any:
 
 
 def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
-    """Set a value of a structured OmegaConf tree: mappings merge, and an empty one empties.
+    """Set the value of a dotted name in a structured tree: mappings merge, and an empty one empties.
 
-    Args:
-        tree: what OmegaConf.structured made.
-        key: of the value, or of the mapping that holds it.
-        name: dotted.
-        value: as ``parse_value`` or YAML reads it.
-
-    Raises:
-        ConfigError: it is of another type, or beyond its limits.
+    ``key`` is its own, or that of the mapping that holds it. Raises ConfigError where the value is of another
+    type, or beyond its limits.
     """
     hint = r": write \${ for a plain ${" if "${" in str(value) else ""
     refused = ConfigError(f"{name} must be {key.type_name}, not {value!r}{hint}")
@@ -115,15 +109,9 @@ def _lies_in(number: float, interval: str) -> bool:
 
 
 def read_settings(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
-    """Settings as the dataclass of the file that they are for, their types and limits checked.
+    """The values of a section, but for its name, as the dataclass of the file that they are for.
 
-    Args:
-        kind: the dataclass.
-        section: dotted key of the mapping that holds them.
-        values: of the mapping; "name" is no setting.
-
-    Raises:
-        ConfigError: one is unknown, of another type or beyond a limit.
+    Raises ConfigError where one is unknown, of another type or beyond a limit.
     """
     keys, tree = keys_of(kind), OmegaConf.create()
     OmegaConf.update(tree, section, OmegaConf.structured(kind))

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from hir.config.schema import LoraConfig, ModelConfig
+from hir.config.parts import LoraConfig
+from hir.config.schema import ModelConfig
 from hir.errors import UserError
 from hir.policies.base import POLICIES
 from hir.policies.seq2seq import Seq2SeqPolicy

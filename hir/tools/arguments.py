@@ -16,16 +16,11 @@ T = TypeVar("T")
 
 
 def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = False) -> tuple[T, list[str]]:
-    """The options in a command line, and what in it are settings of train.py.
+    """The options in a command line, and what in it are settings of train.py, where it takes any.
 
-    Args:
-        kind: a dataclass; MISSING is the default of a key that must be given. A key may be named --key, too,
-            and the first one need not be named. The last of a repeated one wins.
-        argv: key=value arguments.
-        takes_settings: whether other keys are train.py's; else they are refused.
-
-    Raises:
-        UserError: a key is unknown or missing, or a value of another type.
+    A key may be named --key, too, and the first one need not be named; the last of a repeated one wins.
+    MISSING is the default of one that must be given. Raises UserError where a key is unknown or missing, or a
+    value of another type.
     """
     keys, tree, settings = keys_of(kind), OmegaConf.structured(kind), []
     for argument in argv:

@@ -26,7 +26,7 @@ from hir.config.keys import CHOICES, lookup
 from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
-from hir.figures import Curve, curve_image, interval
+from hir.figures import curve_image, interval
 from hir.files import atomic_write
 from hir.tools import runs
 from hir.tools.runs import Cell
@@ -179,14 +179,11 @@ def _mean(values: Sequence[float], sign: str = "") -> str:
 
 def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> bytes:
     """A PNG of mean validation accuracy on a task and its interval against samples, by the arms' labels."""
-    curves = []
+    curves = dict[str, list[tuple[float, ...]]]()
     for label, rows in arms.items():
-        points, halves = [], []
-        for at in zip(*(row["curve"] for row in rows), strict=False):  # to the end of the shortest curve
-            samples, accuracies = zip(*at, strict=True)
-            points.append((fmean(samples), fmean(accuracies)))
-            halves.append(interval(accuracies) or 0.0)
-        curves.append(Curve(label, points, halves))
+        of_seeds = zip(*(row["curve"] for row in rows), strict=False)  # to the end of the shortest curve
+        points = (tuple(zip(*at, strict=True)) for at in of_seeds)  # samples and accuracies
+        curves[label] = [(fmean(x), fmean(y), interval(y) or 0.0) for x, y in points]
     base = fmean(row["curve"][0][1] for rows in arms.values() for row in rows)
     title = f"{task}: mean over seeds and its 95 % interval"
     return curve_image(curves, title, "validation accuracy", base=base)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import GenerationConfig
 
 from hir.config.load import save_config
-from hir.config.schema import Config, WandbConfig
+from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import find_checkpoint, write_json
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -69,14 +69,22 @@ def run(options: Options, settings: list[str]) -> int:
             os.replace(whole, to)
     except (OSError, SafetensorError) as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
-    done = f"iteration {iterations} of {config.trainer['max_epochs']}"
-    print(f"exported the model of {folder} after {done} to {options.to}")
+    print(f"exported the model of {folder} after iteration {iterations} to {options.to}")
     return 0
 
 
 def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
-    """Weights, configurations and tokenizer. Raises OSError or SafetensorError."""
-    policy.model.generation_config = generation_config(policy, config)
+    """Weights, configurations and tokenizer, for answers as the run's own evaluation gave them: greedy ones.
+
+    Raises OSError or SafetensorError.
+    """
+    # sampling=generate heeded the base's own settings, too.
+    own = policy.model.generation_config.to_diff_dict() if config.sampling.name == "generate" else {}
+    for name in ("max_length", "transformers_version", "temperature", "top_k", "top_p"):
+        own.pop(name, None)
+    own |= {"max_new_tokens": config.sampling.max_new_tokens, "do_sample": False, "num_beams": 1}
+    own |= {"decoder_start_token_id": policy.start_id, "eos_token_id": policy.eos_id}
+    policy.model.generation_config = GenerationConfig(**{**own, "pad_token_id": policy.pad_id})
     policy.model.save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if written.get("scale_decoder_outputs") is False:
@@ -85,18 +93,7 @@ def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
         write_json(folder / "config.json", written | {"tie_word_embeddings": False})
     policy.tokenizer.save_pretrained(folder)
     # Where its author logged the run, and what notes it had there, is no part of it.
-    save_config(replace(config, logger="csv", wandb=WandbConfig()), folder / "hir_config.yaml")
-
-
-def generation_config(policy: Seq2SeqPolicy, config: Config) -> GenerationConfig:
-    """Greedy answers as the run's own evaluation gave them."""
-    # sampling=generate heeded the base's own settings, too.
-    own = policy.model.generation_config.to_diff_dict() if config.sampling.name == "generate" else {}
-    for name in ("max_length", "transformers_version", "temperature", "top_k", "top_p"):
-        own.pop(name, None)
-    own |= {"max_new_tokens": config.sampling.max_new_tokens, "do_sample": False, "num_beams": 1}
-    own |= {"decoder_start_token_id": policy.start_id, "eos_token_id": policy.eos_id}
-    return GenerationConfig(**{**own, "pad_token_id": policy.pad_id})
+    save_config(replace(config, logger="csv", wandb=Config().wandb), folder / "hir_config.yaml")
 
 
 def model_card(

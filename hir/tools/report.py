@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
 from hir.config.load import flat, load_config
-from hir.figures import Curve, curve_image
+from hir.figures import curve_image
 from hir.files import atomic_write
 from hir.training.findings import findings, known
 from hir.training.run_folder import SavedRun, read_run
@@ -66,7 +66,7 @@ def charts(run: SavedRun) -> Iterator[tuple[str, str]]:
         line = [(row["samples"], row[metric]) for row in known(run.history, metric)]
         if len(line) > 1:  # which those measured of the base alone have not
             shares = "accuracy" in metric or "fraction" in metric
-            drawing = curve_image([Curve(metric, line)], "", metric, shares=shares)
+            drawing = curve_image({metric: line}, "", metric, shares=shares)
             yield metric, f"data:image/png;base64,{b64encode(drawing).decode()}"
 
 

@@ -15,10 +15,13 @@ from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen
 from typing import Any
 
+import torch
+
 from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import atomic_write, has_checkpoint, write_json
+from hir.training.settings import load_run_config
 
 PATIENCE = 20.0
 """Seconds that an interrupted run has to end by itself."""
@@ -39,19 +42,12 @@ class Cell:
     @cached_property
     def config(self) -> Config:
         """What the arguments make; UserError if train.py would refuse them."""
-        return load(self.arguments)
+        return load_run_config(list(self.arguments))
 
     @property
     def log(self) -> Path:
         """The output of the run; beside its folder, which train.py wants to itself."""
         return self.folder.with_name(f"{self.folder.name}.log")
-
-
-def load(arguments: Sequence[str]) -> Config:
-    """The configuration that train.py makes of its arguments; raises UserError."""
-    from hir.training.settings import load_run_config  # imports torch, which --help does without
-
-    return load_run_config(list(arguments))
 
 
 def is_finished(cell: Cell) -> bool:
@@ -61,7 +57,7 @@ def is_finished(cell: Cell) -> bool:
     """
     finished = (cell.folder / "summary.json").is_file()
     begun = finished or has_checkpoint(cell.folder)
-    if begun and load([f"config={cell.folder / 'config.yaml'}"]) != cell.config:
+    if begun and load_run_config([f"config={cell.folder / 'config.yaml'}"]) != cell.config:
         raise UserError(f"{cell.folder} holds a run with other settings: choose another out, or delete it")
     return finished
 
@@ -70,10 +66,8 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     """The environment of each run at a time: its share of the GPUs and of the cores.
 
     ``jobs`` run at a time; None: one for each trainer.devices GPUs where the cells may use any, else one a
-    core. Raises UserError where a run wants more GPUs than its share.
+    core.
     """
-    import torch
-
     on_gpu = any(cell.config.trainer.get("accelerator") != "cpu" for cell in cells)
     gpus = [str(i) for i in range(torch.cuda.device_count())] if on_gpu else []
     if gpus and (visible := os.environ.get("CUDA_VISIBLE_DEVICES")):
@@ -83,8 +77,6 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     numbers = [len(given) if isinstance(given, list) else given for given in asked]
     devices = max([1, *(n for n in numbers if isinstance(n, int))])  # "auto" and -1 take what they find
     jobs = jobs or (max(1, len(gpus) // devices) if gpus else cores)
-    if gpus and devices > 1 and jobs * devices > len(gpus):
-        raise UserError(f"jobs={jobs} x trainer.devices={devices} is more than the {len(gpus)} GPUs")
     shared = {"OMP_NUM_THREADS": str(max(1, cores // jobs)), **os.environ, "PYTHONUNBUFFERED": "1"}
     if not gpus:
         return [shared] * jobs
@@ -93,17 +85,10 @@ def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
 
 
 def run_cells(cells: Sequence[Cell], jobs: int | None, ended: Callable[[Cell], str]) -> dict[Cell, str]:
-    """Run what is unfinished of the cells, ``jobs`` at a time, and print a line for each that ends.
+    """Run what is unfinished, as many at once as ``slots`` has it, and print what ``ended`` says of each.
 
-    All that runs is ended where this is interrupted. Raises UserError where a cell cannot be run.
-
-    Args:
-        cells: in their order.
-        jobs: as in ``slots``.
-        ended: told of each cell whose run succeeded; returns what to print of it.
-
-    Returns:
-        The last line of each run that failed.
+    Returns the last line of each run that failed. All that runs is ended where this is interrupted. Raises
+    UserError where a cell cannot be run.
     """
     free = slots(jobs, cells)
     todo = [cell for cell in cells if not is_finished(cell)]

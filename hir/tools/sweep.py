@@ -55,41 +55,31 @@ def read_file(path: Path) -> dict[str, Any]:
             "metric": {"name": str(metric), "goal": "maximize" | "minimize"},
             "run_cap": int() | None,
             "parameters": dict(),
-        }:
-            if metric.startswith(("val/", "train/", "fraction_")):
-                return file
-            raise UserError(
-                f"metric {metric}: test rows have no part in a choice; use val/accuracy or the like"
-            )
+        } if metric.startswith(("val/", "train/", "fraction_")):
+            return file
     raise UserError(
-        f"{path} must have program: train.py, method: random, metric: {{name: val/accuracy, "
-        "goal: maximize} and parameters: {NAME: {values: [...]}}"
+        f"{path} must have program: train.py, method: random, metric: {{name: val/accuracy, goal: maximize}} "
+        "and parameters: {NAME: {values: [...]}}; test rows have no part in a choice"
     )
 
 
 def draw(name: str, entry: Any, random: Random) -> Any:
     """A value of a parameter; UserError if it is of no kind that is known here."""
-    match entry:
-        case {"value": value, **rest} if not rest:
-            return value
-        case {"values": [_, *_] as values, **rest} if not rest:
-            return random.choice(values)
-    reason = "docs/sweeps.md says what there is, as {value: 1} or {min: 0.0, max: 1.0}"
-    if isinstance(entry, dict) and {*entry} - {"distribution"} == {"min", "max"}:
-        low, high = entry["min"], entry["max"]
-        try:
-            if not -math.inf < low <= high < math.inf:
-                raise ValueError("min must be at most max")
-            match entry.get("distribution", "int_uniform" if type(low) is type(high) is int else "uniform"):
-                case "int_uniform":
-                    return random.randrange(low, high + 1)
-                case "uniform":
-                    return random.uniform(low, high)
-                case "log_uniform_values":
-                    return math.exp(random.uniform(math.log(low), math.log(high)))
-        except (TypeError, ValueError, ArithmeticError) as error:
-            reason = str(error)
-    raise UserError(f"{name} cannot be drawn from {entry}: {reason}")
+    try:
+        match dict(entry):
+            case {"value": value, **rest} if not rest:
+                return value
+            case {"values": list(values), **rest} if not rest:
+                return random.choice(values)
+            case {"min": int(low), "max": int(high), **rest} if rest in ({}, {"distribution": "int_uniform"}):
+                return random.randint(low, high)
+            case {"min": low, "max": high, **rest} if rest in ({}, {"distribution": "uniform"}):
+                return random.uniform(low, high)
+            case {"min": low, "max": high, **rest} if rest == {"distribution": "log_uniform_values"}:
+                return math.exp(random.uniform(math.log(low), math.log(high)))
+    except (TypeError, ValueError, ArithmeticError, LookupError):
+        pass  # a min above max, say
+    raise UserError(f"{name} cannot be drawn from {entry}: docs/sweeps.md says what there is")
 
 
 def build_cells(file: dict[str, Any], options: Options, settings: Sequence[str], out: Path) -> list[Cell]:

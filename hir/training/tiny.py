@@ -25,7 +25,8 @@ from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from hir.config.load import task_settings
-from hir.config.schema import BaseConfig, Config, SamplingConfig
+from hir.config.parts import BaseConfig
+from hir.config.schema import Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Feedback
 from hir.files import cache_dir, clear_leftovers, write_json, writing

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import ByT5Tokenizer, GPT2Config, T5Config, T5ForConditionalGeneration
 
-from hir.config.schema import LoraConfig, ModelConfig
+from hir.config.parts import LoraConfig
+from hir.config.schema import ModelConfig
 from hir.errors import UserError
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy

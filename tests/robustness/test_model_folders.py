@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from hir.config.schema import BaseConfig, Config, ModelConfig
+from hir.config.parts import BaseConfig
+from hir.config.schema import Config, ModelConfig
 from hir.errors import UserError
 from hir.policies.load import load_policy
 from hir.training import tiny

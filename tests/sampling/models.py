@@ -18,7 +18,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from hir.config.schema import LoraConfig
+from hir.config.parts import LoraConfig
 from hir.policies.base import evaluating, padded
 from hir.policies.load import add_lora
 from hir.policies.seq2seq import Seq2SeqPolicy

@@ -68,21 +68,16 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
         (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
         (["out=o", "method.alpha=0,x"], "method.alpha must be a number in [0, inf), not 'x'"),
-        (["out=file/o", "seeds=1"], "file/o/object_counting/hir: Not a directory"),
+        (["out=file/o", "seeds=1"], "Not a directory: 'file/o/object_counting/hir'"),
         (["out=o", "jobs=0"], "jobs must be an integer in [1, 1000]"),
         (["out=o", "reach=90"], "reach must be a number in (0, 1]"),
         (["out=o", "variants=nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["out=o", f"variants={ROOT}/conf/sweep/quickstart.yaml"], "must map names to settings"),
-        (["out=o", "seeds=1", "trainer.devices=2", "jobs=2"], "is more than the 3 GPUs"),
     ],
 )
-def test_mistakes_end_with_2(
-    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., None]
-) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+def test_mistakes_end_with_2(arguments: list[str], words: str, refused: Callable[..., None]) -> None:
     Path("file").touch()
-    refused(words, "compare", *arguments, "trainer.accelerator=auto")
+    refused(words, "compare", *arguments)
 
 
 # Results of made-up runs

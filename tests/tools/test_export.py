@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from hir.__main__ import main
 from hir.config.load import load_config, save_config
-from hir.config.schema import WandbConfig
+from hir.config.parts import WandbConfig
 from hir.files import write_json, write_lines
 from hir.policies.base import Policy
 from hir.policies.escape import TextEscape
@@ -186,7 +186,7 @@ def test_a_run_that_has_not_ended_says_so(
     checkpoint = torch.load(made / "checkpoints/last.ckpt", weights_only=True)
     torch.save({**checkpoint, "epoch": 0}, folder / "checkpoints/last.ckpt")
     assert export(f"run={folder}", f"to={out}") == 0
-    assert "after iteration 1 of 3" in capsys.readouterr().out
+    assert "after iteration 1 to" in capsys.readouterr().out
     card = (out / "README.md").read_text()
     assert "| not measured |" in card and "the run's answer" not in card
     assert "iteration 1 of 3:\n64 answers sampled" in card
@@ -225,7 +225,7 @@ def test_a_trained_tiny_model_is_exported_by_the_command_line(
     out = tmp_path / "out"
     done = run(environment, f"run={finished}", f"to={out}", program="-m hir export")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"exported the model of {finished} after iteration 3 of 3 to {out}\n"
+    assert done.stdout == f"exported the model of {finished} after iteration 3 to {out}\n"
     answers = read_run(finished).answers
     answer = names_of(out, monkeypatch)["answer"]
     assert [answer(row["query"]) for row in answers] == [row["output"] for row in answers]

@@ -137,7 +137,7 @@ MISTAKES = [
     ("method: random\n", [], "and parameters: {NAME:"),
     (RANGES.replace("random", "bayes"), [], "method: random, metric:"),
     (f"{RANGES}  seed: {{values: [1], probabilities: [1]}}\n", [], "docs/sweeps.md says what there is"),
-    (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "min must be at most max"),
+    (f"{RANGES}  seed: {{min: 3, max: 1}}\n", [], "seed cannot be drawn from {'min': 3"),
     (f"{RANGES}  seed: 3\n", [], "seed cannot be drawn from 3: docs/sweeps.md"),
 ]
 

@@ -90,7 +90,7 @@ def test_a_folder_that_holds_what_is_not_a_killed_runs_is_refused(tmp_path: Path
     assert run_folder(config) == tmp_path
     for name in ("config.yaml", "summary.json", "notes.txt"):
         (tmp_path / name).touch()
-        with pytest.raises(UserError, match="is a file or holds another run"):
+        with pytest.raises(UserError, match="holds another run"):
             run_folder(config)
         (tmp_path / name).unlink()
 
