@@ -33,6 +33,8 @@ class TaskConfig:
     """Share of a file's rows held out for the test (paper: 0.2)."""
     validation_fraction: float = limited(0.1, "(0, 1)")
     """Share of a file's rows carved from the training part for validation."""
+    bad_rows: Literal["skip", "refuse"] = "skip"
+    """skip: leave out a file's rows that cannot be used, and refuse one with over 5 %; refuse: over none."""
     num_train: int | None = limited(None, "[1, inf)")
     """Training queries; null: 8192 of a generated task, all of a file's training part."""
     num_validation: int = limited(256, "[1, inf)")
@@ -55,6 +57,10 @@ class InstructionConfig:
     """p_wrong: labels wrong answers."""
     others: list[str] = field(default_factory=list)
     """Further instructions that method.contrast=set contrasts with."""
+
+    def __post_init__(self) -> None:
+        rule = "another text than instructions.correct"
+        check(self.wrong != self.correct, "instructions.wrong", rule, self.wrong)
 
 
 @dataclass

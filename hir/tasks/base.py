@@ -180,7 +180,7 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     if path.suffix == ".jsonl":
         rows = ifeval.read_rows(path)
     else:
-        rows, left_out = bigbench.read_rows(path)
+        rows, left_out = bigbench.read_rows(path, bigbench.MOST_UNUSABLE * (config.bad_rows == "skip"))
     notes: tuple[str, ...] = ()
     if left_out:
         first, reason = next(iter(left_out.items()))

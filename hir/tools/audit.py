@@ -20,8 +20,6 @@ from hir.tasks.base import GENERATORS, generated_task
 from hir.tasks.bigbench import listed_options, read_rows
 from hir.tasks.files import SOURCES, find_file
 
-NUM_GENERATED = 10_000
-
 
 @dataclass
 class Options:
@@ -33,45 +31,34 @@ class Options:
     """Most rows of a task that are shown."""
 
 
-@dataclass
-class Audit:
-    """What the text of a file's rows says of their labels."""
-
-    rows: int
-    read: int = 0
-    agree: int = 0
-    generated: int = 0
-    """Generated queries that are a row's."""
+def stem(query: str) -> str:
+    """A query without its options."""
+    return " ".join(listed_options(query)[0].split())
 
 
-def audit(name: str, path: Path) -> tuple[Audit, list[str]]:
+def audit(name: str, path: Path) -> tuple[dict[str, int], list[str]]:
     """The counts of a task's file, and a line on each row that was not read or does not agree."""
-    modules = GENERATORS.modules()
-    solve = import_module(modules[name].replace(".generated.", ".solvers.")).solve
+    solve = import_module(GENERATORS.modules()[name].replace(".generated.", ".solvers.")).solve
     rows, left_out = read_rows(path)
-    result, lines = Audit(len(rows)), []
+    counts, lines = {"rows": len(rows), "read": 0, "agree": 0}, []
     numbers = (number for number in count(1) if number not in left_out)
-    real = set()
     for number, row in zip(numbers, rows, strict=False):
-        stem = listed_options(row.query)[0]
-        real.add(" ".join(stem.split()))
         try:
-            answer = solve(stem, row.options)
+            answer = solve(listed_options(row.query)[0], row.options)
         except ValueError as error:
             lines.append(f"example {number} is not read: {error}")
             continue
-        result.read += 1
+        counts["read"] += 1
         if row.options:
             answer = f"({option_letter(row.options.index(answer))})"
         if multiple_choice(row, answer):
-            result.agree += 1
+            counts["agree"] += 1
         else:
             labels = ", ".join(row.targets)
-            lines.append(f"example {number} is {answer}, the file says {labels}: {shorten(stem, 300)}")
-    generator = generated_task(name, {})
-    drawn = (listed_options(generator.row(0, i).query)[0] for i in range(NUM_GENERATED))
-    result.generated = sum(" ".join(stem.split()) in real for stem in drawn)
-    return result, lines
+            lines.append(f"example {number} is {answer}, the file says {labels}: {shorten(row.query, 300)}")
+    real, task = {stem(row.query) for row in rows}, generated_task(name, {})
+    counts["generated"] = sum(stem(task.row(0, i).query) in real for i in range(10_000))
+    return counts, lines
 
 
 def run(options: Options, settings: list[str]) -> int:
@@ -83,14 +70,13 @@ def run(options: Options, settings: list[str]) -> int:
         except UserError as error:
             missing = error
             continue
-        result, lines = audit(name, path)
-        results[name] = vars(result)
-        share = f"{result.agree / max(1, result.read):.3f}"
-        same = f"{result.generated} of {NUM_GENERATED:,} generated are among them"
-        print(f"{name}: {result.rows} rows, {result.read} read, {result.agree} agree ({share}); {same}")
-        print("".join(f"  {line}\n" for line in lines[: options.show]), end="")
-        if len(lines) > options.show:
-            print(f"  and {len(lines) - options.show} more")
+        results[name], lines = audit(name, path)
+        rows, read, agree, generated = results[name].values()
+        print(f"{name}: {rows} rows, {read} read, {agree} agree; {generated} generated are among them")
+        shown = lines[: options.show] + [f"and {len(lines) - options.show} more"] * (
+            len(lines) > options.show
+        )
+        print("".join(f"  {line}\n" for line in shown), end="")
     if not results:
         raise missing
     print(json.dumps(results))
