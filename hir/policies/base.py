@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from hir.losses import chosen_log_probs, token_log_probs
 from hir.policies.escape import TextEscape
@@ -70,11 +69,6 @@ class Policy(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
-
-    @property
-    def sharded(self) -> bool:
-        """Whether no device holds all weights."""
-        return isinstance(self.root[0], FullyShardedDataParallel)
 
     @property
     def hidden_size(self) -> int:
@@ -147,13 +141,8 @@ class Policy(nn.Module):
 
     def frozen(self) -> Callable[[Batch], Output]:
         """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
-        if hasattr(self.model, "disable_adapter"):
-
-            def without_adapters(batch: Batch) -> Output:
-                with self.model.disable_adapter():
-                    output: Output = self(batch)
-                return output
-
+        if hasattr(self.model, "disable_adapter"):  # of peft; this context manager decorates functions, too
+            without_adapters: Callable[[Batch], Output] = self.model.disable_adapter()(self.forward)
             return without_adapters
         twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()
         return lambda batch: twin.to(self.device)(batch)

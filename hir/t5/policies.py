@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers.activations import NewGELUActivation
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
@@ -41,7 +42,8 @@ class PackedT5Policy(Seq2SeqPolicy):
         (P, S); ``packs``, what the decoder reads; ``places`` (K, N), where the N trained tokens stand among
         its states; and what methods read.
         """
-        cut = not self.sharded  # else each block gathers its weights when called, on all devices as often
+        # Under FSDP each block gathers its weights when called: all devices must call it as often.
+        cut = not isinstance(self.root[0], FullyShardedDataParallel)
         prompts = self.prompts_of(rows)
         distinct = list(dict.fromkeys(prompts))
         by_length = sorted(zip(self.encode(distinct), distinct, strict=True), key=lambda pair: len(pair[0]))
