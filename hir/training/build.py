@@ -16,9 +16,9 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
-from hir.training.checks import ask_start, check_lengths, check_on_policy, check_rows
 from hir.training.datamodule import HIRDataModule
 from hir.training.module import HIRModule
+from hir.training.settings import ask_start, check_lengths, check_on_policy, check_rows
 from hir.training.tiny import Base, make_base
 
 
@@ -32,7 +32,7 @@ class Run:
     """How the tiny model was pre-trained; None for any other model."""
     evaluation_tasks: list[Task]
     """Further tasks to evaluate on."""
-    notes: tuple[str, ...]
+    notes: list[str]
     """Lines on prompts and targets that are too long."""
 
 
