@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -45,14 +45,8 @@ class HIRDataModule(LightningDataModule):
     """Online sampling, feedback and relabeling (steps 1 and 2 of Algorithm 1) as a data module.
 
     One Lightning epoch is one HIR iteration. Lightning's loader is built once: it serves places in the plan,
-    as many in every iteration, and a batch has the rows that stand there now.
-
-    Args:
-        config: the run's configuration.
-        task: rows and feedback; only its training queries are sampled.
-        policy: gives tokens their text and rows their tensors.
-        method: relabels.
-        relabel: has the instruction under which is sampled.
+    as many in every iteration, and a batch has the rows that stand there now. Of the task only training
+    queries are sampled, under the instruction that ``relabel`` has.
     """
 
     def __init__(self, config: Config, task: Task, policy: Policy, method: Method, relabel: Relabel) -> None:
@@ -189,7 +183,9 @@ class HIRDataModule(LightningDataModule):
         return self.policy.collate([self.plan[place] for place in places]) if self.plan else {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"buffer": self.buffer.state_dict()}
+        """The buffer as plain lists and dicts, safe for torch.load(weights_only=True)."""
+        return {"buffer": {i: [asdict(row) for row in rows] for i, rows in self.buffer.iterations.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.buffer.load_state_dict(state_dict["buffer"])
+        saved = state_dict["buffer"].items()
+        self.buffer.iterations = {i: [TrainingExample(**row) for row in rows] for i, rows in saved}

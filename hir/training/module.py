@@ -21,11 +21,7 @@ from hir.training.datamodule import HIRDataModule, SamplingReport
 class HIRModule(LightningModule):
     """Algorithm 1 in Lightning's terms: on_train_epoch_start samples and relabels, training_step learns.
 
-    Args:
-        config: the run's configuration.
-        datamodule: makes the rows, and has the policy that is trained and the method.
-        sampler: draws answers from the live weights.
-        rows: fingerprints of the tasks, the run's own first, for its checkpoints.
+    ``rows`` are fingerprints of the tasks, the run's own first, for its checkpoints.
     """
 
     def __init__(self, config: Config, datamodule: HIRDataModule, sampler: Sampler, rows: list[str]) -> None:
