@@ -126,10 +126,8 @@ class Policy(nn.Module):
     ) -> list[tuple[float, ...]]:
         """A number for each trained token of the rows, in eval mode and without gradients.
 
-        Args:
-            rows: in whatever number.
-            values: gives the numbers (N,) of a batch, from what the policy makes of it.
-            model: in place of the policy, such as what ``frozen`` gave.
+        ``values`` gives those of a batch, (N,), from what is made of it by the policy, or by ``model`` in its
+        place, such as what ``frozen`` gave.
         """
         scores: list[tuple[float, ...]] = []
         for start in range(0, len(rows), SCORED_ROWS):
@@ -193,5 +191,4 @@ def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
 
 def token_mask(sequences: Sequence[Sequence[int]]) -> Tensor:
     """(B, longest): 1 at tokens, 0 at padding."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+    return padded([[1] * len(sequence) for sequence in sequences], 0)

@@ -31,13 +31,7 @@ class Answer(NamedTuple):
 
 
 class Sampler:
-    """Draws answers from a policy's live weights.
-
-    Args:
-        policy: what it samples from.
-        config: temperature, top_k, top_p, max_new_tokens, batch_size.
-        greedy_batch_size: prompts a forward pass in ``greedy``.
-    """
+    """Draws answers from a policy's live weights; ``greedy`` has a batch size of its own, in prompts."""
 
     def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None:
         self.policy = policy

@@ -55,9 +55,7 @@ def _training(run: SavedRun) -> Iterator[tuple[str, str]]:
     first, wrong = (row["val/accuracy_p_wrong"] for row in (rows[0], rows[-1]))
     trained = any(row["relabeled_instruction"] == run.config.instructions.wrong for row in run.samples)
     if trained and (wrong > right / 2 or wrong >= max(first, 0.1)):
-        text = (
-            f"Accuracy under p_wrong went from {first:.2f} to {wrong:.2f}, beside {right:.2f} under p_correct"
-        )
+        text = f"Accuracy under p_wrong went from {first:.2f} to {wrong:.2f}, while the other is {right:.2f}"
         yield "p_wrong is not falling", f"{text}: raise method.alpha."
 
 
