@@ -22,8 +22,12 @@ class TextEscape:
 
     def _knows(self, character: str) -> bool:
         if character not in self._known:
-            ids = self._tokenizer(character, add_special_tokens=False)["input_ids"]
-            self._known[character] = character.isspace() or self._tokenizer.unk_token_id not in ids
+            unknown = self._tokenizer.unk_token_id
+            self._known[character] = (
+                character.isspace()
+                or unknown is None
+                or unknown not in self._tokenizer(character, add_special_tokens=False)["input_ids"]
+            )
         return self._known[character]
 
     def escape(self, text: str) -> str:
