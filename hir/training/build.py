@@ -48,13 +48,8 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
         tasks = list(map(base.unseen, tasks))
     data = HIRDataModule(config, tasks[0], policy, build_method(config.method, relabel, policy), relabel)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
-    return Run(
-        module=HIRModule(config, data, sampler, [task.fingerprint for task in tasks]),
-        datamodule=data,
-        base=base,
-        evaluation_tasks=tasks[1:],
-        notes=check_lengths(policy, tasks, relabel, config),
-    )
+    module = HIRModule(config, data, sampler, [task.fingerprint for task in tasks])
+    return Run(module, data, base, tasks[1:], check_lengths(policy, tasks, relabel, config))
 
 
 def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Seq2SeqPolicy, Base | None]:
