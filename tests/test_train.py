@@ -133,7 +133,7 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
     done = run(environment, f"resume={folder}", "trainer.max_epochs=2")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "a task's rows, or their split, are others than those the run was trained on" in done.stderr
+    assert "a task's rows, or their split, are others than in training: restore" in done.stderr
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
     done = run(environment, f"run={folder}", program="-m hir evaluate")
     assert done.stdout.startswith("the rows of impossible are not split as in training: some may have been")

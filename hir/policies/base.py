@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from hir.losses import chosen_log_probs, token_log_probs
 from hir.policies.escape import TextEscape
@@ -72,11 +71,6 @@ class Policy(nn.Module):
         return next(self.parameters()).device
 
     @property
-    def sharded(self) -> bool:
-        """Whether no device holds all weights."""
-        return isinstance(self.root[0], FullyShardedDataParallel)
-
-    @property
     def hidden_size(self) -> int:
         """Width D of the states that logits are made of."""
         return int(self.model.config.hidden_size)
@@ -132,10 +126,8 @@ class Policy(nn.Module):
     ) -> list[tuple[float, ...]]:
         """A number for each trained token of the rows, in eval mode and without gradients.
 
-        Args:
-            rows: in whatever number.
-            values: gives the numbers (N,) of a batch, from what the policy makes of it.
-            model: in place of the policy, such as what ``frozen`` gave.
+        ``values`` gives those of a batch, (N,), from what is made of it by the policy, or by ``model`` in its
+        place, such as what ``frozen`` gave.
         """
         scores: list[tuple[float, ...]] = []
         for start in range(0, len(rows), SCORED_ROWS):
@@ -147,13 +139,8 @@ class Policy(nn.Module):
 
     def frozen(self) -> Callable[[Batch], Output]:
         """The policy with its weights of now, for good: a copy, or itself with its adapters off."""
-        if hasattr(self.model, "disable_adapter"):
-
-            def without_adapters(batch: Batch) -> Output:
-                with self.model.disable_adapter():
-                    output: Output = self(batch)
-                return output
-
+        if hasattr(self.model, "disable_adapter"):  # of peft; this context manager decorates functions, too
+            without_adapters: Callable[[Batch], Output] = self.model.disable_adapter()(self.forward)
             return without_adapters
         twin = copy.deepcopy(self, {id(self.tokenizer): self.tokenizer}).requires_grad_(False).eval()
         return lambda batch: twin.to(self.device)(batch)
@@ -204,5 +191,4 @@ def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
 
 def token_mask(sequences: Sequence[Sequence[int]]) -> Tensor:
     """(B, longest): 1 at tokens, 0 at padding."""
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+    return padded([[1] * len(sequence) for sequence in sequences], 0)

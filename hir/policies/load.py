@@ -38,16 +38,10 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         if tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys() <= {"\u2581"}:
             # transformers makes one up where it finds no file; ByT5's needs none.
             raise UserError(f"{where}: no tokenizer that knows a word there")
-        model, info = AutoModelForSeq2SeqLM.from_pretrained(
-            path,
-            config=model_config,
-            dtype=torch.float32,
-            attn_implementation=kind.attention,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-            output_loading_info=True,
-            **options,
-        )
+        options |= {"config": model_config, "dtype": torch.float32, "attn_implementation": kind.attention}
+        # Weights of another shape are refused below, by name.
+        options |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+        model, info = AutoModelForSeq2SeqLM.from_pretrained(path, **options)
     except (UserError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the libraries raise any on a broken file; a tokenizer's is no Exception
@@ -55,10 +49,8 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         raise UserError(f"{where} cannot be loaded, from here or from the hub: {reason}") from error
     unfit = [*sorted(info["missing_keys"]), *sorted(name for name, *_ in info["mismatched_keys"])]
     if unfit:
-        raise UserError(
-            f"{where}: {len(unfit)} weights are missing or of another shape than config.json says, "
-            f"{unfit[0]} among them; is it a whole sequence-to-sequence checkpoint?"
-        )
+        what = f"{len(unfit)} weights are missing or of another shape than config.json says"
+        raise UserError(f"{where}: {what}, {unfit[0]} among them")
     vocabulary = model.get_input_embeddings().num_embeddings
     for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
         number = getattr(model.config, name, None)

@@ -54,19 +54,13 @@ class Seq2SeqPolicy(Policy):
 
     def _encode(self, input_ids: Tensor, mask: Tensor, **arguments: Any) -> Tensor:
         """Hidden states (P, S, D) of prompts (P, S)."""
-        encoder = self.model.get_encoder()
-        hidden: Tensor = encoder(input_ids=input_ids, attention_mask=mask, **arguments)[0]
+        hidden: Tensor = self.model.get_encoder()(input_ids=input_ids, attention_mask=mask, **arguments)[0]
         return hidden
 
     def _decode(self, input_ids: Tensor, encoded: Tensor, mask: Tensor, **arguments: Any) -> Tensor:
         """Hidden states (R, T, D) of the decoder for its input (R, T) and each row's prompt (R, S, D)."""
-        hidden: Tensor = self.model.get_decoder()(
-            input_ids=input_ids,
-            encoder_hidden_states=encoded,
-            encoder_attention_mask=mask,
-            use_cache=False,
-            **arguments,
-        )[0]
+        arguments |= {"encoder_hidden_states": encoded, "encoder_attention_mask": mask, "use_cache": False}
+        hidden: Tensor = self.model.get_decoder()(input_ids=input_ids, **arguments)[0]
         return hidden
 
     def _logits(self, hidden: Tensor) -> Tensor:

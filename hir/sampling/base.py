@@ -31,13 +31,7 @@ class Answer(NamedTuple):
 
 
 class Sampler:
-    """Draws answers from a policy's live weights.
-
-    Args:
-        policy: what it samples from.
-        config: temperature, top_k, top_p, max_new_tokens, batch_size.
-        greedy_batch_size: prompts a forward pass in ``greedy``.
-    """
+    """Draws answers from a policy's live weights; ``greedy`` has a batch size of its own, in prompts."""
 
     def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None:
         self.policy = policy
@@ -64,8 +58,7 @@ class Sampler:
         for batch in self.draw(in_order, num_samples, seed, config or self.config):
             for tokens, log_probs in zip(*(part.tolist() for part in batch), strict=True):
                 length = tokens.index(eos) + 1 if eos in tokens else len(tokens)
-                answer = Answer(tuple(tokens[:length]), tuple(log_probs[:length]))
-                answers[next(prompt_of)].append(answer)
+                answers[next(prompt_of)].append(Answer(tuple(tokens[:length]), tuple(log_probs[:length])))
             if progress:
                 progress(len(batch[0]) // num_samples)
         return answers
@@ -73,13 +66,9 @@ class Sampler:
     def draw(
         self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of answers to prompts, in this order: tokens and log-probabilities (R, T).
+        """Batches of answers to encoded prompts, in their order: tokens and log-probabilities (R, T).
 
         Those to a prompt stand together, without start token; what comes behind an end token is ignored.
-
-        Args:
-            encoded: tokens of each prompt, by its number.
-            num_samples: see ``sample``, as for the others.
         """
         raise NotImplementedError
 

@@ -32,27 +32,22 @@ class GenerateSampler(Sampler):
                 noted = LogProbs()
                 with evaluating(policy):
                     output = policy.model.generate(num_beams=1, logits_processor=[noted], **options)
-                log_probs = noted.of(output)
-                yield output[:, -log_probs.shape[1] :], log_probs
+                noted.choose(output)
+                yield output[:, -len(noted.steps) :], torch.cat(noted.steps, dim=1)
 
 
 class LogProbs:
     """Notes the log-probability of each token that generate chooses, before its own processors change it."""
 
     def __init__(self) -> None:
-        self._chosen: list[Tensor] = []
-        self._latest: Tensor | None = None
+        self.steps: list[Tensor] = []
+        """(R, 1) a step; of the newest, until its token is chosen, (R, V)."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self._note(input_ids)
-        self._latest = scores.float().log_softmax(-1)
+        self.choose(input_ids)
+        self.steps.append(scores.float().log_softmax(-1))
         return scores
 
-    def _note(self, input_ids: Tensor) -> None:
-        if self._latest is not None:
-            self._chosen.append(self._latest.gather(-1, input_ids[:, -1:]))
-
-    def of(self, output: Tensor) -> Tensor:
-        """(R, T) log-probabilities of the tokens that ``output`` ends with, all that were generated."""
-        self._note(output)
-        return torch.cat(self._chosen, dim=1)
+    def choose(self, input_ids: Tensor) -> None:
+        if self.steps:
+            self.steps[-1] = self.steps[-1].gather(-1, input_ids[:, -1:])

@@ -9,21 +9,21 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers.activations import NewGELUActivation
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hir.policies.base import Batch, Output, padded, register, row_tensors, token_mask
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
-from hir.t5 import attention
-from hir.t5.packing import buckets, pack
+from hir.t5.packing import ATTENTION, Shared, buckets, pack
 
 
 @register("t5")
 class PackedT5Policy(Seq2SeqPolicy):
     """A Seq2SeqPolicy for the T5 family, same numbers, fewer tokens through the decoder."""
 
-    attention: ClassVar[str | None] = attention.NAME
+    attention: ClassVar[str | None] = ATTENTION
 
     def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int) -> None:
         super().__init__(model, tokenizer, max_input_tokens)
@@ -41,12 +41,12 @@ class PackedT5Policy(Seq2SeqPolicy):
         (P, S); ``packs``, what the decoder reads; ``places`` (K, N), where the N trained tokens stand among
         its states; and what methods read.
         """
-        cut = not self.sharded  # else each block gathers its weights when called, on all devices as often
+        # Under FSDP each block gathers its weights when called: all devices must call it as often.
+        cut = not isinstance(self.root[0], FullyShardedDataParallel)
         prompts = self.prompts_of(rows)
-        distinct = list(dict.fromkeys(prompts))
-        by_length = sorted(zip(self.encode(distinct), distinct, strict=True), key=lambda pair: len(pair[0]))
-        encoded = [ids for ids, _ in by_length]
-        number = {prompt: i for i, (_, prompt) in enumerate(by_length)}
+        encoded = dict(zip(prompts, self.encode(prompts), strict=True))
+        by_length = dict(sorted(encoded.items(), key=lambda pair: len(pair[1])))
+        number = {prompt: i for i, prompt in enumerate(by_length)}
         inputs = [[self.start_id, *row.prefix_ids, *row.output_ids[:-1]] for row in rows]
         copies = len(prompts) // len(rows)
         packs, starts = pack(inputs * copies, [number[prompt] for prompt in prompts], self.pad_id, cut)
@@ -54,8 +54,8 @@ class PackedT5Policy(Seq2SeqPolicy):
         trained = [range(len(row.prefix_ids), len(ids)) for row, ids in zip(rows, inputs, strict=True)]
         places = [start + i for n, start in enumerate(starts) for i in trained[n % len(rows)]]
         return {
-            "input_ids": [padded(bucket, self.pad_id) for bucket in buckets(encoded, cut)],
-            "attention_mask": token_mask(encoded),
+            "input_ids": [padded(bucket, self.pad_id) for bucket in buckets(list(by_length.values()), cut)],
+            "attention_mask": token_mask(list(by_length.values())),
             "packs": packs,
             "places": torch.tensor(places).view(copies, -1),
             **row_tensors(rows),
@@ -67,12 +67,12 @@ class PackedT5Policy(Seq2SeqPolicy):
         states, masks = [], mask.split([len(bucket) for bucket in batch["input_ids"]])
         for bucket, bucket_mask in zip(batch["input_ids"], masks, strict=True):
             length = bucket.shape[1]
-            encoded = self._encode(bucket, bucket_mask[:, :length], shared=attention.Shared())
+            encoded = self._encode(bucket, bucket_mask[:, :length], shared=Shared())
             states.append(F.pad(encoded, (0, 0, 0, mask.shape[1] - length)))
         prompts, decoded = torch.cat(states), []
         for packs in batch["packs"]:
             chosen = prompts[packs.prompts], mask[packs.prompts]
-            shared = attention.Shared(packs.segments)
+            shared = Shared(packs.segments)
             decoded.append(self._decode(packs.input_ids, *chosen, shared=shared).flatten(0, 1))
         hidden = torch.cat(decoded)[batch["places"]]
         return Output(self._logits(hidden), hidden)

@@ -60,14 +60,9 @@ class T5Sampler(Sampler):
     ) -> tuple[Tensor, Tensor]:
         """Tokens and log-probabilities (N, T) of ``num_samples`` answers to each of P queries, N in all.
 
-        Args:
-            queries: P of them.
-            num_samples: answers a query.
-            uniforms: (N, T, 2) numbers in [0, 1); None decodes greedily.
-            config: how tokens are drawn.
+        They are drawn by ``uniforms`` (N, T, 2), or greedily.
         """
-        num_queries, max_length = len(queries.mask), config.max_new_tokens
-        device = self.weights.device
+        num_queries, max_length, device = len(queries.mask), config.max_new_tokens, self.weights.device
         rows = Rows(self.weights.room(num_queries * num_samples, max_length))
         newest = torch.full((num_queries,), self.policy.start_id, device=device)
         place_of = torch.arange(num_queries, device=device)  # where a query stands among those still encoded
@@ -98,7 +93,8 @@ class T5Sampler(Sampler):
             member = torch.empty_like(place).index_copy_(0, row_of, live)  # one of a row's answers
             asked = torch.unique(live // num_samples)
             if len(asked) <= len(queries.mask) // 2:
-                queries = queries.take(place_of[asked])
+                kept = place_of[asked]
+                queries = Queries([part.index_select(1, kept) for part in queries.cross], queries.mask[kept])
                 place_of[asked] = torch.arange(len(asked), device=device)
             rows.slot = place_of[member // num_samples] * num_samples + member % num_samples
             rows.width = num_samples

@@ -30,10 +30,6 @@ class Queries:
     mask: Tensor
     """(P, 1, 1, S): 0 at tokens, float32's lowest number at padding."""
 
-    def take(self, chosen: Tensor) -> "Queries":
-        """The chosen ones alone."""
-        return Queries([part.index_select(1, chosen) for part in self.cross], self.mask[chosen])
-
 
 @dataclass
 class Rows:
@@ -100,11 +96,7 @@ class T5Weights:
 
     @torch.no_grad()
     def refresh(self, root: nn.Module) -> None:
-        """Read the live weights, into the same memory as before.
-
-        Args:
-            root: the module that holds them: the model, or what a strategy that shards them put around it.
-        """
+        """Read the live weights from a policy's ``root``, into the same memory as before."""
         with gathered(root):
             for layer, name, weight in self._layout():
                 weight = weight.t() if name not in ("embedding", "bias") else weight
@@ -133,7 +125,11 @@ class T5Weights:
                     span = self.max_distance
                     bias = attention.compute_bias(1, 2 * span + 1, past_seen_tokens=span)
                     bias = bias[0, :, 0].float()  # (H, 2 span + 1)
-                    yield layer, "bias", self._causal(bias) if attention.is_decoder else bias
+                    if attention.is_decoder:
+                        # (H, T) for 1 - T to 0: the last t of them are those of position t - 1.
+                        distance = torch.arange(1 - self.positions, 1, device=bias.device).clamp(min=-span)
+                        bias = bias[:, distance + span]
+                    yield layer, "bias", bias
                 if attention.is_decoder:
                     cross, norm = block.layer[1].EncDecAttention, block.layer[1].layer_norm.weight * gain
                     yield layer, "cross_q", effective_weight(cross.q) * norm
@@ -167,13 +163,9 @@ class T5Weights:
         return [torch.empty(shape, dtype=self.dtype, device=self.device) for _ in self.decoder]
 
     def decode(self, tokens: Tensor, at: int, rows: Rows, queries: Queries) -> Tensor:
-        """One decode step: logits (R, V), float32, of the tokens that follow ``tokens`` (R,).
+        """One decode step: logits (R, V), float32, of what follows ``tokens`` (R,), all at one position.
 
-        Args:
-            tokens: the newest token of each row.
-            at: their position, one for all.
-            rows: gets the step's keys and values.
-            queries: what the rows' slots point to.
+        ``rows`` gets the step's keys and values; their slots point to ``queries``.
         """
         hidden = F.embedding(tokens, self.ends["embedding"]).float()
         num_rows, length, bias = len(tokens), at + 1, hidden
@@ -233,11 +225,6 @@ class T5Weights:
         length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
         return hidden.div(torch.hypot(length, self.floor)).to(self.dtype)
 
-    def _causal(self, bias: Tensor) -> Tensor:
-        """(H, T) for the distances 1 - T to 0: the last t of them are those of position t - 1."""
-        distance = torch.arange(1 - self.positions, 1, device=bias.device).clamp(min=-self.max_distance)
-        return bias[:, distance + self.max_distance]
-
 
 def effective_weight(linear: Any) -> Tensor:
     """A linear layer's weight (out, in), its low-rank adapters (peft) added."""
@@ -252,8 +239,5 @@ def _stacked(*linears: Any) -> Tensor:
 
 
 def gathered(module: nn.Module) -> AbstractContextManager[None]:
-    """Within it a module that is sharded has its full weights, but for parts that are sharded by themselves.
-
-    Any other module stays as it is.
-    """
+    """Within it a sharded module has its full weights, but for parts that are sharded by themselves."""
     return FullyShardedDataParallel.summon_full_params(module, recurse=False, writeback=False)

@@ -20,8 +20,7 @@ from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.training.build import build_policy, load_tasks
 from hir.training.checkpoints import load_weights, read_checkpoint
-from hir.training.checks import ask_start, check_lengths
-from hir.training.settings import load_run_config
+from hir.training.settings import ask_start, check_lengths, load_run_config
 
 
 @dataclass

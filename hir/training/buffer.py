@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -66,11 +65,3 @@ class ReplayBuffer:
             rng.shuffle(groups)
             for group in groups:
                 yield from group
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain lists and dicts, safe for torch.load(weights_only=True)."""
-        return {"iterations": {i: [asdict(row) for row in rows] for i, rows in self.iterations.items()}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        saved = state["iterations"].items()
-        self.iterations = {i: [TrainingExample(**row) for row in rows] for i, rows in saved}

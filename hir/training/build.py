@@ -16,9 +16,9 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
-from hir.training.checks import ask_start, check_lengths, check_on_policy, check_rows
 from hir.training.datamodule import HIRDataModule
 from hir.training.module import HIRModule
+from hir.training.settings import ask_start, check_lengths, check_on_policy, check_rows
 from hir.training.tiny import Base, make_base
 
 
@@ -32,7 +32,7 @@ class Run:
     """How the tiny model was pre-trained; None for any other model."""
     evaluation_tasks: list[Task]
     """Further tasks to evaluate on."""
-    notes: tuple[str, ...]
+    notes: list[str]
     """Lines on prompts and targets that are too long."""
 
 
@@ -46,15 +46,10 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     ask_start(tasks[0], policy, config)
     if base:
         tasks = list(map(base.unseen, tasks))
-    method = build_method(config.method, relabel, policy)
+    data = HIRDataModule(config, tasks[0], policy, build_method(config.method, relabel, policy), relabel)
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
-    return Run(
-        module=HIRModule(config, policy, method, sampler, [task.fingerprint for task in tasks]),
-        datamodule=HIRDataModule(config, tasks[0], policy, method, relabel),
-        base=base,
-        evaluation_tasks=tasks[1:],
-        notes=check_lengths(policy, tasks, relabel, config),
-    )
+    module = HIRModule(config, data, sampler, [task.fingerprint for task in tasks])
+    return Run(module, data, base, tasks[1:], check_lengths(policy, tasks, relabel, config))
 
 
 def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Seq2SeqPolicy, Base | None]:
@@ -74,22 +69,16 @@ def load_tasks(config: Config) -> list[Task]:
 
 
 def _further_task(text: str, own: Task, config: Config) -> Task:
-    source, slash, name = text.rpartition("/")
-    known = source in ("bbh", "bigbench", "generated") or not slash
+    source, _, name = text.rpartition("/")
+    known = source in ("", "bbh", "bigbench", "generated")
     check(known, "evaluation.tasks", "NAME, bbh/NAME, bigbench/NAME or generated/NAME", text)
     folder = config.evaluation.data_dir or config.task.data_dir
     if source and folder and Path(folder, source).is_dir():
         folder = str(Path(folder, source))
-    of_file = None if config.task.source == "generated" else config.task.source
-    source_of: Any = source or of_file
+    kind: Any = source or (None if config.task.source == "generated" else config.task.source)
+    settings = config.task.settings if name == config.task.name else task_settings(name)
     asked = replace(
-        config.task,
-        name=name,
-        mix=[],
-        source=source_of,
-        data_dir=folder,
-        num_train=None,
-        settings=config.task.settings if name == config.task.name else task_settings(name),
+        config.task, name=name, mix=[], source=kind, data_dir=folder, num_train=None, settings=settings
     )
     task = load_task(asked, config.seed)
     if not source:

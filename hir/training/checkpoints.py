@@ -63,10 +63,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         assert {"hir", "epoch", "state_dict"} <= checkpoint.keys()
     except Exception as error:  # a damaged file makes the reader fail in any way
-        raise UserError(
-            f"{path} is no readable checkpoint of this project (damaged, or a pickle that would run "
-            "code): give the last.ckpt of a run"
-        ) from error
+        what = "no readable checkpoint of this project, but damaged, or a pickle that would run code"
+        raise UserError(f"{path} is {what}: give the last.ckpt of a run") from error
     return checkpoint
 
 
@@ -82,17 +80,13 @@ def check_resume(config: Config) -> Path:
     for key in {**now, **saved}:
         before, after = saved.get(key), now.get(key)
         if key.startswith(tuple(FIXED)) and key not in OF_THE_HARDWARE and before != after:
-            raise UserError(
-                f"resume={config.resume}: the checkpoint is from another configuration, {key} is {after!r} "
-                f"here and was {before!r}; resume with the run's own, or start a new run"
-            )
+            change = f"{key} is {after!r} here and was {before!r}"
+            raise UserError(f"resume={config.resume}: {change}: leave it as it was, or start a new run")
     finished, wanted = checkpoint["epoch"] + 1, config.trainer["max_epochs"]
     # One that was killed after its last iteration lacks its last test.
     if finished > wanted or (finished == wanted and (folder / "summary.json").exists()):
-        raise UserError(
-            f"resume={config.resume}: the run has finished its {finished} iterations; raise "
-            f"trainer.max_epochs to go on, or `python -m hir evaluate run={config.resume}`"
-        )
+        told = f"the run has finished its {finished} iterations: raise trainer.max_epochs to go on"
+        raise UserError(f"resume={config.resume}: {told}")
     return path
 
 

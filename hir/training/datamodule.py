@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -13,8 +13,7 @@ from hir.config.schema import Config, SamplingConfig
 from hir.distributed import gather, rank, shard, world_size
 from hir.errors import UserError
 from hir.methods.base import Method
-from hir.policies.base import Batch
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.base import Batch, Policy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample, Verdict
 from hir.relabel.base import Relabel
@@ -46,19 +45,11 @@ class HIRDataModule(LightningDataModule):
     """Online sampling, feedback and relabeling (steps 1 and 2 of Algorithm 1) as a data module.
 
     One Lightning epoch is one HIR iteration. Lightning's loader is built once: it serves places in the plan,
-    as many in every iteration, and a batch has the rows that stand there now.
-
-    Args:
-        config: the run's configuration.
-        task: rows and feedback; only its training queries are sampled.
-        policy: gives tokens their text and rows their tensors.
-        method: relabels.
-        relabel: has the instruction under which is sampled.
+    as many in every iteration, and a batch has the rows that stand there now. Of the task only training
+    queries are sampled, under the instruction that ``relabel`` has.
     """
 
-    def __init__(
-        self, config: Config, task: Task, policy: Seq2SeqPolicy, method: Method, relabel: Relabel
-    ) -> None:
+    def __init__(self, config: Config, task: Task, policy: Policy, method: Method, relabel: Relabel) -> None:
         super().__init__()
         self.config = config
         self.task = task
@@ -95,7 +86,7 @@ class HIRDataModule(LightningDataModule):
         """
         start = time.perf_counter()
         sampling, examples = self.config.sampling, shard(self.queries(iteration))
-        judged = self._sample(sampler, iteration, examples, "sampling", stage)
+        judged = self._sample(sampler, iteration, examples, "sampling", stage, sampling)
         if sampling.retry_temperature:
             missed = [i for i, rollouts in enumerate(judged) if not any(r.correct for r in rollouts)]
             top_k = sampling.top_k if sampling.retry_top_k is None else sampling.retry_top_k
@@ -133,17 +124,14 @@ class HIRDataModule(LightningDataModule):
         examples: Sequence[Example],
         purpose: str,
         stage: Stage,
-        sampling: SamplingConfig | None = None,
+        sampling: SamplingConfig,
     ) -> list[list[Rollout]]:
-        """Judged answers to each example, drawn as the sampler does by itself or by other settings."""
+        """Judged answers to each example."""
         if self.method.samples:
-            answers = sampler.sample(
-                [self.policy.render(self.phi.goal(example), example.query) for example in examples],
-                self.config.sampling.num_samples,
-                derive_seed(self.config.seed, iteration, rank(), purpose),
-                stage(purpose, len(examples)),
-                sampling,
-            )
+            prompts = [self.policy.render(self.phi.goal(row), row.query) for row in examples]
+            seed = derive_seed(self.config.seed, iteration, rank(), purpose)
+            progress = stage(purpose, len(prompts))
+            answers = sampler.sample(prompts, sampling.num_samples, seed, progress, sampling)
         else:
             answers = [[Answer(self.policy.encode_answer(row.targets[0]), ())] for row in examples]
         flat = [(row, answer) for row, of_row in zip(examples, answers, strict=True) for answer in of_row]
@@ -195,7 +183,9 @@ class HIRDataModule(LightningDataModule):
         return self.policy.collate([self.plan[place] for place in places]) if self.plan else {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"buffer": self.buffer.state_dict()}
+        """The buffer as plain lists and dicts, safe for torch.load(weights_only=True)."""
+        return {"buffer": {i: [asdict(row) for row in rows] for i, rows in self.buffer.iterations.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.buffer.load_state_dict(state_dict["buffer"])
+        saved = state_dict["buffer"].items()
+        self.buffer.iterations = {i: [TrainingExample(**row) for row in rows] for i, rows in saved}

@@ -17,36 +17,27 @@ from hir.methods.base import METHODS
 
 
 def check_launch(num_nodes: object) -> None:
-    """Refuse what Lightning would trip over or wait for because no launcher has started this process.
-
-    Raises:
-        UserError: SLURM's tasks without srun, or several machines of which Lightning knows this one alone.
+    """Refuse what Lightning would trip over or wait for because no launcher has started this process: SLURM's
+    tasks without srun, and several machines of which Lightning knows this one alone; UserError.
     """
     if TorchElasticEnvironment.detect() or SLURMEnvironment.detect():
         if not {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"} & os.environ.keys():
-            raise UserError(
-                "in this SLURM job srun has not started this process: put srun before the command, or set "
-                "SLURM_JOB_NAME=interactive to have Lightning start the processes of this machine"
-            )
+            how = "put srun before the command, or set SLURM_JOB_NAME=interactive for this machine alone"
+            raise UserError(f"in this SLURM job srun has not started this process: {how}")
     elif num_nodes != 1 and not {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys():  # started by hand
-        raise UserError(
-            f"trainer.num_nodes={num_nodes}, and nothing starts the processes of the other machines: start "
-            "the run with torchrun or srun, as docs/hardware.md shows"
-        )
+        how = "start the run with torchrun or srun, as docs/hardware.md shows"
+        raise UserError(f"trainer.num_nodes={num_nodes}, but nothing starts the other machines: {how}")
 
 
 def rows_per_device(config: Config, world_size: int) -> int:
     """Rows of a forward pass on one device: the most that it takes and that share out batch_size evenly.
 
-    Raises:
-        UserError: the devices cannot share batch_size.
+    UserError where the devices cannot share it.
     """
-    share, left = divmod(config.training.batch_size, world_size)
-    if left or not share:
-        raise UserError(
-            f"training.batch_size={config.training.batch_size} cannot be shared by {world_size} devices; "
-            f"make it a multiple of {world_size}"
-        )
+    size = config.training.batch_size
+    share, left = divmod(size, world_size)
+    if left:
+        raise UserError(f"training.batch_size={size} must be a multiple of the {world_size} devices")
     most = min(config.training.rows_per_device or share, share)
     return next(rows for rows in range(most, 0, -1) if share % rows == 0)
 
@@ -80,26 +71,18 @@ StrategyRegistry.register("fsdp", BlockFSDP, override=True)
 def choose_strategy(config: Config) -> str:
     """trainer.strategy; where it is not set, fsdp for a model that several devices are to share out.
 
-    Raises:
-        UserError: what a run under fsdp cannot have is set.
+    UserError where the run has what fsdp cannot.
     """
-    trainer = config.trainer
-    name = str(trainer.get("strategy") or "auto")
-    if name == "auto" and config.model.shard and _several(trainer.get("devices"), trainer.get("num_nodes")):
+    name, devices = str(config.trainer.get("strategy") or "auto"), config.trainer.get("devices")
+    if devices in (None, "auto", -1):
+        devices = torch.cuda.device_count()
+    alone = devices in (0, 1) or (isinstance(devices, list) and len(devices) == 1)
+    if name == "auto" and config.model.shard and not (alone and config.trainer.get("num_nodes") in (None, 1)):
         name = "fsdp"
     if not name.startswith("fsdp"):
         return name
     asks = METHODS[config.method["name"]].asks_policy
     if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5":
-        raise UserError(
-            f"trainer.strategy={name} shares the model out: it must be fsdp, with sampling=t5 and without "
-            "method=ppo; or set trainer.strategy=ddp"
-        )
+        needs = "needs trainer.strategy=fsdp, sampling=t5 and another method than ppo"
+        raise UserError(f"trainer.strategy={name} {needs}; or set trainer.strategy=ddp")
     return name
-
-
-def _several(devices: Any, num_nodes: Any) -> bool:
-    """Whether these arguments of Lightning's Trainer mean more devices than one."""
-    if devices in (None, "auto", -1):
-        devices = torch.cuda.device_count()
-    return num_nodes not in (None, 1) or (devices if isinstance(devices, int) else len(devices)) > 1

@@ -2,19 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from hir.training.run_folder import Row, SavedRun
 
 COLLAPSE = {"No correct sample": 1, "Sampling has collapsed": 3, "p_wrong is not falling": 3}
 """Titles of what a run is told while it goes on, and after how many iterations one can tell."""
-
-
-class Finding(NamedTuple):
-    """Something to worry about, and the numbers that say so."""
-
-    title: str
-    text: str
 
 
 def wilson(accuracy: float, total: int) -> tuple[float, float]:
@@ -31,46 +23,43 @@ def known(history: Iterable[Row], *names: str) -> list[Row]:
     return [row for row in history if all(math.isfinite(row.get(name, math.nan)) for name in names)]
 
 
-def findings(run: SavedRun) -> list[Finding]:
-    """What to worry about in a run, finished or not."""
+def findings(run: SavedRun) -> list[tuple[str, str]]:
+    """What to worry about in a run, finished or not: titles, and texts with the numbers that say so."""
     return [*_training(run), *_test(run)]
 
 
-def _training(run: SavedRun) -> Iterator[Finding]:
+def _training(run: SavedRun) -> Iterator[tuple[str, str]]:
     history = run.history
     # Of what is partly right the other relabelings make something.
     partly = run.config.method["name"] == "hir" and run.config.relabel["name"] != "correctness"
     good = "mean_score" if partly else "fraction_correct"
     if empty := [row["iteration"] for row in history if row.get(good) == 0]:
-        text = f"In {len(empty)} of {len(history) - 1} iterations, first in {empty[0]:.0f}, nothing was "
-        text += "right to imitate or to relabel towards: start from a stronger model or an easier task, or "
-        yield Finding("No correct sample", text + "raise sampling.num_samples.")
+        text = f"In {len(empty)} of {len(history) - 1} iterations, first in {empty[0]:.0f}, nothing was right"
+        yield "No correct sample", f"{text}: take a stronger model, or raise sampling.num_samples."
     if lost := sum(row.get("num_unjudged", 0) for row in history):
         text = f"The judge failed on {lost:.0f} answers, which count for nothing: see the notes of the run."
-        yield Finding("Answers without a verdict", text)
+        yield "Answers without a verdict", text
     if rows := known(history, "fraction_unique", "fraction_correct"):
         # All samples of a query alike is the least there can be; fine where they are right.
         first, now = (row["fraction_unique"] for row in (rows[0], rows[-1]))
         right, least = rows[-1]["fraction_correct"], 1 / run.config.sampling.num_samples
         if now - least < 0.2 * (first - least) and right < 0.9:
-            text = f"Unique samples fell from {first:.2f} to {now:.2f}, while only {right:.2f} are right: "
-            text += "what is no longer sampled is no longer learned: raise sampling.temperature or lower "
-            yield Finding("Sampling has collapsed", text + "training.lr.")
+            text = f"Unique samples fell from {first:.2f} to {now:.2f}, while only {right:.2f} are right"
+            yield "Sampling has collapsed", f"{text}: raise sampling.temperature or lower training.lr."
     rows = known(history, "val/accuracy", "val/accuracy_p_wrong")
     if len(rows) < 2:
         return
     best, right = max(row["val/accuracy"] for row in rows), rows[-1]["val/accuracy"]
     if best - right > 0.05:
-        yield Finding("It was better before", f"Validation accuracy was {best:.3f} and ended at {right:.3f}.")
+        yield "It was better before", f"Validation accuracy was {best:.3f} and ended at {right:.3f}."
     first, wrong = (row["val/accuracy_p_wrong"] for row in (rows[0], rows[-1]))
     trained = any(row["relabeled_instruction"] == run.config.instructions.wrong for row in run.samples)
     if trained and (wrong > right / 2 or wrong >= max(first, 0.1)):
-        text = f"Under p_wrong accuracy went from {first:.2f} to {wrong:.2f}, beside {right:.2f} under "
-        text += "p_correct: the model does not learn to be wrong when asked; raise method.alpha."
-        yield Finding("p_wrong is not falling", text)
+        text = f"Accuracy under p_wrong went from {first:.2f} to {wrong:.2f}, while the other is {right:.2f}"
+        yield "p_wrong is not falling", f"{text}: raise method.alpha."
 
 
-def _test(run: SavedRun) -> Iterator[Finding]:
+def _test(run: SavedRun) -> Iterator[tuple[str, str]]:
     base, total = run.history[0]["test/accuracy"], len(run.answers)
     if not total:
         return
@@ -78,6 +67,6 @@ def _test(run: SavedRun) -> Iterator[Finding]:
     change = f"Test accuracy went from {base:.3f} to {test:.3f} on {total:,} rows"
     before, after = wilson(base, total), wilson(test, total)
     if after[1] < before[0]:
-        yield Finding("Training hurt", f"{change}, intervals apart.")
+        yield "Training hurt", f"{change}, intervals apart."
     elif after[0] <= before[1]:
-        yield Finding("No change that shows", f"{change}: so few cannot tell the two apart.")
+        yield "No change that shows", f"{change}: so few cannot tell the two apart."

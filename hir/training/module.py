@@ -1,6 +1,5 @@
 """HIRModule: the LightningModule around a policy, a method and the online sampling hook."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,9 +12,7 @@ from torch.optim.lr_scheduler import LinearLR
 
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.methods.base import Method
 from hir.policies.base import Batch
-from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.sampling.base import Sampler, Stage, silent_stage
 from hir.training.datamodule import HIRDataModule, SamplingReport
@@ -24,33 +21,23 @@ from hir.training.datamodule import HIRDataModule, SamplingReport
 class HIRModule(LightningModule):
     """Algorithm 1 in Lightning's terms: on_train_epoch_start samples and relabels, training_step learns.
 
-    Args:
-        config: the run's configuration.
-        policy: the language model that is trained.
-        method: gives the loss.
-        sampler: draws answers from the live weights.
-        rows: fingerprints of the tasks, the run's own first, for its checkpoints.
+    ``rows`` are fingerprints of the tasks, the run's own first, for its checkpoints.
     """
 
-    def __init__(
-        self, config: Config, policy: Seq2SeqPolicy, method: Method, sampler: Sampler, rows: Sequence[str]
-    ) -> None:
+    def __init__(self, config: Config, datamodule: HIRDataModule, sampler: Sampler, rows: list[str]) -> None:
         super().__init__()
         self.config = config
-        self.policy = policy
-        self.method = method
+        self.datamodule = datamodule
+        self.policy = datamodule.policy
+        self.method = datamodule.method
         self.sampler = sampler
-        self.rows = list(rows)
+        self.rows = rows
         self.report: SamplingReport | None = None
         """What the current iteration's sampling brought."""
         self.stage: Stage = silent_stage
         """Told of each part of the run and how far it is; the console sets it."""
         self.num_samples = 0
         """Answers sampled so far, over all ranks."""
-
-    @property
-    def datamodule(self) -> HIRDataModule:
-        return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
 
     def on_fit_start(self) -> None:
         self.policy.root = (self.trainer.strategy.model,)
@@ -59,9 +46,8 @@ class HIRModule(LightningModule):
         iteration = self.current_epoch
         # Hooks run outside the precision plugin's autocast.
         with self.trainer.precision_plugin.forward_context():
-            self.report = self.datamodule.regenerate(
-                self.sampler, iteration, self.stage, self.config.evaluation.num_logged_rollouts
-            )
+            num_logged = self.config.evaluation.num_logged_rollouts
+            self.report = self.datamodule.regenerate(self.sampler, iteration, self.stage, num_logged)
         self.num_samples += self.report.num_samples
         # A module that was loaded in eval mode would stay in it during fit.
         self.policy.train()
@@ -74,14 +60,10 @@ class HIRModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         loss, terms = self.method.loss(self.policy, batch)
         terms = {"loss": loss, **terms}
-        self.log_dict(
-            {f"train/{name}": value.detach() for name, value in terms.items()},
-            on_step=False,
-            on_epoch=True,
-            logger=False,  # the recorder logs an iteration's row
-            batch_size=len(batch["weights"]),
-            sync_dist=True,
-        )
+        means = {f"train/{name}": value.detach() for name, value in terms.items()}
+        rows = len(batch["weights"])
+        # No logger: the recorder logs an iteration's row.
+        self.log_dict(means, logger=False, on_step=False, on_epoch=True, batch_size=rows, sync_dist=True)
         return terms
 
     def configure_optimizers(self) -> Any:
@@ -105,7 +87,7 @@ class HIRModule(LightningModule):
         """Raises UserError where rows have changed since: what was trained on may be tested on."""
         if checkpoint["hir"]["rows"] != self.rows:
             raise UserError(
-                f"resume={self.config.resume}: a task's rows, or their split, are others than those the run "
-                "was trained on: restore them, or start a new run"
+                f"resume={self.config.resume}: a task's rows, or their split, are others than in training: "
+                "restore them, or start a new run"
             )
         self.num_samples = checkpoint["hir"]["num_samples"]

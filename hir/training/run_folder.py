@@ -52,6 +52,4 @@ def read_history(folder: Path) -> list[Row]:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a .jsonl, none where there is no such file."""
-    lines = path.read_bytes().splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.is_file() else []

@@ -9,8 +9,7 @@ import hashlib
 import json
 import os
 import random
-import secrets
-import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -63,10 +62,8 @@ class Base:
 
     def unseen(self, task: Task) -> Task:
         """The task, tested on no row that it saw a label of; splits of generated tasks have none of those."""
-        validation, test = (
-            tuple(row for row in rows if row.asked not in self.queries)
-            for rows in (task.validation, task.test)
-        )
+        validation = tuple(row for row in task.validation if row.asked not in self.queries)
+        test = tuple(row for row in task.test if row.asked not in self.queries)
         return replace(task, validation=validation, test=test)
 
 
@@ -88,12 +85,8 @@ def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="</s>",
-        clean_up_tokenization_spaces=False,
-    )
+    special = {"pad_token": "<pad>", "eos_token": "</s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **special)
 
 
 def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGeneration:
@@ -146,21 +139,18 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
         clear_leftovers(path.parent, age=3600)
         say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
         policy, made = _pretrain(config, rows, [source.feedback() for source in sources], say)
-        scratch = path.with_name(f".{digest}.{secrets.token_hex(4)}.tmp")
-        try:
-            policy.model.save_pretrained(scratch)
-            policy.tokenizer.save_pretrained(scratch)
-            write_json(scratch / "base.json", {**definition, **made})
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{digest}.", suffix=".tmp") as scratch:
+            whole = Path(scratch) / digest
+            policy.model.save_pretrained(whole)
+            policy.tokenizer.save_pretrained(whole)
+            write_json(whole / "base.json", {**definition, **made})
             with suppress(OSError):  # another process of this run has made the same meanwhile
-                os.replace(scratch, path)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+                os.replace(whole, path)
     try:
         made = json.loads((path / "base.json").read_text(encoding="utf-8"))
-        accuracy, updates = made["accuracy"], made["num_updates"]
+        return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.asked for row in rows))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the cached base is damaged: delete {path}, and it is made anew") from error
-    return Base(path, names, accuracy, updates, frozenset(row.asked for row in rows))
 
 
 def _pretrain(
@@ -174,11 +164,11 @@ def _pretrain(
     texts = prompts[NUM_HELD_OUT:][:4096] + [row.targets[0] for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)])
     policy = Seq2SeqPolicy(build_model(base, len(tokenizer)), tokenizer)
+    targets = [policy.encode_answer(row.targets[0]) for row in train]
     pairs = [
-        TrainingExample(-1, row.query, phi.goal(row), policy.encode_answer(row.targets[0]), True)
-        for row in train
+        TrainingExample(-1, r.query, phi.goal(r), ids, True) for r, ids in zip(train, targets, strict=True)
     ]
-    longest = max(len(pair.output_ids) for pair in pairs)
+    longest = max(map(len, targets))
     sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=LR, weight_decay=0.0)
     rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))

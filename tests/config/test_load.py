@@ -17,8 +17,8 @@ from hir.config.keys import KEYS
 from hir.config.load import CONF, GROUPS, group_files, load_config, save_config
 from hir.config.schema import Config, ConfigError
 from hir.errors import UserError
-from hir.training.checks import check_on_policy
 from hir.training.devices import rows_per_device
+from hir.training.settings import check_on_policy
 
 
 def message(*argv: str) -> str:
@@ -79,7 +79,7 @@ def test_accumulation_follows_from_the_models_rows_and_the_devices() -> None:
     # Of 60 rows, 12 to a device, 5 at most: 4 is the most that goes into 12.
     odd = load_config(["training.batch_size=60", "training.rows_per_device=5"])
     assert rows_per_device(odd, 5) == 4
-    with pytest.raises(UserError, match="batch_size=60 cannot be shared by 8 devices; make it a multiple of"):
+    with pytest.raises(UserError, match="batch_size=60 must be a multiple of the 8 devices"):
         rows_per_device(odd, 8)
 
 

@@ -9,7 +9,7 @@ from hir.config.load import load_config
 from hir.errors import UserError
 from hir.methods.grpo import group_advantages
 from hir.records import Rollout, TrainingExample, Verdict
-from hir.training.checks import check_on_policy
+from hir.training.settings import check_on_policy
 from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, FakePolicy, build, rollout
 
 

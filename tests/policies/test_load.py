@@ -13,7 +13,7 @@ from hir.config.schema import ModelConfig
 from hir.errors import UserError
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.t5 import attention
+from hir.t5 import packing
 from tests.policies.rows import ROWS
 
 
@@ -53,7 +53,7 @@ def test_dropout_overrides_the_checkpoint(folder: Path) -> None:
 def test_t5_packs_outputs_unless_the_plain_policy_is_asked_for(folder: Path) -> None:
     rows = [*ROWS, replace(ROWS[0], output_ids=(7, 8, 1))]
     logits = []
-    for asked, used in ((None, attention.NAME), ("seq2seq", "sdpa")):
+    for asked, used in ((None, packing.ATTENTION), ("seq2seq", "sdpa")):
         policy = load(folder, policy=asked).double()
         assert policy.model.config._attn_implementation == used
         logits.append(policy(policy.collate(rows)).logits)

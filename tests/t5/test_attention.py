@@ -18,7 +18,7 @@ from hir.methods.hir import HIR
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
 from hir.relabel.base import Relabel
-from hir.t5 import attention
+from hir.t5 import packing
 from hir.t5.policies import PackedT5Policy, RMSNorm
 from tests.conftest import WORDS
 from tests.sampling.models import FAMILIES, make_policy
@@ -71,7 +71,7 @@ def pair(family: str, word_tokenizer: Any, **sizes: int) -> tuple[Seq2SeqPolicy,
         return policy, copy.deepcopy(policy.model)
     model = make_policy(family, dropout_rate=0.0, **sizes).model.double()
     plain = copy.deepcopy(model)
-    model.set_attn_implementation(attention.NAME)
+    model.set_attn_implementation(packing.ATTENTION)
     return PackedT5Policy(model, word_tokenizer, 512), plain
 
 
@@ -194,7 +194,7 @@ def test_both_devices_products_are_equal() -> None:
     mask = torch.zeros(3, 1, 1, 6, dtype=torch.float64)
     mask[1, ..., 4:] = torch.finfo(torch.float64).min
     results = []
-    for products in (attention.plain_products, attention.fused_products):
+    for products in (packing.plain_products, packing.fused_products):
         query, key, value, bias = inputs
         output = products(query, key, value, bias + mask, 0.0)
         results.append([output, *torch.autograd.grad(output.sin().sum(), inputs)])

@@ -12,7 +12,7 @@ from hir.records import Example
 from hir.relabel.base import Relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
-from hir.training.checks import ask_start, check_lengths
+from hir.training.settings import ask_start, check_lengths
 
 ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat", ("one",)),
@@ -27,7 +27,7 @@ def test_targets_that_are_longer_than_an_answer_are_counted(policy: Seq2SeqPolic
     # In tokens, the end included: 2, 5, 3 (the shorter of two) and 6. Of 5 the first 4 are the whole text.
     def told(max_new_tokens: int) -> tuple[str, ...]:
         config = Config(sampling=SamplingConfig(max_new_tokens=max_new_tokens))
-        return check_lengths(policy, [TASK], Relabel(InstructionConfig("right", "wrong")), config)
+        return (*check_lengths(policy, [TASK], Relabel(InstructionConfig("right", "wrong")), config),)
 
     assert told(6) == told(5) == ()
     said = "targets of mine: the longest has 5 tokens, sampling.max_new_tokens="
@@ -54,7 +54,7 @@ def test_prompts_that_are_cut_are_counted_under_all_instructions(policy: Seq2Seq
     # Longer are two queries under "wrong wrong", the longest of them by a token under "right", too.
     said = f"the longest has {shortest + 2} tokens, model.max_input_tokens={shortest}"
     told = check_lengths(policy, [TASK], instructions, Config())
-    assert told == (f"3 of 8 prompts of mine are cut in their middle: {said}",)
+    assert told == [f"3 of 8 prompts of mine are cut in their middle: {said}"]
 
 
 def test_a_fingerprint_tells_rows_their_order_and_their_split() -> None:

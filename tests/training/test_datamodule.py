@@ -54,16 +54,16 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
         def sample(
             self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None, config: Any
         ) -> list[list[Answer]]:
-            drawn = config and (config.temperature, config.top_k)
+            drawn = config.temperature, config.top_k
             asked.append((sorted(prompt.split()[2] for prompt in prompts), num_samples, drawn))
-            known = [config is not None or "cat" in prompt for prompt in prompts]
+            known = [config.temperature > 1 or "cat" in prompt for prompt in prompts]
             ids = [policy.encode_answer("one" if knows else "two") for knows in known]
             return [[Answer(tokens, (-0.5,) * len(tokens))] * num_samples for tokens in ids]
 
     sampling = SamplingConfig(num_samples=2, retry_temperature=2.0, retry_top_k=7)
     data = datamodule(policy, ["cat", "dog"], sampling)
     report = data.regenerate(Scripted(), iteration=0)
-    assert asked == [(["cat", "dog"], 2, None), (["dog"], 2, (2.0, 7))]
+    assert asked == [(["cat", "dog"], 2, (1.0, 50)), (["dog"], 2, (2.0, 7))]
     assert trained(data) == {("cat", "right", "one"), ("dog", "wrong", "two"), ("dog", "right", "one")}
     assert report.num_samples == 6  # all, but the shares are of the first four
     assert (report.fraction_correct, report.fraction_unique) == (0.5, 0.5)

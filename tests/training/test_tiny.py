@@ -74,7 +74,7 @@ def test_the_base_is_made_once_loads_as_any_checkpoint_and_is_the_same_on_anothe
 def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig, monkeypatch) -> None:
     short = replace(small, base=replace(small.base, max_updates=1))
     other = replace(small, base=replace(small.base, d_model=32, max_updates=1))
-    of_a_file, _ = make(short, name="date_understanding")
+    of_a_file, _ = make(short, name="snarks")
     made = [of_a_file, make(short)[0], make(other)[0], make(short, settings={"max_distractors": 0})[0]]
     monkeypatch.setattr(tiny, "BATCH_SIZE", 32)
     assert len({base.path for base in (*made, make(short)[0])}) == 5
