@@ -2,7 +2,6 @@
 
   evaluate   a run, or any model, on tasks
   compare    methods and settings over tasks and seeds
-  sweep      a W&B sweep file without a server
   report     a run as one HTML page
   export     a run's model as a folder for transformers
   teams-rl   a set of instructions by TeaMs-RL
@@ -19,8 +18,8 @@ import sys
 from hir.errors import UserError, exit_code
 from hir.tools.arguments import help_of, read_options
 
-VERBS = ("evaluate", "compare", "sweep", "report", "export", "teams-rl", "audit", "new-task")
-TAKE_SETTINGS = ("evaluate", "compare", "sweep", "teams-rl")
+VERBS = ("evaluate", "compare", "report", "export", "teams-rl", "audit", "new-task")
+TAKE_SETTINGS = ("evaluate", "compare", "teams-rl")
 """Verbs with keys of train.py beside their own."""
 
 

@@ -4,6 +4,7 @@ import math
 import shlex
 import textwrap
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -143,10 +144,15 @@ class ConsoleReport(Callback):
         table = Table("test rows", box=None, pad_edge=False)
         for name in ("base", "trained", "change"):
             table.add_column(name, justify="right")
-        for name, base in self.recorder.evaluation.base.items():
-            if name.endswith("/accuracy") and name != "val/accuracy":
-                trained = self.recorder.latest(name)
-                table.add_row(name, f"{base:.3f}", f"[bold]{trained:.3f}[/]", f"{trained - base:+.3f}")
+        own, further = self.run.datamodule.task, self.run.evaluation_tasks
+        measured = {"test/accuracy": (own.name, len(own.test))}
+        measured |= {f"{task.name}/accuracy": (task.name, len(task.test)) for task in further}
+        of_mix = Counter(row.task for row in own.test if row.task)
+        measured |= {f"test/{name}/accuracy": (name, number) for name, number in of_mix.items()}
+        for key, (name, number) in measured.items():
+            base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
+            change = f"{trained - base:+.3f}"
+            table.add_row(f"{name} ({number})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", change)
         self._say()
         self._say(table)
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())

@@ -1,4 +1,4 @@
-"""What compare and sweep stand on: runs of train.py as processes, several at a time, and their results."""
+"""What compare stands on: runs of train.py as processes, several at a time, and their results."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Configurations, arguments, sweep files, variants and comparisons that are broken, or made to do harm.
+"""Configurations, arguments, variants and comparisons that are broken, or made to do harm.
 
 Each is read, or refused in one line, in seconds and 500 MB.
 """
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from hir.config.load import flat, load_config, save_config
 from hir.errors import UserError
-from hir.tools import compare, runs, sweep
+from hir.tools import compare, runs
 from hir.tools.arguments import read_options
 from hir.training.settings import load_run_config
 
@@ -87,20 +87,6 @@ ARGUMENTS = [
     "evaluation.tasks=[a,\udc80]",
 ]  # fmt: skip
 
-METRIC = "metric: {{name: val/accuracy, goal: maximize}}"
-SWEEP = f"program: train.py\nmethod: {{}}\n{METRIC}\nparameters: {{{{{{}}}}}}\nrun_cap: {{}}\n"
-RANGES = [
-    *VALUES[::3], "{min: 0, max: 1000000000000}", f"{{min: 0, max: 1{'0' * 400}}}", "{min: 3, max: 1}",
-    "{min: .nan, max: 1}", "{values: []}", "{values: 1}", "{distribution: [], value: 1}",
-    "{distribution: q_uniform, min: 0, max: 9, q: 0}",
-    ", ".join(["{values: [0,1,2,3,4,5,6,7,8]}", *(f"x{n}: {{min: 0, max: 8}}" for n in range(9))]),
-]  # fmt: skip
-SWEEPS = [
-    *(SWEEP.format(method, f"trainer.x: {text}", 3) for method in ("bayes", "random") for text in RANGES),
-    *(SWEEP.format("random", "seed: {min: 1, max: 9}", value) for value in (*VALUES[1::3], 10**12, 0)),
-    SWEEP.format("random", "1: {value: 1}", 1), "[]", "x", "program: other.py", laughs(9, 10), DEEP,
-]  # fmt: skip
-
 VARIANTS = [
     *(f"x: {{trainer.x: {value}}}" for value in VALUES[::2]), "1: {2: 3}", "/etc: {method.alpha: 1}", DEEP,
     "".join(f"v{n}: {{seed: {n}}}\n" for n in range(20_000)),
@@ -111,12 +97,6 @@ COMPARISONS = [
 ]  # fmt: skip
 
 
-def sweep_of(path: Path) -> None:
-    options, of_train = read_options(sweep.Options, [str(path)], takes_settings=True)
-    cells = sweep.build_cells(sweep.read_file(path), options, of_train, Path("out"))
-    runs.slots(options.jobs, cells)
-
-
 def cells_of(*arguments: str) -> None:
     options, of_train = read_options(compare.Options, ["out=o", "seeds=2", *arguments], takes_settings=True)
     runs.slots(options.jobs, compare.build_cells(options, of_train))
@@ -125,7 +105,6 @@ def cells_of(*arguments: str) -> None:
 DOORS: dict[str, tuple[list[Any], Callable[[Any], object]]] = {
     "file": (FILES, lambda path: load_run_config([f"config={path}"])),
     "argument": (ARGUMENTS, lambda argument: load_run_config([argument])),
-    "sweep": (SWEEPS, sweep_of),
     "variants": (VARIANTS, lambda path: cells_of(f"variants={path}")),
     "compare": (COMPARISONS, cells_of),
 }
@@ -141,7 +120,7 @@ def test_one_line_or_let_in(
     cases, door = DOORS[kind]
     case = cases[number]
     monkeypatch.chdir(tmp_path)
-    if kind in ("file", "sweep", "variants"):
+    if kind in ("file", "variants"):
         (tmp_path / "f.yaml").write_bytes(case if isinstance(case, bytes) else case.encode())
         case = tmp_path / "f.yaml"
     try:
