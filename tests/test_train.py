@@ -195,7 +195,7 @@ def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(
     ]  # fmt: skip
     done = run(environment, *arguments)
     assert done.returncode == 0, done.stderr
-    assert "bf16-mixed" in done.stdout and "more_pets/accuracy" in done.stdout
+    assert "bf16-mixed" in done.stdout and "more_pets (8)" in done.stdout
     assert all(0 < row["train/contrast"] < 10 for row in read_run(folder).history[1:])
     done = run(environment, f"run={folder}", "task=more_pets", program="-m hir evaluate")
     assert done.returncode == 0, done.stderr

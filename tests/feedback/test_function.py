@@ -140,6 +140,6 @@ def test_a_run_with_nothing_to_train_on_goes_on_and_says_so(
     chosen = ["method=farl", "feedback.function=strict:never", f"run_dir={tmp_path / 'run'}"]
     done = run(found, *SMALL, *chosen, "trainer.max_epochs=2", "trainer.devices=2", "trainer.accelerator=cpu")
     assert done.returncode == 0 and not done.stderr, done.stderr
-    assert "No correct sample: In 2 of 2 iterations, first in 1, nothing was right to imitate" in done.stdout
+    assert "No correct sample: In 2 of 2 iterations, first in 1, nothing was right: take" in done.stdout
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["updates"], summary["samples"]) == (0, 2 * 32 * 4)

@@ -51,4 +51,4 @@ def test_a_run_goes_on_with_another_number_of_devices_or_is_told_why_not(
     assert len(found.samples) == 3 * 4 and len(found.answers) == 30
     done = run(environment, *arguments, "trainer.devices=5", "trainer.max_epochs=4")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "training.batch_size=12" in done.stderr and "multiple of 5" in done.stderr
+    assert "training.batch_size=12" in done.stderr and "multiple of the 5 devices" in done.stderr
