@@ -153,6 +153,11 @@ def known_tasks() -> list[str]:
     return sorted({*GENERATORS.modules(), *SOURCES["bbh"]})
 
 
+def _is_generated(config: TaskConfig) -> bool:
+    known = config.source is None and config.data_dir is None and config.name in GENERATORS
+    return config.source == "generated" or known
+
+
 def load_task(config: TaskConfig, seed: int) -> Task:
     """The task that the configuration describes; ``config.seed`` goes before ``seed``.
 
@@ -163,7 +168,7 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     name, source = config.name, config.source
     if config.mix:
         return _mixture(config, seed)
-    if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
+    if _is_generated(config):
         generator = generated_task(name, config.settings)
         return generator.splits(seed, config.num_train or 8192, config.num_validation, config.num_test)
     if source == "teams_rl":
@@ -218,11 +223,12 @@ def _mixture(config: TaskConfig, seed: int) -> Task:
         return number and max(1, number // len(config.mix))
 
     numbers = {key: share(getattr(config, key)) for key in ("num_train", "num_validation", "num_test")}
-    numbers["num_train"] = numbers["num_train"] or share(8192)
-    parts = [
-        load_task(replace(config, mix=[], name=name, settings=config.settings.get(name, {}), **numbers), seed)
-        for name in config.mix
-    ]
+    parts = []
+    for name in config.mix:
+        one = replace(config, mix=[], name=name, settings=config.settings.get(name, {}), **numbers)
+        if one.num_train is None and _is_generated(one):
+            one.num_train = share(8192)
+        parts.append(load_task(one, seed))
 
     def joined(split: str) -> tuple[Example, ...]:
         return tuple(replace(row, task=part.name) for part in parts for row in getattr(part, split))

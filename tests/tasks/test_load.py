@@ -114,7 +114,7 @@ def test_rows_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> None:
         load(tmp_path, "sums", bad_rows="refuse")
 
 
-def test_a_mix_shares_its_numbers_of_rows_and_judges_each_row_as_its_task_does() -> None:
+def test_a_mix_shares_its_numbers_of_rows_and_judges_each_row_as_its_task_does(tmp_path: Path) -> None:
     settings = {"object_counting": {"max_items": 3, "max_answer": 5}}
     mix = {"mix": ["object_counting", "word_sorting"], "settings": settings}
     task = load_task(TaskConfig("two", num_train=100, num_validation=20, num_test=40, **mix), seed=0)
@@ -122,6 +122,9 @@ def test_a_mix_shares_its_numbers_of_rows_and_judges_each_row_as_its_task_does()
         assert [row.task for row in rows] == ["object_counting"] * number + ["word_sorting"] * number
     assert {int(row.target) for row in task.rows[:50]} <= {2, 3, 4, 5}
     assert all(task.verify(row, row.target) and not task.verify(row, "none") for row in task.rows)
+    for name in mix["mix"]:
+        write(tmp_path / f"{name}.json", [{"input": f"{i}?", "target": str(i)} for i in range(20)])
+    assert len(load_task(TaskConfig("two", data_dir=str(tmp_path), **mix), seed=0).train) == 2 * 14
 
 
 def test_a_further_task_of_a_named_source_is_whole_but_for_what_was_learnt(tmp_path: Path) -> None:
