@@ -194,7 +194,7 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     if settings := own.settings_of(rows):
         tested = generated_task(name, {**settings, **config.settings})
         held_out = tested.splits(seed, 1, config.num_validation, config.num_test)
-        return replace(held_out, train=rows[: config.num_train])
+        return replace(held_out, train=rows[: config.num_train], notes=notes)
     train, validation, test = split_rows(rows, config, seed)
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
