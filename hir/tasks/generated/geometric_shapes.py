@@ -1,8 +1,8 @@
 """Generated SVG paths: "This SVG path element <path d="M 10.00,2.00 L ..."/> draws a" -> (J), triangle.
 
-Rows in the style of BIG-bench's geometric_shapes, any number of them. Its circles have "ellipse" and its
-rectangles "trapezoid" for an eleventh option and a second right answer (in BIG-Bench Hard the only one);
-here the options are the ten others. Points are complex numbers.
+Rows in the style of BIG-bench's geometric_shapes, any number of them. As there, circles have "ellipse" and
+rectangles "trapezoid" for an eleventh option, which gives them away; as in BIG-Bench Hard it is the one right
+answer (in BIG-bench the narrower name is right, too). Points are complex numbers.
 """
 
 import cmath
@@ -16,6 +16,7 @@ from hir.tasks.base import GeneratedTask, choice_row, register
 
 POLYGONS = {"triangle": 3, "pentagon": 5, "hexagon": 6, "heptagon": 7, "octagon": 8}
 SHAPES = tuple(sorted((*POLYGONS, "circle", "kite", "line", "rectangle", "sector")))
+WIDER = {"circle": "ellipse", "rectangle": "trapezoid"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Settings:
 
 @register("geometric_shapes")
 class GeometricShapes(GeneratedTask[Settings]):
-    """Name the shape that an SVG path draws: one of ten options, in alphabetical order."""
+    """Name the shape that an SVG path draws: one of ten options, in alphabetical order, or an eleventh."""
 
     Settings = Settings
 
@@ -42,6 +43,8 @@ class GeometricShapes(GeneratedTask[Settings]):
         shape = rng.choice(options)
         path = draw(shape, rng.randrange(100) < s.whole, s.max_breaks, rng)
         stem = f'This SVG path element <path d="{path}"/> draws a'
+        if shape in WIDER:
+            return choice_row(stem, (*options, WIDER[shape]), len(options))
         return choice_row(stem, options, options.index(shape))
 
 

@@ -56,7 +56,11 @@ class Settings:
     max_answer: int = 21
     """Largest answer, up to max_items x max_count (18 in BIG-Bench Hard, 21 in BIG-bench)."""
     max_distractors: int = limited(3, "[0, 8]")
-    """Most things listed besides, of other categories; BIG-bench has 0 in three of four rows."""
+    """Most things listed besides, of other categories, in the rows that have any."""
+    distractor_share: float = limited(0.25, "[0, 1]")
+    """Share of the rows that may have some."""
+    single_share: float = limited(0.6, "[0, 1]")
+    """Share of the rows that list single things only, at most max_items of the category."""
     all_things: bool = True
     """Any things, with one that no row of BIG-bench has; false: eight of a category only, 40 objects."""
 
@@ -79,15 +83,20 @@ class ObjectCounting(GeneratedTask[Settings]):
         # The answer first, evenly: as sums of random counts small and large ones would be rare, and a policy
         # that never tries an answer never hears that it is right.
         category = rng.choice(CATEGORIES)
-        total = rng.randint(self.settings.min_items, self.settings.max_answer)
-        listed = list_of_things(self.settings, category, total, rng)
+        s = self.settings
+        single = s.single_share > 0 and rng.random() < s.single_share
+        total = rng.randint(s.min_items, min(s.max_items, s.max_answer) if single else s.max_answer)
+        listed = list_of_things(s, category, total, rng, single)
         return Example(query=f"I have {listed}. How many {category} do I have?", targets=(str(total),))
 
 
-def list_of_things(s: Settings, category: str, total: int, rng: random.Random) -> str:
-    """A list in words, with ``total`` things of the category."""
-    num_items = rng.randint(max(s.min_items, -(-total // s.max_count)), min(s.max_items, total))
+def list_of_things(s: Settings, category: str, total: int, rng: random.Random, single: bool = False) -> str:
+    """A list in words, with ``total`` things of the category; ``single`` has one of each."""
+    fewest = total if single else max(s.min_items, -(-total // s.max_count))
+    num_items = rng.randint(fewest, min(s.max_items, total))
     num_distractors = rng.randint(0, s.max_distractors)
+    if s.max_distractors and rng.random() >= s.distractor_share:
+        num_distractors = 0
     inside, outside = (those[category] for those in things(None if s.all_things else 8))
     asked = rng.sample(inside, num_items)
     others = rng.sample(outside, min(num_distractors, len(outside)))
@@ -96,7 +105,7 @@ def list_of_things(s: Settings, category: str, total: int, rng: random.Random) -
     counts = [1] * len(asked)
     for _ in range(total - len(asked)):
         counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
-    counts += [rng.randint(1, s.max_count) for _ in others]
+    counts += [rng.randint(1, 1 if single else s.max_count) for _ in others]
     phrases = [
         singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
         for (singular, plural), count in zip(asked + others, counts, strict=True)

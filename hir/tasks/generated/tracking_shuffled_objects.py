@@ -9,8 +9,9 @@ from hir.config.values import read_yaml
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, choice_row, register
 
-# No Bob: he is in every row of BIG-bench, so that none of them is met here.
-NAMES = "Alice Claire Dave Eve Fred Gertrude Henry Iris Jack Kate Liam Maria Noah Olga".split()
+KNOWN = "Alice Bob Claire Dave Eve Fred Gertrude".split()
+NEW = "Henry Iris Jack Kate Liam Maria Noah Olga".split()
+"""No row of BIG-bench has these, and every row here has one of them: none is met here."""
 TEXT = """{people} are {doing}. At the start of {start}, they {first}: {have}.
 {goes_on}. {swaps}At the end of {end}, {asked} {holds}"""
 STORIES = [*read_yaml(Path(__file__).with_suffix(".yaml")).values()]
@@ -37,7 +38,9 @@ class TrackingShuffledObjects(GeneratedTask[Settings]):
     def example(self, rng: random.Random) -> Example:
         n = {"three": 3, "five": 5, "seven": 7}[self.name.split("_")[3]]
         story = rng.choice(STORIES)
-        people, things = rng.sample(NAMES, n), rng.sample(story["things"].split(", "), n)
+        odd = rng.choice(NEW)
+        people = rng.sample([odd, *rng.sample([name for name in KNOWN + NEW if name != odd], n - 1)], n)
+        things = rng.sample(story["things"].split(", "), n)
         now, told, pair = dict(zip(people, things, strict=True)), "", ("", "")
         for word in ["First", *["Then"] * ((self.settings.num_swaps or n) - 2), "Finally"]:
             a, b = pair = rng.choice([(p, q) for p in people for q in people if p != q and {p, q} != {*pair}])

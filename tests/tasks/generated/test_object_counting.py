@@ -15,7 +15,8 @@ KINDS = {
     "musical instruments": "piano flute violin drum trumpet clarinet harp guitar",
 }
 PLURALS = {"peach": "peaches", "cherry": "cherries", "potato": "potatoes", "couch": "couches"}
-EASY = {"max_items": 5, "max_count": 3, "max_answer": 9, "max_distractors": 0, "all_things": False}
+EASY = {"max_items": 5, "max_count": 3, "max_answer": 9, "max_distractors": 0, "single_share": 0.0}
+EASY["all_things"] = False
 WIDEST = {**EASY, "min_items": 1, "max_items": 8, "max_count": 9, "max_answer": 72, "max_distractors": 8}
 
 
@@ -73,3 +74,6 @@ def test_the_defaults_are_as_hard_as_bigbench() -> None:
     rows = [generated_task("object_counting", {}).row(0, i) for i in range(2000)]
     assert [row.targets for row in rows] == [(solve(row.query, ()),) for row in rows]
     assert {row.targets[0] for row in rows} == {str(n) for n in range(2, 22)}
+    listed = [re.split(", and |, ", row.query.removeprefix("I have ")) for row in rows]
+    ones = [phrase.split()[0] in ("a", "an") for phrases in listed for phrase in phrases]
+    assert 0.72 < sum(ones) / len(ones) < 0.82  # in BIG-bench 0.80
