@@ -42,5 +42,5 @@ class ObjectAmount(GeneratedTask[Settings]):
         limits = (s.min_items - 1, s.max_few, s.max_some, s.max_answer)
         amount = rng.randrange(len(AMOUNTS))
         total = rng.randint(limits[amount] + 1, limits[amount + 1])
-        listed = list_of_things(s, category, total, rng)
+        listed, _ = list_of_things(s, category, total, rng)
         return choice_row(f"I have {listed}. Do I have few, some or many {category}?", AMOUNTS, amount)

@@ -57,10 +57,9 @@ class Settings:
     """Largest answer, up to max_items x max_count (18 in BIG-Bench Hard, 21 in BIG-bench)."""
     max_distractors: int = limited(3, "[0, 8]")
     """Most things listed besides, of other categories, in the rows that have any."""
-    distractor_share: float = limited(0.25, "[0, 1]")
-    """Share of the rows that may have some."""
-    single_share: float = limited(0.6, "[0, 1]")
-    """Share of the rows that list single things only, at most max_items of the category."""
+    even: bool = False
+    """Each answer is as often: a policy that never tries one never hears that it is right. False: as often as
+    in BIG-bench, where things are mostly single and three of four rows have no distractors."""
     all_things: bool = True
     """Any things, with one that no row of BIG-bench has; false: eight of a category only, 40 objects."""
 
@@ -80,35 +79,40 @@ class ObjectCounting(GeneratedTask[Settings]):
     Settings = Settings
 
     def example(self, rng: random.Random) -> Example:
-        # The answer first, evenly: as sums of random counts small and large ones would be rare, and a policy
-        # that never tries an answer never hears that it is right.
         category = rng.choice(CATEGORIES)
-        s = self.settings
-        single = s.single_share > 0 and rng.random() < s.single_share
-        total = rng.randint(s.min_items, min(s.max_items, s.max_answer) if single else s.max_answer)
-        listed = list_of_things(s, category, total, rng, single)
+        total = rng.randint(self.settings.min_items, self.settings.max_answer) if self.settings.even else None
+        listed, total = list_of_things(self.settings, category, total, rng)
         return Example(query=f"I have {listed}. How many {category} do I have?", targets=(str(total),))
 
 
-def list_of_things(s: Settings, category: str, total: int, rng: random.Random, single: bool = False) -> str:
-    """A list in words, with ``total`` things of the category; ``single`` has one of each."""
-    fewest = total if single else max(s.min_items, -(-total // s.max_count))
-    num_items = rng.randint(fewest, min(s.max_items, total))
-    num_distractors = rng.randint(0, s.max_distractors)
-    if s.max_distractors and rng.random() >= s.distractor_share:
-        num_distractors = 0
+def list_of_things(s: Settings, category: str, total: int | None, rng: random.Random) -> tuple[str, int]:
+    """A list in words with ``total`` things of the category, or as many as come, and their number."""
+    fewest, most = s.min_items, min(s.max_items, s.max_answer)
+    if total:
+        fewest, most = max(fewest, -(-total // s.max_count)), min(most, total)
+    num_items = rng.randint(fewest, most)
+    num_distractors = rng.randint(0, s.max_distractors) if total or rng.random() < 0.25 else 0
     inside, outside = (those[category] for those in things(None if s.all_things else 8))
     asked = rng.sample(inside, num_items)
     others = rng.sample(outside, min(num_distractors, len(outside)))
     if s.all_things and not {*asked} & {*inside[-4:]}:
         asked[0] = rng.choice(inside[-4:])
     counts = [1] * len(asked)
-    for _ in range(total - len(asked)):
-        counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
-    counts += [rng.randint(1, 1 if single else s.max_count) for _ in others]
+    if total:
+        for _ in range(total - len(asked)):
+            counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
+        counts += [rng.randint(1, s.max_count) for _ in others]
+    else:
+        several, counts = s.max_count > 1 and rng.random() < 0.7, [s.max_answer + 1]
+        while sum(counts[:num_items]) > s.max_answer:
+            counts = [
+                min(rng.randint(2, s.max_count) for _ in "12") if several and rng.random() < 0.3 else 1
+                for _ in (*asked, *others)
+            ]
     phrases = [
         singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
         for (singular, plural), count in zip(asked + others, counts, strict=True)
     ]
     rng.shuffle(phrases)
-    return ", ".join(phrases[:-1]) + f", and {phrases[-1]}" if len(phrases) > 1 else phrases[0]
+    listed = ", ".join(phrases[:-1]) + f", and {phrases[-1]}" if len(phrases) > 1 else phrases[0]
+    return listed, sum(counts[:num_items])

@@ -15,7 +15,7 @@ KINDS = {
     "musical instruments": "piano flute violin drum trumpet clarinet harp guitar",
 }
 PLURALS = {"peach": "peaches", "cherry": "cherries", "potato": "potatoes", "couch": "couches"}
-EASY = {"max_items": 5, "max_count": 3, "max_answer": 9, "max_distractors": 0, "single_share": 0.0}
+EASY = {"max_items": 5, "max_count": 3, "max_answer": 9, "max_distractors": 0, "even": True}
 EASY["all_things"] = False
 WIDEST = {**EASY, "min_items": 1, "max_items": 8, "max_count": 9, "max_answer": 72, "max_distractors": 8}
 
