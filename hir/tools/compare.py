@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from omegaconf import MISSING
@@ -53,8 +53,6 @@ class Options:
     variants: str | None = None
     """YAML file that names settings to compare, several keys each if need be, as conf/compare/ablation.yaml
     does: 'no contrast: {method.alpha: 0}'."""
-    reach: float = limited(0.9, "(0, 1]")
-    """Validation accuracy whose first crossing is reported."""
     jobs: int | None = limited(None, "[1, 1000]")
     """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
 
@@ -124,15 +122,14 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "_", text).strip(".") or "_"
 
 
-def read_result(cell: Cell, reach: float) -> Row:
+def read_result(cell: Cell) -> Row:
     """What a finished cell gave: one of the "cells" of results.json.
 
     Accuracies are greedy, 0 to 1; seconds are of sampling and training; the curve is of samples drawn and
-    validation accuracy, the base's first, and "reached" the samples where it first was at ``reach``.
+    validation accuracy, the base's first.
     """
     summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
     measured = [row for row in read_history(cell.folder) if "val/accuracy" in row]
-    curve = [(row["samples"], row["val/accuracy"]) for row in measured]
     return {
         **cell.arm,
         "seed": cell.config.seed,
@@ -143,29 +140,24 @@ def read_result(cell: Cell, reach: float) -> Row:
         "updates": summary["updates"],
         "seconds": round(summary["seconds"]["sampling"] + summary["seconds"]["training"], 2),
         "p_wrong": measured[-1]["val/accuracy_p_wrong"],
-        "reached": next((samples for samples, accuracy in curve if accuracy >= reach), None),
-        "curve": curve,
+        "curve": [(row["samples"], row["val/accuracy"]) for row in measured],
     }
 
 
-def columns(rows: Sequence[Row], first: Sequence[Row], reach: float) -> dict[str, str]:
+def columns(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, str]:
     """What an arm's cells, at least one, say together: a line of the table, by the heads of its columns.
 
     ``first`` has the first arm's cells: their test accuracies are taken off over the seeds that both have, of
-    which rows and base are the same. A run that never was at ``reach`` was there later than all others.
+    which rows and base are the same.
     """
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
-    crossings = [math.inf if row["reached"] is None else row["reached"] for row in rows]
-    middle, there = median(crossings), sum(map(math.isfinite, crossings))
-    reached = f"{middle:,.0f}" if middle < math.inf else "–"
     return {
         "method": rows[0]["label"],
         "seeds": str(len(rows)),
         "base": f"{fmean(row['base'] for row in rows):.3f}",
         "test": _mean([row["test"] for row in rows]),
         "less the first": _mean(differences, "+") if differences else "–",
-        f"samples to {reach:g}": reached if there == len(rows) else f"{reached} ({there} of {len(rows)})",
         "under p_wrong": f"{fmean(row['p_wrong'] for row in rows):.3f}",
         **{name: f"{fmean(row[name] for row in rows):,.0f}" for name in ("samples", "updates", "seconds")},
     }
@@ -194,16 +186,15 @@ def run(options: Options, settings: Sequence[str]) -> int:
     cells, out = build_cells(options, settings), Path(options.out)
 
     def ended(cell: Cell) -> str:
-        row = read_result(cell, options.reach)
+        row = read_result(cell)
         return f"base {row['base']:.3f}, test {row['test']:.3f}, {row['seconds']:.0f} s"
 
     failed = runs.run_cells(cells, options.jobs, ended)
-    rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
-    content = {"reach": options.reach, "cells": rows}
-    return runs.write_results(out, failed, content, compared(out, rows, options.reach))
+    rows = [read_result(cell) for cell in cells if cell not in failed]
+    return runs.write_results(out, failed, rows, compared(out, rows))
 
 
-def compared(out: Path, rows: Sequence[Row], reach: float) -> list[str]:
+def compared(out: Path, rows: Sequence[Row]) -> list[str]:
     """What results.md says of the runs; the tables are shown, the charts written."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
@@ -211,9 +202,9 @@ def compared(out: Path, rows: Sequence[Row], reach: float) -> list[str]:
     blocks = ["# Comparison"]
     for task, arms in tasks.items():
         first, *others = arms.values()
-        table = [columns(first, [], reach), *(columns(arm, first, reach) for arm in others)]
+        table = [columns(first, []), *(columns(arm, first) for arm in others)]
         chart = f"accuracy_{file_name(task)}.png"
         atomic_write(out / chart, draw(task, arms))
         blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
-        print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
+        print(f"{task}\n{runs.markdown([dict(islice(row.items(), 5)) for row in table])}")  # for a terminal
     return [*blocks, "docs/compare.md says how to read this."]

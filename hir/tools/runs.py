@@ -167,17 +167,16 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
-def write_results(
-    out: Path, failed: Mapping[Cell, str], content: Mapping[str, Any], blocks: Sequence[str]
-) -> int:
-    """Write results.json and results.md; returns the exit code: 1 if a run failed.
+def write_results(out: Path, failed: Mapping[Cell, str], cells: Sequence[Any], blocks: Sequence[str]) -> int:
+    """Write results.json, which has ``cells``, and results.md, whose text is ``blocks``, from its title on.
 
-    ``content`` is what results.json has of its own, ``blocks`` the text of results.md, from its title on.
+    Returns the exit code: 1 if a run failed.
     """
     command = shlex.join(["python", "-m", "hir", *sys.argv[1:]])
     versions = {name: version(name) for name in ("torch", "lightning", "transformers")}
     says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
-    write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})
+    content = {"command": command, "versions": versions, "cells": cells, "failed": says}
+    write_json(out / "results.json", content)
     failures = [f"**Failed**: {cell.name}: `{line}`" for cell, line in failed.items()]
     text = [blocks[0], f"```\n{command}\n```", *failures, *blocks[1:]]
     atomic_write(out / "results.md", "\n\n".join(text).encode())
