@@ -35,11 +35,6 @@ Steps = list[dict[str, Any]]
 """Operations in the order of episodes: what was done to a request, and what came of it."""
 
 
-def _teacher() -> EndpointSettings:
-    """The model that backend=endpoint asks, as in the paper; its replies lie beside the rows."""
-    return EndpointSettings(request={"temperature": 0.7, "top_p": 0.95})
-
-
 @dataclass
 class Settings:
     """How a set of instructions is built."""
@@ -71,7 +66,10 @@ class Settings:
     """Most rows of instructions.json, the first ones; null: all."""
     max_constraints: int = limited(5, "[2, 8]")
     """Most constraints of a request that the rules make."""
-    endpoint: EndpointSettings = field(default_factory=_teacher)
+    endpoint: EndpointSettings = field(
+        default_factory=lambda: EndpointSettings(request={"temperature": 0.7, "top_p": 0.95})
+    )
+    """The model that backend=endpoint asks, as in the paper."""
 
 
 def build(
