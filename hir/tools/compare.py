@@ -13,8 +13,11 @@ Exit code: 0; 1 if a run failed, 2 for a mistake in the arguments, 130 if interr
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import islice, product
 from pathlib import Path
 from statistics import fmean
@@ -27,9 +30,8 @@ from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
 from hir.figures import curve_image, interval
-from hir.files import atomic_write
-from hir.tools import runs
-from hir.tools.runs import Cell
+from hir.files import atomic_write, write_json
+from hir.tools.runs import Cell, markdown, run_cells
 from hir.training.run_folder import read_history
 
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
@@ -112,7 +114,10 @@ def read_variants(path: Path) -> Axis:
     if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
     return [
-        (str(name), [runs.as_argument(str(key), value) for key, value in (keys or {}).items()])
+        (
+            str(name),
+            [f"{key}={v if isinstance(v, str) else json.dumps(v)}" for key, v in (keys or {}).items()],
+        )
         for name, keys in variants.items()
     ]
 
@@ -182,29 +187,39 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> bytes:
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
-    """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
+    """Run what is unfinished and write the results; returns the exit code: 1 if a run failed; UserError."""
     cells, out = build_cells(options, settings), Path(options.out)
 
     def ended(cell: Cell) -> str:
         row = read_result(cell)
         return f"base {row['base']:.3f}, test {row['test']:.3f}, {row['seconds']:.0f} s"
 
-    failed = runs.run_cells(cells, options.jobs, ended)
+    failed = run_cells(cells, options.jobs, ended)
     rows = [read_result(cell) for cell in cells if cell not in failed]
-    return runs.write_results(out, failed, rows, compared(out, rows))
+    command = shlex.join(["python", "-m", "hir", *sys.argv[1:]])
+    versions = {name: version(name) for name in ("torch", "lightning", "transformers")}
+    says = {cell.name: line for cell, line in failed.items()}
+    content = {"command": command, "versions": versions, "cells": rows, "failed": says}
+    write_json(out / "results.json", content)
+    failures = [f"**Failed**: {name}: `{line}`" for name, line in says.items()]
+    blocks = ["# Comparison", f"```\n{command}\n```", *failures, *compared(out, rows)]
+    blocks.append("docs/compare.md says how to read this.")
+    atomic_write(out / "results.md", "\n\n".join(blocks).encode())
+    print(f"written to {out}")
+    if failed:
+        print(f"error: runs failed: {len(failed)}; the same command tries them again", file=sys.stderr)
+    return int(bool(failed))
 
 
-def compared(out: Path, rows: Sequence[Row]) -> list[str]:
+def compared(out: Path, rows: Sequence[Row]) -> Iterator[str]:
     """What results.md says of the runs; the tables are shown, the charts written."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         tasks.setdefault(row["task"], {}).setdefault(row["label"], []).append(row)
-    blocks = ["# Comparison"]
     for task, arms in tasks.items():
         first, *others = arms.values()
         table = [columns(first, []), *(columns(arm, first) for arm in others)]
         chart = f"accuracy_{file_name(task)}.png"
         atomic_write(out / chart, draw(task, arms))
-        blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
-        print(f"{task}\n{runs.markdown([dict(islice(row.items(), 5)) for row in table])}")  # for a terminal
-    return [*blocks, "docs/compare.md says how to read this."]
+        yield f"## {task}\n\n{markdown(table)}\n\n![Validation accuracy on {task}]({chart})"
+        print(f"{task}\n{markdown([dict(islice(row.items(), 5)) for row in table])}")  # for a terminal
