@@ -36,13 +36,9 @@ LEARNERS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 class Learner:
-    """A categorical policy of two layers of 64 on an environment.
+    """A categorical policy of two layers of 64 that learns from so many ``episodes`` an update.
 
-    Args:
-        name: of :data:`LEARNERS`.
-        env: what it acts in.
-        episodes: of an update.
-        settings: further arguments of the class of that name.
+    ``settings`` are further arguments of the class of that name in :data:`LEARNERS`.
     """
 
     def __init__(self, name: str, env: TextOperations, episodes: int, settings: Mapping[str, Any]) -> None:

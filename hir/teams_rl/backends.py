@@ -36,12 +36,8 @@ Ask = Callable[[str, int], str]
 class Language:
     """Operator, reviewer and responder by a language model, for requests in plain text.
 
-    What each draws is a function of ``rng``. ``queries`` says how often each was asked.
-
-    Args:
-        ask: gives its replies.
-        requests: those that episodes start from.
-        threads: how many may ask at a time.
+    What each draws is a function of ``rng``. ``queries`` says how often each was asked, ``requests`` are
+    those that episodes start from, and so many ``threads`` may ask at a time.
     """
 
     def __init__(self, ask: Ask, requests: Sequence[str], threads: int = 1) -> None:

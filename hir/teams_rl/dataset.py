@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.progress import Progress
+from rich.progress import Progress, track
 
 from hir.config.schema import limited
 from hir.config.values import read_settings
@@ -77,17 +77,10 @@ def build(
 ) -> dict[str, Any]:
     """Build a set of instructions in a folder, or go on with it; returns the contents of its results.json.
 
-    Args:
-        settings: how.
-        out: the folder.
-        ask_policy: asks the model of backend=policy.
-        policy: the settings of train.py that make it, in which a folder may not differ either.
-
     The folder has agent.pt, the trained agent; steps.jsonl, a line for each operation as soon as it is done
     and its request is answered; instructions.json, the rows of those; results.json, their numbers.
-
-    Raises:
-        UserError: the folder holds a set of other settings, or the backend cannot go on; what is done stays.
+    ``ask_policy`` asks the model of backend=policy, which the settings ``policy`` of train.py make. UserError
+    where the folder holds a set of other settings, or the backend cannot go on; what is done stays.
     """
     saved, wanted = out / "settings.json", asdict(settings)
     for name in ("queries", "rows", "out"):  # of the former there may be more next time
@@ -100,9 +93,8 @@ def build(
     write_json(saved, wanted)
     steps = _read_steps(out / "steps.jsonl")
     try:
-        with Progress() as bars:
-            agent, training = _agent(settings, backend, out / "agent.pt", bars)
-            _evolve(settings, backend, agent, steps, out / "steps.jsonl", bars)
+        agent, training = _agent(settings, backend, out / "agent.pt")
+        _evolve(settings, backend, agent, steps, out / "steps.jsonl")
     except (UserError, NoReply) as error:
         raise UserError(f"{error}; {out} keeps what is done, and the same command goes on") from error
     finally:
@@ -130,9 +122,7 @@ def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> Backend:
     return Language(ask_policy, requests)
 
 
-def _agent(
-    settings: Settings, backend: Backend, path: Path, bars: Progress
-) -> tuple[Agent | None, dict[str, Any]]:
+def _agent(settings: Settings, backend: Backend, path: Path) -> tuple[Agent | None, dict[str, Any]]:
     """The agent, from its file or trained now, and how its training went."""
     if settings.agent in (*BASELINES, "none"):
         return BASELINES.get(settings.agent), {"queries": {}, "history": []}
@@ -143,14 +133,15 @@ def _agent(
         learner.model.policy.load_state_dict(made.pop("weights"))
         return learner, made
     history: list[dict[str, float]] = []
-    bar = bars.add_task("agent", total=settings.updates)
+    with Progress() as bars:
+        bar = bars.add_task("agent", total=settings.updates)
 
-    def updated(row: dict[str, float]) -> None:
-        history.append(row)
-        numbers = [f"{name} {row[name]:.2f}" for name in ("reward", "changed", "distinct", "entropy")]
-        bars.update(bar, advance=1, description="  ".join(["agent", *numbers]))
+        def updated(row: dict[str, float]) -> None:
+            history.append(row)
+            numbers = [f"{name} {row[name]:.2f}" for name in ("reward", "changed", "distinct", "entropy")]
+            bars.update(bar, advance=1, description="  ".join(["agent", *numbers]))
 
-    learner.learn(settings.updates, updated)
+        learner.learn(settings.updates, updated)
     training = {"queries": dict(backend.queries), "history": history}
     torch.save({"weights": learner.model.policy.state_dict(), **training}, file := BytesIO())
     atomic_write(path, file.getvalue())
@@ -166,9 +157,7 @@ def _read_steps(path: Path) -> Steps:
     return list(map(json.loads, whole))
 
 
-def _evolve(
-    settings: Settings, backend: Backend, agent: Agent | None, steps: Steps, path: Path, bars: Progress
-) -> None:
+def _evolve(settings: Settings, backend: Backend, agent: Agent | None, steps: Steps, path: Path) -> None:
     """Play what the steps lack of the episodes, several at a time; the file has each step once it is done."""
     begun: dict[int, Steps] = defaultdict(list)
     for step in steps:
@@ -201,7 +190,7 @@ def _evolve(
 
     pool, number = ThreadPoolExecutor(backend.threads), settings.queries // HORIZON
     try:
-        for _ in bars.track(pool.map(play, range(number)), number, description="episodes"):
+        for _ in track(pool.map(play, range(number)), "episodes", number):
             pass
     finally:
         pool.shutdown(cancel_futures=True)

@@ -23,11 +23,8 @@ Backend = Language | Rules
 class TextOperations(gymnasium.Env[Observation, np.int64]):
     """An episode takes a request through six operations; ``info`` of a step says what came of it.
 
-    Args:
-        backend: the operator and the reviewer.
-        reward: as in Settings of dataset.py.
-        state: likewise; what is seen is (6,), or (13,) with the episode.
-        seed: of all that the backend draws, until ``reset`` gives another.
+    ``reward`` and ``state`` are as in Settings of dataset.py; seen is (6,), or (13,) with the episode.
+    All that the backend draws hangs on ``seed``, until ``reset`` gives another.
     """
 
     def __init__(self, backend: Backend, reward: str, state: str, seed: int) -> None:

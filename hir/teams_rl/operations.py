@@ -40,11 +40,7 @@ TRIES = 8
 
 
 class Rules:
-    """Operator, reviewer and responder for requests of the task ``instructions``: exact, and free.
-
-    Args:
-        most: constraints of a request at the most.
-    """
+    """Operator, reviewer and responder for requests of ``most`` constraints, exact and free."""
 
     def __init__(self, most: int) -> None:
         self.most, self.threads = most, 1
