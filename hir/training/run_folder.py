@@ -31,11 +31,7 @@ class SavedRun:
 
 
 def read_run(folder: str | Path) -> SavedRun:
-    """Read the folder of a run, finished or not.
-
-    Raises:
-        UserError: it holds no run.
-    """
+    """Read the folder of a run, finished or not; UserError where it holds none."""
     path = Path(folder)
     if not (path / "config.yaml").is_file() or not (path / "metrics.csv").is_file():
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")

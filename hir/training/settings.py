@@ -42,10 +42,7 @@ def complete(config: Config) -> Config:
     """All settings of the method, the feedback and the relabeling, their defaults included, and no others.
 
     A model's file may set what suits it beside several methods: settings of another one of the project's are
-    left out.
-
-    Raises:
-        ConfigError: a setting is nobody's, of another type or beyond a limit.
+    left out. ConfigError where one is nobody's, of another type or beyond a limit.
     """
     registries = {"method": METHODS, "feedback": FEEDBACKS, "relabel": RELABELS}
     sections = {name: _complete(kinds, name, getattr(config, name)) for name, kinds in registries.items()}
