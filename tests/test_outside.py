@@ -40,9 +40,6 @@ class Lenient:
     def __init__(self, settings, own):
         self.longest = settings.longest
 
-    def about(self, rows):
-        return f"at most {self.longest} characters"
-
     def __call__(self, rows, outputs):
         return [Verdict(len(output) <= self.longest, 0.0) for output in outputs]
 

@@ -49,7 +49,7 @@ class ConsoleReport(Callback):
         config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
         held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
         self._tell("task", f"{task.name}: {len(task.train)} training queries, {held_out}")
-        self._tell("judge", task.feedback.about(task.rows))
+        self._tell("judge", config.feedback["name"] or "the task's own")
         name, size = config.model.path or config.model.name, f"{self.num_weights / 1e6:.2f} M parameters"
         device = trainer.strategy.root_device.type
         self._tell("model", f"{name}, {size}, {trainer.world_size} x {device}, {trainer.precision}")
@@ -87,11 +87,8 @@ class ConsoleReport(Callback):
         accuracy = self.recorder.evaluation.base["test/accuracy"]
         self._tell("base", f"{accuracy:.3f} test accuracy before training")
         if base := self.run.base:
-            self._say(
-                f"        the tiny base had {base.num_updates} supervised updates on labelled "
-                f"{' and '.join(base.tasks)} rows of its own, since relabeling has nothing to work on from "
-                "chance; from here on the model only hears what the judge says"
-            )
+            told = f"{base.num_updates} supervised updates on labelled {' and '.join(base.tasks)} rows"
+            self._say(f"        the tiny base had {told} of its own; now it only hears what the judge says")
         if trainer.current_epoch:
             self._tell("resume", f"after iteration {trainer.current_epoch}")
 
