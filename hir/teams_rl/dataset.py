@@ -26,9 +26,9 @@ from hir.feedback.constraints import read_constraints
 from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
 from hir.files import atomic_write, cache_dir, write_json, writing
 from hir.records import Example
-from hir.teams_rl.agent import BASELINES, Agent, Learner, entropy, shares_of
+from hir.teams_rl import agent as agents
+from hir.teams_rl.agent import HORIZON, Agent, Backend, canonical
 from hir.teams_rl.backends import Ask, Language, read_requests
-from hir.teams_rl.environment import HORIZON, Backend, TextOperations, canonical, observe, operate
 from hir.teams_rl.operations import OPERATIONS, Rules
 
 Steps = list[dict[str, Any]]
@@ -124,10 +124,10 @@ def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> Backend:
 
 def _agent(settings: Settings, backend: Backend, path: Path) -> tuple[Agent | None, dict[str, Any]]:
     """The agent, from its file or trained now, and how its training went."""
-    if settings.agent in (*BASELINES, "none"):
-        return BASELINES.get(settings.agent), {"queries": {}, "history": []}
-    env = TextOperations(backend, settings.reward, settings.state, settings.seed)
-    learner = Learner(settings.agent, env, settings.episodes, settings.learner)
+    if settings.agent in (*agents.BASELINES, "none"):
+        return agents.BASELINES.get(settings.agent), {"queries": {}, "history": []}
+    env = agents.TextOperations(backend, settings.reward, settings.state, settings.seed)
+    learner = agents.Learner(settings.agent, env, settings.episodes, settings.learner)
     if path.exists():
         made = torch.load(path, weights_only=True)
         learner.model.policy.load_state_dict(made.pop("weights"))
@@ -176,10 +176,10 @@ def _evolve(settings: Settings, backend: Backend, agent: Agent | None, steps: St
             if agent is None:
                 request = mine.start(rng)
             else:
-                weights = agent(observe(operations, settings.state), step)
+                weights = agent(agents.observe(operations, settings.state), step)
                 operations += rng.choices(range(len(OPERATIONS)), weights)
                 operation = OPERATIONS[operations[-1]]
-                request, changed = operate(mine, operation, old, rng)
+                request, changed = agents.operate(mine, operation, old, rng)
             answered = mine.answer(request, rng) if changed else None
             row: dict[str, Any] = {"episode": episode, "step": step, "operation": operation}
             row |= {"changed": changed, "parent": old.asked if operation else None, **as_json(request)}
@@ -214,7 +214,7 @@ def _rows(settings: Settings, steps: Steps) -> Steps:
 def _results(rows: Steps, steps: Steps) -> dict[str, Any]:
     """The numbers of a set of instructions."""
     queries: Counter[str] = sum((Counter(step["queries"]) for step in steps), Counter())
-    shares = shares_of(step["operation"] for step in steps if step["operation"])
+    shares = agents.shares_of(step["operation"] for step in steps if step["operation"])
     texts = [read_request(row).asked for row in rows]
     distinct = {canonical(read_request(step)) for step in steps if step["target"]}
     return {
@@ -224,7 +224,7 @@ def _results(rows: Steps, steps: Steps) -> dict[str, Any]:
         "not said": sum(step["changed"] is None for step in steps),
         "no right answer": sum(step["changed"] is True and not step["target"] for step in steps),
         "distinct valid by query": len(distinct) / len(steps),
-        "entropy": entropy(shares.values()),
+        "entropy": agents.entropy(shares.values()),
         "operations": shares,
         "distinct 1": distinct_n(texts, 1),
         "distinct 2": distinct_n(texts, 2),
