@@ -13,8 +13,7 @@ from torch import nn
 
 from hir.errors import UserError
 from hir.records import Example
-from hir.teams_rl.backends import Language
-from hir.teams_rl.operations import OPERATIONS, Rules
+from hir.teams_rl.operations import OPERATIONS, Language, Rules
 
 try:
     import gymnasium

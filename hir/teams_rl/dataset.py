@@ -28,8 +28,7 @@ from hir.files import atomic_write, cache_dir, write_json, writing
 from hir.records import Example
 from hir.teams_rl import agent as agents
 from hir.teams_rl.agent import HORIZON, Agent, Backend, canonical
-from hir.teams_rl.backends import Ask, Language, read_requests
-from hir.teams_rl.operations import OPERATIONS, Rules
+from hir.teams_rl.operations import OPERATIONS, Ask, Language, Rules, read_requests
 
 Steps = list[dict[str, Any]]
 """Operations in the order of episodes: what was done to a request, and what came of it."""

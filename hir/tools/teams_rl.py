@@ -20,8 +20,8 @@ from hir.errors import UserError
 from hir.figures import curve_image
 from hir.files import atomic_write
 from hir.sampling.base import build_sampler
-from hir.teams_rl.backends import Ask
 from hir.teams_rl.dataset import Settings, build
+from hir.teams_rl.operations import Ask
 from hir.tools.runs import as_text, markdown
 from hir.training.build import build_policy
 from hir.training.settings import load_run_config

@@ -1,6 +1,5 @@
 """What a run's numbers say: what to worry about."""
 
-import math
 from collections.abc import Iterable, Iterator
 
 from hir.training.run_folder import Row, SavedRun
@@ -10,8 +9,8 @@ COLLAPSE = {"No correct sample": 1, "Sampling has collapsed": 3, "p_wrong is not
 
 
 def known(history: Iterable[Row], *names: str) -> list[Row]:
-    """The rows that have finite values of all these metrics; some are not measured in every iteration."""
-    return [row for row in history if all(math.isfinite(row.get(name, math.nan)) for name in names)]
+    """The rows that have all these metrics; some are not measured in every iteration."""
+    return [row for row in history if row.keys() >= {*names}]
 
 
 def findings(run: SavedRun) -> list[tuple[str, str]]:

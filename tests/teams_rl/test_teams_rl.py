@@ -22,9 +22,8 @@ from hir.relabel.constraints import Constraints as Relabel
 from hir.tasks.base import load_task
 from hir.tasks.generated.instructions import KINDS, QUERY, is_held_out, solve
 from hir.teams_rl.agent import BASELINES, HORIZON, Learner, TextOperations, canonical, entropy, shares_of
-from hir.teams_rl.backends import Language
 from hir.teams_rl.dataset import Settings, build, distinct_n, vendi_score
-from hir.teams_rl.operations import OPERATIONS, Rules
+from hir.teams_rl.operations import OPERATIONS, Language, Rules
 from hir.tools.teams_rl import ask_policy
 from tests.command_line import SMALL, run
 from tests.endpoint import Endpoint, url

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hir.__main__ import interrupt_on_signals, main
+from hir.__main__ import interrupt_on_signals, main, read_options
 from hir.config.load import save_config
-from hir.tools.arguments import read_options
 from hir.tools.compare import Options, build_cells
 from hir.tools.runs import Cell
 from hir.training.settings import load_run_config
