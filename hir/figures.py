@@ -34,8 +34,6 @@ def curve_image(
     Args:
         curves: label to points: x, y and, for a band around them, half its width. One without points is left
             out, and keeps its place among the colours, of which there are ten, then again with other markers.
-        title: over the figure.
-        y_label: of the upright axis, as ``x_label`` of the other.
         base: y of a dashed level line: the base's accuracy.
         shares: whether y is from 0 to 1, and shown so.
     """

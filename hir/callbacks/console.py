@@ -19,7 +19,7 @@ from hir.files import CHECKPOINT, has_checkpoint
 from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.datamodule import SamplingReport
-from hir.training.findings import COLLAPSE, findings
+from hir.training.run_folder import COLLAPSE, findings
 
 
 class PlainConsole(Console):

@@ -27,8 +27,7 @@ from hir.relabel.base import build_relabel
 from hir.tasks.base import Task, load_task
 from hir.training.build import build_policy
 from hir.training.checkpoints import load_weights, read_checkpoint
-from hir.training.findings import known
-from hir.training.run_folder import SavedRun, read_run
+from hir.training.run_folder import SavedRun, known, read_run
 from hir.training.tiny import Base
 
 

@@ -15,8 +15,7 @@ import pytest
 
 from hir.config.load import load_config
 from hir.tools.report import page as page_of
-from hir.training.findings import findings
-from hir.training.run_folder import SavedRun
+from hir.training.run_folder import SavedRun, findings
 from tests.command_line import run
 
 CORRECT, WRONG = "Solve the question with correct answer.", "Solve the question with wrong answer."
