@@ -12,8 +12,7 @@ import torch
 from hir.errors import UserError
 from hir.trainer import run_folder
 from hir.training.checkpoints import check_resume
-from hir.training.findings import findings
-from hir.training.run_folder import read_run
+from hir.training.run_folder import findings, read_run
 from hir.training.settings import load_run_config
 from tests.command_line import SMALL, assert_same_run, run
 
