@@ -10,12 +10,14 @@ import sys
 import tempfile
 import zipfile
 from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.import_utils import is_accelerate_available, is_gguf_available
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from hir.errors import UserError
 from hir.files import cache_dir, clear_leftovers, writing
@@ -34,8 +36,14 @@ def find_model(path: str) -> str:
     folder = cache_dir() / "models" / WHEEL.partition("-py3")[0]
     if folder.is_dir():
         return str(folder)
-    if not (is_gguf_available() and is_accelerate_available()):
-        raise UserError(f"model.path={NAME} needs gguf and accelerate: pip install gguf accelerate")
+    try:
+        reader, _ = import_module("gguf"), import_module("accelerate")
+    except ImportError as error:
+        raise UserError(
+            f"model.path={NAME} needs gguf and accelerate: pip install gguf accelerate"
+        ) from error
+    # Where transformers looks for it on Python 3.10.
+    vars(reader).setdefault("__version__", version("gguf"))
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(folder.parent, age=3600)
@@ -54,11 +62,15 @@ def find_model(path: str) -> str:
 
 def _convert(gguf: Path, folder: Path) -> None:
     """Save the model as transformers does: float32, the numbers that its 5 bits stand for."""
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    # What the GGUF calls smollm, which transformers does not know: digits one by one, the rest as in GPT-2.
-    tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(True), ByteLevel(add_prefix_space=False)])
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     for holder, attribute in ((model.config, "quantization_config"), (model, "hf_quantizer")):
         vars(holder).pop(attribute, None)  # which it no longer is, and is not saved with
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    read = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    words: Any = read.backend_tokenizer
+    settings: dict[str, Any] = {"chat_template": read.chat_template, "clean_up_tokenization_spaces": False}
+    # What the GGUF calls smollm, which transformers does not know: digits one by one, the rest as in GPT-2.
+    words.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+    for name in ("bos", "eos", "pad", "unk"):  # of which some versions of transformers read no or another
+        settings[f"{name}_token"] = words.id_to_token(getattr(model.config, f"{name}_token_id"))
+    PreTrainedTokenizerFast(tokenizer_object=words, **settings).save_pretrained(folder)

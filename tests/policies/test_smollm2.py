@@ -30,6 +30,7 @@ STORED: dict[str, Any] = {
     "tokenizer.ggml.pre": "smollm", "tokenizer.ggml.tokens": TOKENS, "tokenizer.ggml.merges": ["1 2"],
     "tokenizer.ggml.token_type": [3] * 3 + [1] * 257, "tokenizer.ggml.bos_token_id": 1,
     "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.padding_token_id": 2,
+    "tokenizer.ggml.unknown_token_id": 0,
     "tokenizer.chat_template": "{{ '<|im_start|>' + messages[0]['content'] }}",
 }  # fmt: skip
 
