@@ -1,9 +1,9 @@
 """What a policy is: the language model as methods and samplers see it, from text to logits and back."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
@@ -17,6 +17,8 @@ from hir.registry import Registry
 MAX_CACHED_PROMPTS = 20_000
 SCORED_ROWS = 128
 """Rows a forward pass in ``Policy.score``."""
+WORTH_A_CUT = 0.15
+Item = TypeVar("Item", bound=Sized)
 
 Batch = Mapping[str, Any]
 """B rows with N trained tokens in all: ``labels`` (N,), the tokens, and ``rows`` (N,), the row of each;
@@ -192,3 +194,18 @@ def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
 def token_mask(sequences: Sequence[Sequence[int]]) -> Tensor:
     """(B, longest): 1 at tokens, 0 at padding."""
     return padded([[1] * len(sequence) for sequence in sequences], 0)
+
+
+def buckets(
+    items: Sequence[Item], cut: bool = True, length: Callable[[Item], int] = len
+) -> list[Sequence[Item]]:
+    """Items, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens.
+
+    All in one if not ``cut``.
+    """
+    longest = length(items[-1])
+    # A cut at i pads the first i to the length of the last of them.
+    saved, at = max(((longest - length(item)) * i, i) for i, item in enumerate(items, 1))
+    if not cut or saved < WORTH_A_CUT * len(items) * longest:
+        return [items]
+    return [*buckets(items[:at], cut, length), *buckets(items[at:], cut, length)]

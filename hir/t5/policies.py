@@ -13,10 +13,10 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers.activations import NewGELUActivation
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from hir.policies.base import Batch, Output, padded, register, row_tensors, token_mask
+from hir.policies.base import Batch, Output, buckets, padded, register, row_tensors, token_mask
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
-from hir.t5.packing import ATTENTION, Shared, buckets, pack
+from hir.t5.packing import ATTENTION, Shared, pack
 
 
 @register("t5")
