@@ -60,6 +60,10 @@ class Policy(nn.Module):
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
+        self.end_ids = {self.eos_id}
+        """Tokens that end an answer when sampled; ``eos_id``, which targets end with, is one."""
+        self.context: int | None = None
+        """Most tokens of a prompt and its answer; None where nothing but ``max_input_tokens`` limits them."""
 
     def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
         """A ``Batch`` of B rows under K instructions, on the CPU."""
@@ -67,6 +71,9 @@ class Policy(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         raise NotImplementedError
+
+    def check_model(self) -> None:
+        """UserError for a model that this policy cannot have."""
 
     @property
     def device(self) -> torch.device:
@@ -83,7 +90,7 @@ class Policy(nn.Module):
         return f"{instruction}\nQ: {query}\nA:"
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each text, end token last, whatever their number."""
+        """Tokens of each prompt, whatever their number; end token last where a prompt has one."""
         if not texts:  # which the tokenizer does not take
             return []
         escaped = [self.text.escape(text) for text in texts]
@@ -112,9 +119,13 @@ class Policy(nn.Module):
         """Text of an answer's tokens, without special tokens and outer spaces."""
         return self.text.unescape(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens that a perfect policy would have sampled for each text, end token last."""
+        return self.token_ids(texts)
+
     def encode_answer(self, text: str) -> tuple[int, ...]:
-        """Tokens that a perfect policy would have sampled for ``text``, end token last."""
-        return tuple(self.token_ids([text])[0])
+        """Those for one text."""
+        return tuple(self.answer_ids([text])[0])
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""

@@ -1,0 +1,121 @@
+"""Answers in a tree: the numbers are those of each row alone, by transformers' own forward."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
+
+from hir.policies.base import Batch, Output, padded, token_mask
+from hir.policies.causal import CausalPolicy, grow
+from hir.records import TOKEN_VALUES, TrainingExample
+from tests.conftest import WORDS
+from tests.methods.fake import build
+
+SIZES: dict[str, dict[str, Any]] = {
+    "llama": {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "qwen3": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 6},
+    "gpt2": {"n_head": 2, "n_embd": 16, "n_layer": 2},
+}
+
+
+def make_policy(kind: str, tokenizer: Any, **sizes: Any) -> CausalPolicy:
+    """A random policy over WORDS whose end token pads, in training mode without dropout."""
+    tokenizer.pad_token = tokenizer.eos_token
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, **SIZES[kind], **sizes}
+    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0) if kind == "gpt2" else {}
+    config = AutoConfig.for_model(
+        kind, vocab_size=len(WORDS), bos_token_id=None, eos_token_id=1, pad_token_id=1, **sizes, **dropouts
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = AutoModelForCausalLM.from_config(config)
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, 1.0 if weight.dim() == 1 else 0.0, 0.4)
+    return CausalPolicy(model, tokenizer).train()
+
+
+def row(query: str, correct: bool, *output_ids: int, **more: Any) -> TrainingExample:
+    own, other = ("right", "wrong") if correct else ("wrong", "right")
+    return TrainingExample(0, query, own, output_ids, correct, contrast=(other,), **more)
+
+
+ROWS = [
+    row("cat dog", True, 9, 1),
+    row("cat dog", False, 9, 10, 1, weight=0.5),  # begins alike, under the other instruction
+    row("cat dog", True, 9, 1),  # again
+    row("cat", False, 10, 9),  # cut, without an end token, and a query that begins as another
+    row("two", False, 8, 1, prefix_ids=(10, 9)),
+    row("one two " * 12, True, 1),
+]
+
+
+class Alone:
+    """The policy with each row by itself: a padded batch an instruction, by transformers' own forward."""
+
+    def __init__(self, policy: CausalPolicy, rows: list[TrainingExample]) -> None:
+        self.policy, self.rows = policy, rows
+
+    def __call__(self, batch: Batch) -> Output:
+        logits, hidden, rows = [], [], self.rows
+        prompts = self.policy.encode(self.policy.prompts_of(rows))
+        for start in range(0, len(prompts), len(rows)):
+            pairs = zip(prompts[start : start + len(rows)], rows, strict=True)
+            inputs = [[*ids, *row.prefix_ids, *row.output_ids] for ids, row in pairs]
+            output = self.policy.model(
+                padded(inputs, 0), attention_mask=token_mask(inputs), output_hidden_states=True
+            )
+            places = [
+                (number, place)
+                for number, (ids, row) in enumerate(zip(inputs, rows, strict=True))
+                for place in range(len(ids) - len(row.output_ids) - 1, len(ids) - 1)
+            ]
+            logits.append(output.logits[tuple(zip(*places, strict=True))])
+            hidden.append(output.hidden_states[-1][tuple(zip(*places, strict=True))])
+        return Output(torch.stack(logits), torch.stack(hidden))
+
+
+def norm(self: Any, hidden: Tensor) -> Tensor:
+    """In the weights' own precision, where transformers' rounds to float32."""
+    return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
+
+
+@pytest.mark.parametrize("method", ["hir", "farl", "grpo", "ppo"])
+@pytest.mark.parametrize("kind", SIZES)
+def test_loss_and_gradients_equal_those_of_each_row_alone(kind, method, word_tokenizer, monkeypatch) -> None:
+    for name in (LlamaRMSNorm, Qwen3RMSNorm):
+        monkeypatch.setattr(name, "forward", norm)
+    policy = make_policy(kind, word_tokenizer).double()
+    numbers = torch.Generator().manual_seed(0)
+    rows = [
+        replace(row, contrast=row.contrast if method == "hir" else (), **{
+            name: tuple(torch.rand(len(row.output_ids), generator=numbers).tolist()) for name in TOKEN_VALUES
+        })
+        for row in ROWS
+    ]  # fmt: skip
+    built, batch = build(method, policy), policy.collate(rows)
+    if method == "ppo":
+        torch.nn.init.normal_(built.double().value_head.weight)
+    found = []
+    for outputs in (policy, Alone(policy, rows)):
+        policy.zero_grad()
+        loss, _ = built.loss(outputs, batch)
+        loss.backward()
+        found.append((loss, {name: weight.grad for name, weight in policy.named_parameters()}))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
+    assert len(batch["trees"]) > 1 and all(gradient.any() for gradient in found[0][1].values())
+
+
+def test_a_tree_by_hand() -> None:
+    # 5 and 6 begin both; 7 8 and 7 are one branch, 9 the other.
+    tree = grow({0: (5, 6, 9), 1: (5, 6, 7, 8), 2: (5, 6, 7), 3: (5, 6, 9)})
+    assert tree == (
+        [5, 6, 7, 8, 9], [0, 1, 2, 3, 2], [5, 5, 4, 4, 5],
+        {2: [0, 1, 2], 1: [0, 1, 2, 3], 0: [0, 1, 4], 3: [0, 1, 4]},
+    )  # fmt: skip
