@@ -1,4 +1,4 @@
-"""The embedded tiny models: a byte-level tokenizer trained on the generated tasks, and a short supervised base.
+"""The embedded tiny models: a byte-level tokenizer trained on generated tasks, and a short supervised base.
 
 Relabeling has nothing to work on from chance, so the tiny model gets the head start that FLAN-T5 has from its
 own training: a few updates on labelled rows that are disjoint from every row of every split and seed
@@ -21,8 +21,13 @@ import torch
 import torch.nn.functional as F
 import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from hir.config.load import task_settings
 from hir.config.parts import BaseConfig

@@ -8,37 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from hir.policies.base import Batch, Output, padded, token_mask
 from hir.policies.causal import CausalPolicy, grow
 from hir.records import TOKEN_VALUES, TrainingExample
-from tests.conftest import WORDS
 from tests.methods.fake import build
-
-SIZES: dict[str, dict[str, Any]] = {
-    "llama": {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True},
-    "qwen3": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 6},
-    "gpt2": {"n_head": 2, "n_embd": 16, "n_layer": 2},
-}
-
-
-def make_policy(kind: str, tokenizer: Any, **sizes: Any) -> CausalPolicy:
-    """A random policy over WORDS whose end token pads, in training mode without dropout."""
-    tokenizer.pad_token = tokenizer.eos_token
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, **SIZES[kind], **sizes}
-    dropouts = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0) if kind == "gpt2" else {}
-    config = AutoConfig.for_model(
-        kind, vocab_size=len(WORDS), bos_token_id=None, eos_token_id=1, pad_token_id=1, **sizes, **dropouts
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        model = AutoModelForCausalLM.from_config(config)
-        for weight in model.parameters():
-            torch.nn.init.normal_(weight, 1.0 if weight.dim() == 1 else 0.0, 0.4)
-    return CausalPolicy(model, tokenizer).train()
+from tests.sampling.models import CAUSAL, make_causal_policy
 
 
 def row(query: str, correct: bool, *output_ids: int, **more: Any) -> TrainingExample:
@@ -87,11 +64,11 @@ def norm(self: Any, hidden: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("method", ["hir", "farl", "grpo", "ppo"])
-@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("kind", CAUSAL)
 def test_loss_and_gradients_equal_those_of_each_row_alone(kind, method, word_tokenizer, monkeypatch) -> None:
     for name in (LlamaRMSNorm, Qwen3RMSNorm):
         monkeypatch.setattr(name, "forward", norm)
-    policy = make_policy(kind, word_tokenizer).double()
+    policy = make_causal_policy(kind, word_tokenizer).double()
     numbers = torch.Generator().manual_seed(0)
     rows = [
         replace(row, contrast=row.contrast if method == "hir" else (), **{
