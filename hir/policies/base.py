@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from hir.losses import chosen_log_probs, token_log_probs
 from hir.policies.escape import TextEscape
@@ -61,9 +62,9 @@ class Policy(nn.Module):
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
         self.end_ids = {self.eos_id}
-        """Tokens that end an answer when sampled; ``eos_id``, which targets end with, is one."""
+        """Tokens that end a sampled answer, ``eos_id`` among them."""
         self.context: int | None = None
-        """Most tokens of a prompt and its answer; None where nothing but ``max_input_tokens`` limits them."""
+        """Most tokens that the model takes of a prompt and its answer; None: any number."""
 
     def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
         """A ``Batch`` of B rows under K instructions, on the CPU."""
@@ -74,6 +75,11 @@ class Policy(nn.Module):
 
     def check_model(self) -> None:
         """UserError for a model that this policy cannot have."""
+
+    @property
+    def sharded(self) -> bool:
+        """Whether a layer gathers its weights when it is called (FSDP): all devices must call it as often."""
+        return isinstance(self.root[0], FullyShardedDataParallel)
 
     @property
     def device(self) -> torch.device:
@@ -89,12 +95,12 @@ class Policy(nn.Module):
         """What the model reads: instruction, "Q:", the query and "A:"."""
         return f"{instruction}\nQ: {query}\nA:"
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each prompt, whatever their number; end token last where a prompt has one."""
+    def token_ids(self, texts: Sequence[str], **options: Any) -> list[list[int]]:
+        """Tokens of each prompt, whatever their number, end token last; options are the tokenizer's."""
         if not texts:  # which the tokenizer does not take
             return []
         escaped = [self.text.escape(text) for text in texts]
-        ids: list[list[int]] = self.tokenizer(escaped, verbose=False)["input_ids"]
+        ids: list[list[int]] = self.tokenizer(escaped, verbose=False, **options)["input_ids"]
         return ids
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:

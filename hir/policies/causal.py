@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.attention.flex_attention import create_block_mask
 
 from hir.errors import UserError
@@ -84,31 +83,22 @@ class CausalPolicy(Policy):
             return f"Q: {query}\n{instruction}\nA:"
         message = [{"role": "user", "content": f"{query}\n{instruction}"}]
         options = {"enable_thinking": False, "date_string": DATE}  # for templates that ask
-        prompt: str = self.tokenizer.apply_chat_template(
-            message, tokenize=False, add_generation_prompt=True, **options
-        )
+        options |= {"tokenize": False, "add_generation_prompt": True}
+        prompt: str = self.tokenizer.apply_chat_template(message, **options)
         return prompt
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def token_ids(self, texts: Sequence[str], **options: Any) -> list[list[int]]:
         """Tokens of each prompt, whatever their number, with a start token where the model has one."""
         plain = not self.tokenizer.chat_template  # a template brings its own special tokens
-        found = self._ids(texts, add_special_tokens=plain)
+        found = super().token_ids(texts, add_special_tokens=plain, **options)
         return [ids[:-1] if plain and ids[-1] == self.eos_id else ids for ids in found]
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens that a perfect policy would have sampled for each text, end token last."""
         # After "A:" an answer begins with a space, which tokenizers make part of its first word.
         before, space = ("", "") if self.tokenizer.chat_template else ("A:", " ")
-        start = len(self._ids([before])[0])
-        return [[*ids[start:], self.eos_id] for ids in self._ids([before + space + text for text in texts])]
-
-    def _ids(self, texts: Sequence[str], add_special_tokens: bool = False) -> list[list[int]]:
-        if not texts:  # which the tokenizer does not take
-            return []
-        escaped = [self.text.escape(text) for text in texts]
-        found = self.tokenizer(escaped, verbose=False, add_special_tokens=add_special_tokens)
-        ids: list[list[int]] = found["input_ids"]
-        return ids
+        whole = [before, *(before + space + text for text in texts)]
+        start, *found = super().token_ids(whole, add_special_tokens=False)
+        return [[*ids[len(start) :], self.eos_id] for ids in found]
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the left, each (B, S)."""
@@ -129,10 +119,8 @@ class CausalPolicy(Policy):
         trees = []
         for group in groups(rows):
             trees.append(grow({n: inputs[n] for row in group for n in range(row, len(inputs), len(rows))}))
-        # Under FSDP each layer gathers its weights when called: all devices must call it as often.
-        cut = not isinstance(self.root[0], FullyShardedDataParallel)
         batches, places, start = [], [[0]] * len(inputs), 0
-        for bucket in buckets(sorted(trees, key=num_nodes), cut, num_nodes):
+        for bucket in buckets(sorted(trees, key=num_nodes), not self.sharded, num_nodes):
             width = num_nodes(bucket[-1])
             for tree in bucket:
                 for number, path in tree.paths.items():
@@ -177,12 +165,11 @@ class CausalPolicy(Policy):
         masks and positions, or that changes its logits behind the head."""
         rows = {0: (4, 5, 6), 1: (4, 7, 5)}
         *tree, paths = grow(rows)
-        trees = [[torch.tensor([part]) for part in tree]]
+        batch = {"trees": [torch.tensor(tree)[:, None]], "places": torch.tensor([paths[0], paths[1]])}
         with evaluating(self):
             try:
                 alone = self.model(input_ids=torch.tensor([*rows.values()])).logits
-                together = self({"trees": trees, "places": torch.tensor([paths[0], paths[1]])}).logits
-                same = torch.allclose(alone, together, rtol=1e-3, atol=1e-3)
+                same = torch.allclose(alone, self(batch).logits, rtol=1e-3, atol=1e-3)
             except Exception:  # a model fails at what it does not know in any way
                 same = False
         if not same:
@@ -192,14 +179,13 @@ class CausalPolicy(Policy):
 
 def groups(rows: Sequence[TrainingExample]) -> list[list[int]]:
     """Numbers of the rows that share a tree: those of a query, up to ``MAX_ANSWERS``."""
-    found: list[list[int]] = []
-    newest: dict[str, list[int]] = {}
+    found, newest, size = list[list[int]](), dict[str, list[int]](), dict[str, int]()
     for number, row in enumerate(rows):
-        own = newest.get(row.query, [])
-        if not own or sum(len(rows[n].prefix_ids + rows[n].output_ids) for n in own) > MAX_ANSWERS:
-            own = newest[row.query] = []
-            found.append(own)
-        own.append(number)
+        if size.get(row.query, MAX_ANSWERS) >= MAX_ANSWERS:
+            newest[row.query], size[row.query] = [], 0
+            found.append(newest[row.query])
+        newest[row.query].append(number)
+        size[row.query] += len(row.prefix_ids) + len(row.output_ids)
     return found
 
 

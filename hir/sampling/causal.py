@@ -35,26 +35,20 @@ class CausalSampler(Sampler):
         uniforms = uniforms_for(len(encoded), num_samples, seed, config)
         numbers, size = list(encoded), config.batch_size
         batches = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        # Under FSDP a rank that has fewer batches than others answers a prompt of one token for them.
+        idle = max(gather([len(batches)])) - len(batches) if self.policy.sharded else 0
         root = self.policy.root[0]
-        # Under FSDP each layer gathers its weights when called: all ranks call it as often, some for nothing.
-        sharded = isinstance(root, FullyShardedDataParallel)
-        most = max(gather([len(batches)])) if sharded else len(batches)
         with FullyShardedDataParallel.summon_full_params(root, recurse=False, writeback=False):
-            for batch in [*batches, *[[]] * (most - len(batches))]:
+            for batch in [*batches, *[[]] * idle]:
                 prompts = [encoded[i] for i in batch] or [[self.policy.eos_id]]
                 chosen = uniforms[batch].flatten(0, 1) if batch and uniforms is not None else None
                 with evaluating(self.policy):
-                    answers = self._answers(prompts, num_samples, chosen, config, sharded)
+                    answers = self._answers(prompts, num_samples, chosen, config)
                 if batch:
                     yield answers
 
     def _answers(
-        self,
-        prompts: list[list[int]],
-        num_samples: int,
-        uniforms: Tensor | None,
-        config: SamplingConfig,
-        sharded: bool,
+        self, prompts: list[list[int]], num_samples: int, uniforms: Tensor | None, config: SamplingConfig
     ) -> tuple[Tensor, Tensor]:
         """Tokens and log-probabilities (P * n, T) of n answers to each of P prompts.
 
@@ -82,7 +76,7 @@ class CausalSampler(Sampler):
             tokens[live, t] = newest
             ended[live] |= torch.isin(newest, ends)
             stays = ~ended[live].view(-1, num_samples).all(1)
-            if t + 1 == config.max_new_tokens or not (sharded or stays.any()):
+            if t + 1 == config.max_new_tokens or not (policy.sharded or stays.any()):
                 break
             if not stays.all() and stays.any():
                 live, newest = (part.view(-1, num_samples)[stays].flatten() for part in (live, newest))

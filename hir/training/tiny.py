@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 import torch
@@ -102,35 +103,17 @@ def build_tokenizer(texts: Sequence[str], end: bool = True) -> PreTrainedTokeniz
 def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGeneration | LlamaForCausalLM:
     """A T5 of about 0.15 M parameters with random weights, or a Llama of 0.2 M."""
     width = config.d_model
-    shared = {"vocab_size": vocabulary, "pad_token_id": 0, "eos_token_id": 1}
+    options: dict[str, Any] = {"vocab_size": vocabulary, "pad_token_id": 0, "eos_token_id": 1}
     with torch.random.fork_rng(devices=[]):  # a run does not depend on whether its base was made or cached
         torch.manual_seed(derive_seed(config.seed, 0, 0, "tiny weights"))
         if config.kind == "llama":
-            return LlamaForCausalLM(
-                LlamaConfig(
-                    hidden_size=width,
-                    intermediate_size=3 * width,
-                    num_hidden_layers=config.num_layers,
-                    num_attention_heads=NUM_HEADS,
-                    tie_word_embeddings=True,
-                    bos_token_id=None,
-                    **shared,
-                )
-            )
-        return T5ForConditionalGeneration(
-            T5Config(
-                d_model=width,
-                d_kv=width // NUM_HEADS,
-                d_ff=2 * width,
-                num_layers=config.num_layers,
-                num_decoder_layers=1,
-                num_heads=NUM_HEADS,
-                dropout_rate=0.0,
-                relative_attention_max_distance=64,
-                decoder_start_token_id=0,  # type: ignore[call-arg]  # taken as a further keyword
-                **shared,
-            )
-        )
+            options |= {"hidden_size": width, "intermediate_size": 3 * width, "tie_word_embeddings": True}
+            options |= {"num_hidden_layers": config.num_layers, "num_attention_heads": NUM_HEADS}
+            return LlamaForCausalLM(LlamaConfig(bos_token_id=None, **options))
+        options |= {"d_model": width, "d_kv": width // NUM_HEADS, "d_ff": 2 * width, "num_heads": NUM_HEADS}
+        options |= {"num_layers": config.num_layers, "num_decoder_layers": 1, "dropout_rate": 0.0}
+        options |= {"relative_attention_max_distance": 64, "decoder_start_token_id": 0}
+        return T5ForConditionalGeneration(T5Config(**options))
 
 
 def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
