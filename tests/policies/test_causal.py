@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,18 @@ from torch import Tensor
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
+from hir.config.parts import LoraConfig
+from hir.config.schema import Config, ModelConfig, SamplingConfig
+from hir.errors import UserError
+from hir.feedback.base import Match
 from hir.policies.base import Batch, Output, padded, token_mask
-from hir.policies.causal import CausalPolicy, grow
+from hir.policies.causal import CausalPolicy, groups, grow
+from hir.policies.load import load_policy
 from hir.records import TOKEN_VALUES, TrainingExample
-from tests.methods.fake import build
+from hir.sampling.base import build_sampler
+from hir.tasks.base import Task
+from hir.training.settings import check_lengths
+from tests.methods.fake import build, instructions
 from tests.sampling.models import CAUSAL, make_causal_policy
 
 
@@ -96,3 +105,53 @@ def test_a_tree_by_hand() -> None:
         [5, 6, 7, 8, 9], [0, 1, 2, 3, 2], [5, 5, 4, 4, 5],
         {2: [0, 1, 2], 1: [0, 1, 2, 3], 0: [0, 1, 4], 3: [0, 1, 4]},
     )  # fmt: skip
+
+
+TEMPLATE = "one two {{ messages[0].content }} {{ date_string[:2] and 'one' }} {{ enable_thinking or 'two' }}"
+
+
+def save(policy: CausalPolicy, folder: Path) -> ModelConfig:
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return ModelConfig(name="test", path=str(folder))
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft
+def test_prompts_and_answers_by_hand_plain_and_by_a_template(tmp_path, word_tokenizer) -> None:
+    policy = make_causal_policy("llama", word_tokenizer)
+    policy.tokenizer.chat_template = TEMPLATE
+    policy.model.generation_config.eos_token_id = [2, 1]
+    config = save(policy, tmp_path)
+    plain, chat = (load_policy(replace(config, chat_template=on)) for on in (False, None))
+    assert plain.render("right", "cat dog") == "Q: cat dog\nright\nA:"
+    assert plain.encode([plain.render("right", "cat dog")]) == [[3, 7, 8, 5, 4]]  # its end token is dropped
+    assert chat.render("right", "cat") == "one two cat\nright one two"
+    assert chat.encode([chat.render("right", "cat")]) == [[9, 10, 7, 5, 9, 10]]
+    assert plain.encode_answer("one two") == chat.encode_answer("one two") == (9, 10, 1)
+    assert (chat.pad_id, chat.eos_id, chat.end_ids) == (1, 1, {1, 2})
+    assert [part.tolist() for part in chat.pad([[7], [8, 9]])] == [[[1, 7], [8, 9]], [[0, 1], [1, 1]]]
+    adapted = load_policy(replace(config, lora=LoraConfig(r=2)))
+    names = {name.split(".")[-3] for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert names == {"q_proj", "v_proj"}  # peft's choice for a Llama
+
+
+def test_what_a_decoder_only_model_lacks_is_said(tmp_path, word_tokenizer) -> None:
+    policy = make_causal_policy("llama", word_tokenizer, max_position_embeddings=40)
+    config = save(policy, tmp_path)
+    with pytest.raises(UserError, match="has no chat template: set model.chat_template=false"):
+        load_policy(replace(config, chat_template=True))
+    task = Task("t", (), (), (), Match())
+    with pytest.raises(UserError, match="=32 exceed the 40 tokens of the model's context: lower them$"):
+        check_lengths(load_policy(replace(config, max_input_tokens=9)), [task], instructions(), Config())
+    with pytest.raises(UserError, match="^sampling=t5 decodes T5 .* not llama: set sampling=causal$"):
+        build_sampler(policy, SamplingConfig(), 8)
+    policy.tokenizer.eos_token = None
+    save(policy, tmp_path)
+    with pytest.raises(UserError, match=f"^model.path={tmp_path}: the tokenizer has no end token"):
+        load_policy(config)
+
+
+def test_answers_beyond_a_number_of_tokens_begin_another_tree(monkeypatch) -> None:
+    monkeypatch.setattr("hir.policies.causal.MAX_ANSWERS", 4)
+    # 2 and 3 tokens of "cat dog" fill a tree; the query "two" has 4.
+    assert groups(ROWS) == [[0, 1], [2], [3], [4], [5]]
