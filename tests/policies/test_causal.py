@@ -131,7 +131,7 @@ def test_prompts_and_answers_by_hand_plain_and_by_a_template(tmp_path, word_toke
     assert (chat.pad_id, chat.eos_id, chat.end_ids) == (1, 1, {1, 2})
     assert [part.tolist() for part in chat.pad([[7], [8, 9]])] == [[[1, 7], [8, 9]], [[0, 1], [1, 1]]]
     adapted = load_policy(replace(config, lora=LoraConfig(r=2)))
-    names = {name.split(".")[-3] for name, weight in adapted.named_parameters() if weight.requires_grad}
+    names = {name.split(".")[-4] for name, weight in adapted.named_parameters() if weight.requires_grad}
     assert names == {"q_proj", "v_proj"}  # peft's choice for a Llama
 
 
