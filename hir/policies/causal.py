@@ -177,6 +177,13 @@ class CausalPolicy(Policy):
             raise UserError(f"a {kind} model is not the same in a tree of rows as in rows of their own")
 
 
+@register("causal_flex")
+class FlexCausalPolicy(CausalPolicy):
+    """The same with FlexAttention, which leaves out blocks of a tree that no node reads; for GPUs."""
+
+    attention: ClassVar[str | None] = "flex_attention"
+
+
 def groups(rows: Sequence[TrainingExample]) -> list[list[int]]:
     """Numbers of the rows that share a tree: those of a query, up to ``MAX_ANSWERS``."""
     found, newest, size = list[list[int]](), dict[str, list[int]](), dict[str, int]()

@@ -41,7 +41,11 @@ class CausalSampler(Sampler):
         with FullyShardedDataParallel.summon_full_params(root, recurse=False, writeback=False):
             for batch in [*batches, *[[]] * idle]:
                 prompts = [encoded[i] for i in batch] or [[self.policy.eos_id]]
-                chosen = uniforms[batch].flatten(0, 1) if batch and uniforms is not None else None
+                chosen = (
+                    uniforms[batch].flatten(0, 1).to(self.policy.device)
+                    if batch and seed is not None
+                    else None
+                )
                 with evaluating(self.policy):
                     answers = self._answers(prompts, num_samples, chosen, config)
                 if batch:
@@ -55,14 +59,12 @@ class CausalSampler(Sampler):
         They are drawn by ``uniforms`` (P * n, T, 2), or greedily.
         """
         policy, device, cache = self.policy, self.policy.device, DynamicCache()
-        uniforms = None if uniforms is None else uniforms.to(device)
         ids = padded(prompts, policy.pad_id).to(device)
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        place = torch.arange(ids.shape[1], device=device)
+        query, place = torch.arange(len(ids), device=device), torch.arange(ids.shape[1], device=device)
         # Padding is behind, where no token reads it.
-        states = policy.states(ids, place[None], None, past_key_values=cache)
-        states = states[torch.arange(len(ids), device=device), lengths - 1]
-        row_of = torch.arange(len(ids), device=device).repeat_interleave(num_samples)
+        states = policy.states(ids, place[None], None, past_key_values=cache)[query, lengths - 1]
+        row_of = query.repeat_interleave(num_samples)
         live = torch.arange(len(row_of), device=device)  # the answers that tokens are drawn for
         ended = torch.zeros(len(live), dtype=torch.bool, device=device)
         ends = torch.tensor(sorted(policy.end_ids), device=device)
@@ -84,7 +86,7 @@ class CausalSampler(Sampler):
                 cache.batch_select_indices(stays)
             read = torch.cat([prompt, own.repeat(1, t + 1).expand(len(prompt), -1, -1)], -1)
             positions = (lengths + t)[:, None].expand(-1, num_samples)
-            states = policy.states(newest.view(positions.shape), positions, read, past_key_values=cache)
-            states = states.flatten(0, 1)
+            newest = newest.view(positions.shape)
+            states = policy.states(newest, positions, read, past_key_values=cache).flatten(0, 1)
             row_of = torch.arange(len(states), device=device)
         return tokens, log_probs

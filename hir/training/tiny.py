@@ -22,13 +22,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    T5Config,
-    T5ForConditionalGeneration,
-)
+from transformers import PreTrainedTokenizerFast
 
 from hir.config.load import task_settings
 from hir.config.parts import BaseConfig
@@ -77,8 +71,7 @@ class Base:
 
 
 def build_tokenizer(texts: Sequence[str], end: bool = True) -> PreTrainedTokenizerFast:
-    """Byte-level BPE: deterministic, and any UTF-8 text round-trips without an unknown token; ``end`` puts an
-    end token behind each.
+    """Byte-level BPE: deterministic, and any UTF-8 text round-trips without an unknown token.
 
     But for a space before it, as T5's own: a word is the same tokens at the start of an answer as in a list.
     """
@@ -100,7 +93,7 @@ def build_tokenizer(texts: Sequence[str], end: bool = True) -> PreTrainedTokeniz
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **special)
 
 
-def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGeneration | LlamaForCausalLM:
+def build_model(config: BaseConfig, vocabulary: int) -> transformers.PreTrainedModel:
     """A T5 of about 0.15 M parameters with random weights, or a Llama of 0.2 M."""
     width = config.d_model
     options: dict[str, Any] = {"vocab_size": vocabulary, "pad_token_id": 0, "eos_token_id": 1}
@@ -109,11 +102,11 @@ def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGenerati
         if config.kind == "llama":
             options |= {"hidden_size": width, "intermediate_size": 3 * width, "tie_word_embeddings": True}
             options |= {"num_hidden_layers": config.num_layers, "num_attention_heads": NUM_HEADS}
-            return LlamaForCausalLM(LlamaConfig(bos_token_id=None, **options))
+            return transformers.LlamaForCausalLM(transformers.LlamaConfig(bos_token_id=None, **options))
         options |= {"d_model": width, "d_kv": width // NUM_HEADS, "d_ff": 2 * width, "num_heads": NUM_HEADS}
         options |= {"num_layers": config.num_layers, "num_decoder_layers": 1, "dropout_rate": 0.0}
         options |= {"relative_attention_max_distance": 64, "decoder_start_token_id": 0}
-        return T5ForConditionalGeneration(T5Config(**options))
+        return transformers.T5ForConditionalGeneration(transformers.T5Config(**options))
 
 
 def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
