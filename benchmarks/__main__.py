@@ -10,7 +10,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-SECTIONS = ("sampling", "training", "iteration", "startup")
+SECTIONS = ("sampling", "training", "iteration", "causal", "startup")
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     import transformers
     from rich.console import Console
 
-    from benchmarks import iteration, sampling, startup, training
+    from benchmarks import causal, iteration, sampling, startup, training
     from benchmarks.measure import REST, Row, as_json, print_table
 
     transformers.logging.set_verbosity_error()
@@ -73,6 +73,8 @@ def main() -> None:
             found = training.run(sizes, device, repeats, quick)
         elif section == "iteration":
             found = iteration.run(sizes[-1:], device, min(repeats, 3), quick, options.sampler)
+        elif section == "causal":
+            found = causal.run(device, min(repeats, 3), quick)
         else:
             found = startup.run(1 if quick else 2)
         print_table(console, section, found)

@@ -20,7 +20,7 @@ def test_a_ratio_is_the_median_of_the_repeats_own():
 @pytest.mark.slow(seconds=12)
 def test_the_sections_that_measure_in_their_own_process_run(environment, tmp_path):
     results = tmp_path / "bench.json"
-    sections = ["sampling", "training", "iteration"]  # startup starts processes, and times them
+    sections = ["sampling", "training", "iteration", "causal"]  # startup starts processes, and times them
     quick = ["--quick", "--repeats=1", "--device=cpu", f"--json={results}"]
     done = run(environment, *sections, *quick, program="-m benchmarks")
     assert done.returncode == 0, done.stderr

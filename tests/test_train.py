@@ -138,19 +138,21 @@ def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str],
     assert done.stdout.startswith("the rows of impossible are not split as in training: some may have been")
 
 
+@pytest.mark.parametrize("model", ["tiny", "tiny_causal"])
 @pytest.mark.parametrize("method", ["sft", "grpo"])
-def test_each_baseline_trains(environment: dict[str, str], tmp_path: Path, method: str) -> None:
+def test_each_baseline_trains(environment: dict[str, str], tmp_path: Path, method: str, model: str) -> None:
     folder = tmp_path / "run"
-    summary = train(environment, folder, f"method={method}", "trainer.max_epochs=1")
+    summary = train(environment, folder, f"model={model}", f"method={method}", "trainer.max_epochs=1")
     answers = 1 if method == "sft" else 4  # it draws none, and reads a target a query
     assert summary["samples"] == 32 * answers and summary["updates"] == 3
     assert all(isfinite(row["train/loss"]) and row["train/loss"] for row in read_run(folder).history[1:])
 
 
+@pytest.mark.parametrize("model", ["tiny", "tiny_causal"])
 def test_ppo_resumes_with_its_value_head_and_is_evaluated_without(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, model: str
 ) -> None:
-    settings = ["method=ppo", "method.kl=0.05", "training.final_lr=null"]
+    settings = [f"model={model}", "method=ppo", "method.kl=0.05", "training.final_lr=null"]
     whole, part = tmp_path / "whole", tmp_path / "part"
     summary = train(environment, whole, *settings, "trainer.max_epochs=2")
     train(environment, part, *settings, "trainer.max_epochs=1")

@@ -1,7 +1,7 @@
 """How the limits of the configuration are stated, and its sections on adapters and the tiny base."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hir.errors import UserError
 
@@ -31,21 +31,24 @@ class LoraConfig:
     """Scale of the adapters."""
     dropout: float = limited(0.0, "[0, 1)")
     """Dropout on the adapters' input."""
-    target_modules: list[str] = field(default_factory=lambda: ["q", "v"])
-    """Names of the layers that get adapters; all-linear for every linear layer but the head."""
+    target_modules: list[str] = field(default_factory=list)
+    """Names of the layers that get adapters; all-linear for every linear layer but the head; none: peft's
+    choice for the family, a T5's q and v, a Llama's q_proj and v_proj."""
 
 
 @dataclass
 class BaseConfig:
     """The supervised pre-training that gives the embedded tiny model its head start."""
 
+    kind: Literal["t5", "llama"] = "t5"
+    """What is made: a T5, or a decoder-only Llama."""
     accuracy: float = limited(0.3, "(0, 1]")
     """Stop once accuracy on labelled rows of its own reaches this."""
     seed: int = limited(0, "[0, inf)")
     """Seed of weights and rows; the base is the same for every run seed."""
     d_model: int = limited(64, "[1, inf)")
-    """Width of the tiny T5, shared by 4 attention heads; its feed-forward layers are twice as wide."""
+    """Width of the tiny model, shared by 4 attention heads; its feed-forward layers are twice as wide."""
     num_layers: int = limited(2, "[1, inf)")
-    """Layers of its encoder; its decoder has one."""
+    """Layers of a T5's encoder, whose decoder has one; of a Llama."""
     max_updates: int = limited(1000, "[1, inf)")
     """Give up reaching the accuracy after so many updates of 64 rows."""

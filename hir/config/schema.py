@@ -68,16 +68,18 @@ class ModelConfig:
     """The policy."""
 
     name: str = "tiny"
-    """tiny builds the embedded model; any other name is a label of model.path."""
+    """tiny and tiny_causal build an embedded model; any other name is a label of model.path."""
     path: str | None = None
-    """Folder made by save_pretrained or name on the Hugging Face hub, T5 family; null with model=tiny."""
+    """Folder made by save_pretrained or name on the Hugging Face hub; null with model=tiny, tiny_causal."""
     revision: str | None = None
     """Commit or tag on the hub; null: its default branch."""
     max_input_tokens: int = limited(512, "[1, inf)")
-    """Longest prompt the encoder takes, in tokens; a longer one is cut in its middle."""
+    """Longest prompt, in tokens; a longer one is cut in its middle."""
+    chat_template: bool | None = None
+    """Whether a decoder-only model's prompts are rendered by its chat template; null: if it has one."""
     policy: str | None = None
-    """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; or a module of
-    yours; null: t5 where it can be had."""
+    """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; causal: any
+    decoder-only model; or a module of yours; null: what suits the model."""
     dropout: float | None = limited(None, "[0, 1)")
     """Dropout rate in training; null: the checkpoint's own."""
     shard: bool = False
@@ -91,8 +93,8 @@ class SamplingConfig:
     """Online sampling."""
 
     name: str = "t5"
-    """t5: the project's own decoder, for the T5 family; generate: transformers' generate, for any model;
-    vllm: vLLM's engine on each GPU, for decoder-only models (docs/vllm.md)."""
+    """t5: the project's own decoder, for the T5 family; causal: for decoder-only models, each prompt read
+    once; generate: transformers' generate, for any model; vllm: vLLM's engine on each GPU (docs/vllm.md)."""
     max_queries: int | None = limited(None, "[1, inf)")
     """Most queries an iteration, over all devices; null: every training query (paper)."""
     num_samples: int = limited(4, "[1, inf)")
@@ -201,7 +203,8 @@ class Config:
 
     def __post_init__(self) -> None:
         rule = "null with model=tiny, and with model=hub a folder or a hub name"
-        check((self.model.name == "tiny") == (self.model.path is None), "model.path", rule, self.model.path)
+        tiny = self.model.name in ("tiny", "tiny_causal")
+        check(tiny == (self.model.path is None), "model.path", rule, self.model.path)
         for section in ("feedback", "relabel", "method"):
             name = getattr(self, section).get("name", {})
             named = isinstance(name, str) or (section == "feedback" and name is None)

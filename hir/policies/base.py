@@ -1,13 +1,14 @@
 """What a policy is: the language model as methods and samplers see it, from text to logits and back."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from hir.losses import chosen_log_probs, token_log_probs
 from hir.policies.escape import TextEscape
@@ -17,6 +18,8 @@ from hir.registry import Registry
 MAX_CACHED_PROMPTS = 20_000
 SCORED_ROWS = 128
 """Rows a forward pass in ``Policy.score``."""
+WORTH_A_CUT = 0.15
+Item = TypeVar("Item", bound=Sized)
 
 Batch = Mapping[str, Any]
 """B rows with N trained tokens in all: ``labels`` (N,), the tokens, and ``rows`` (N,), the row of each;
@@ -58,6 +61,10 @@ class Policy(nn.Module):
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
         self.pad_id: int = model.config.pad_token_id
         self.eos_id: int = model.config.eos_token_id
+        self.end_ids = {self.eos_id}
+        """Tokens that end a sampled answer, ``eos_id`` among them."""
+        self.context: int | None = None
+        """Most tokens that the model takes of a prompt and its answer; None: any number."""
 
     def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
         """A ``Batch`` of B rows under K instructions, on the CPU."""
@@ -65,6 +72,14 @@ class Policy(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         raise NotImplementedError
+
+    def check_model(self) -> None:
+        """UserError for a model that this policy cannot have."""
+
+    @property
+    def sharded(self) -> bool:
+        """Whether a layer gathers its weights when it is called (FSDP): all devices must call it as often."""
+        return isinstance(self.root[0], FullyShardedDataParallel)
 
     @property
     def device(self) -> torch.device:
@@ -80,12 +95,12 @@ class Policy(nn.Module):
         """What the model reads: instruction, "Q:", the query and "A:"."""
         return f"{instruction}\nQ: {query}\nA:"
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each text, end token last, whatever their number."""
+    def token_ids(self, texts: Sequence[str], **options: Any) -> list[list[int]]:
+        """Tokens of each prompt, whatever their number, end token last; options are the tokenizer's."""
         if not texts:  # which the tokenizer does not take
             return []
         escaped = [self.text.escape(text) for text in texts]
-        ids: list[list[int]] = self.tokenizer(escaped, verbose=False)["input_ids"]
+        ids: list[list[int]] = self.tokenizer(escaped, verbose=False, **options)["input_ids"]
         return ids
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
@@ -110,9 +125,13 @@ class Policy(nn.Module):
         """Text of an answer's tokens, without special tokens and outer spaces."""
         return self.text.unescape(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens that a perfect policy would have sampled for each text, end token last."""
+        return self.token_ids(texts)
+
     def encode_answer(self, text: str) -> tuple[int, ...]:
-        """Tokens that a perfect policy would have sampled for ``text``, end token last."""
-        return tuple(self.token_ids([text])[0])
+        """Those for one text."""
+        return tuple(self.answer_ids([text])[0])
 
     def pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """``input_ids`` and ``attention_mask`` on the policy's device, padded on the right, each (B, S)."""
@@ -192,3 +211,18 @@ def padded(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
 def token_mask(sequences: Sequence[Sequence[int]]) -> Tensor:
     """(B, longest): 1 at tokens, 0 at padding."""
     return padded([[1] * len(sequence) for sequence in sequences], 0)
+
+
+def buckets(
+    items: Sequence[Item], cut: bool = True, length: Callable[[Item], int] = len
+) -> list[Sequence[Item]]:
+    """Items, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens.
+
+    All in one if not ``cut``.
+    """
+    longest = length(items[-1])
+    # A cut at i pads the first i to the length of the last of them.
+    saved, at = max(((longest - length(item)) * i, i) for i, item in enumerate(items, 1))
+    if not cut or saved < WORTH_A_CUT * len(items) * longest:
+        return [items]
+    return [*buckets(items[:at], cut, length), *buckets(items[at:], cut, length)]

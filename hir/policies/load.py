@@ -1,37 +1,43 @@
-"""Loads FLAN-T5 or any sequence-to-sequence checkpoint as a policy, with adapters if asked."""
+"""Loads any sequence-to-sequence or decoder-only checkpoint as a policy, with adapters if asked."""
 
-import os
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hir.config.parts import LoraConfig
 from hir.config.schema import ModelConfig
 from hir.errors import UserError
-from hir.policies.base import POLICIES
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.base import POLICIES, Policy
+from hir.policies.smollm2 import find_model
+
+DROPOUTS = ("dropout_rate", "attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop")
+"""What models call their dropout rates."""
 
 
-def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
+def load_policy(config: ModelConfig) -> Policy:
     """The checkpoint at ``config.path``: a folder made by save_pretrained, or a name on the hub.
 
     Weights come as float32 from safetensors files only; code from a checkpoint is never run.
 
     Raises:
-        UserError: nothing whole and loadable is there, or it is no encoder-decoder model.
+        UserError: nothing whole and loadable is there, it is another kind of model, or has no chat template
+            where one is asked for.
     """
-    path, where = os.path.expanduser(str(config.path)), f"model.path={config.path}"
+    path, where = find_model(str(config.path)), f"model.path={config.path}"
+    if path.endswith(".gguf") or (not Path(path, "config.json").exists() and any(Path(path).glob("*.gguf"))):
+        raise UserError(f"{where} is a GGUF, which cannot be trained: give the model's folder of safetensors")
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
-        if not model_config.is_encoder_decoder:
-            raise UserError(f"{where}: a {model_config.model_type} model is not sequence-to-sequence")
         if config.dropout is not None:
-            model_config.dropout_rate = config.dropout
+            model_config.update({name: config.dropout for name in DROPOUTS if hasattr(model_config, name)})
+        loader: Any = AutoModelForSeq2SeqLM if model_config.is_encoder_decoder else AutoModelForCausalLM
         # The T5 family has a policy of its own, of the same numbers.
-        kind = POLICIES[config.policy or ("t5" if model_config.model_type in ("t5", "mt5") else "seq2seq")]
+        name = "t5" if model_config.model_type in ("t5", "mt5") else "seq2seq"
+        kind = POLICIES[config.policy or (name if model_config.is_encoder_decoder else "causal")]
         # Whatever config.json says: it could name one whose code lies on the hub.
         model_config._attn_implementation = kind.attention
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
@@ -41,7 +47,7 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
         options |= {"config": model_config, "dtype": torch.float32, "attn_implementation": kind.attention}
         # Weights of another shape are refused below, by name.
         options |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-        model, info = AutoModelForSeq2SeqLM.from_pretrained(path, **options)
+        model, info = loader.from_pretrained(path, **options)
     except (UserError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the libraries raise any on a broken file; a tokenizer's is no Exception
@@ -51,14 +57,24 @@ def load_policy(config: ModelConfig) -> Seq2SeqPolicy:
     if unfit:
         what = f"{len(unfit)} weights are missing or of another shape than config.json says"
         raise UserError(f"{where}: {what}, {unfit[0]} among them")
-    vocabulary = model.get_input_embeddings().num_embeddings
-    for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
-        number = getattr(model.config, name, None)
-        if not isinstance(number, int) or not 0 <= number < vocabulary:
-            raise UserError(f"{where}: {name} {number} is none of the {vocabulary} tokens of the model")
+    if config.chat_template and not tokenizer.chat_template:
+        raise UserError(f"{where} has no chat template: set model.chat_template=false, or leave it out")
+    if config.chat_template is False:
+        tokenizer.chat_template = None
     if config.lora.r:
         model = add_lora(model, config.lora)
-    policy: Seq2SeqPolicy = kind(model, tokenizer, config.max_input_tokens)
+    try:
+        policy: Policy = kind(model, tokenizer, config.max_input_tokens)
+        policy.check_model()
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    vocabulary = model.get_input_embeddings().num_embeddings
+    ids = {"pad_token_id": policy.pad_id, "eos_token_id": policy.eos_id}
+    if model_config.is_encoder_decoder:
+        ids["decoder_start_token_id"] = model.config.decoder_start_token_id
+    for name, number in ids.items():
+        if not isinstance(number, int) or not 0 <= number < vocabulary:
+            raise UserError(f"{where}: {name} {number} is none of the {vocabulary} tokens of the model")
     return policy
 
 
@@ -73,12 +89,14 @@ def add_lora(model: Any, config: LoraConfig) -> Any:
     except ImportError as error:
         raise UserError("model.lora.r needs peft: pip install peft") from error
     settings = peft.LoraConfig(
-        task_type=peft.TaskType.SEQ_2_SEQ_LM,
+        task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
         r=config.r,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         # peft takes its own name for all layers only outside a list.
-        target_modules="all-linear" if "all-linear" in config.target_modules else config.target_modules,
+        target_modules="all-linear"
+        if "all-linear" in config.target_modules
+        else config.target_modules or None,
     )
     try:
         return peft.get_peft_model(model, settings)

@@ -50,14 +50,14 @@ class Sampler:
 
         The same weights, prompts and seed give the same answers; no seed gives the likeliest one.
         """
-        encoded, eos = self.policy.encode(prompts), self.policy.eos_id
+        encoded, ends = self.policy.encode(prompts), self.policy.end_ids
         # Prompts of like length share a batch, so little of it is padding.
         in_order = dict(sorted(enumerate(encoded), key=lambda pair: len(pair[1])))
         answers: list[list[Answer]] = [[] for _ in prompts]
         prompt_of = (i for i in in_order for _ in range(num_samples))
         for batch in self.draw(in_order, num_samples, seed, config or self.config):
             for tokens, log_probs in zip(*(part.tolist() for part in batch), strict=True):
-                length = tokens.index(eos) + 1 if eos in tokens else len(tokens)
+                length = next((i for i, token in enumerate(tokens, 1) if token in ends), len(tokens))
                 answers[next(prompt_of)].append(Answer(tuple(tokens[:length]), tuple(log_probs[:length])))
             if progress:
                 progress(len(batch[0]) // num_samples)

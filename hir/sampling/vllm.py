@@ -46,8 +46,8 @@ class VLLMSampler(Sampler):
         given: dict[str, Any] = {"n": num_samples, "max_tokens": config.max_new_tokens, "logprobs": 0}
         given |= {"temperature": config.temperature, "top_k": config.top_k, "top_p": config.top_p}
         given |= {"temperature": 0.0} if seed is None else {}
-        # The end token is the policy's, whatever the model's files say.
-        given |= {"ignore_eos": True, "stop_token_ids": [eos], "detokenize": False}
+        # The end tokens are the policy's, whatever the model's files say.
+        given |= {"ignore_eos": True, "stop_token_ids": sorted(self.policy.end_ids), "detokenize": False}
         seeds = [derive_seed(seed or 0, i, 0, "vllm") for i in encoded]
         params = [self.vllm.SamplingParams(seed=own, **given) for own in seeds]
         mixed = torch.is_autocast_enabled(device.type)

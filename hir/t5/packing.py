@@ -5,7 +5,7 @@ tokens only, so that an output is worth the same at any place of a row. transfor
 from its own modules: adapters, sharding by block and gradient checkpointing work as with its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from hir.policies.base import padded
+from hir.policies.base import buckets, padded
 
 ATTENTION = "packed_outputs"
 MAX_PACK = 128
 """Most tokens in a pack of several outputs: attention within it costs their square."""
-WORTH_A_CUT = 0.15
 
 
 class Packs(NamedTuple):
@@ -64,21 +63,6 @@ def pack(
         segments = [[i + 1 for i, n in enumerate(numbers) for _ in outputs[n]] for numbers in bucket]
         packs.append(Packs(index, padded(joined, pad_id), padded(segments, 0)))
     return packs, places
-
-
-def buckets(
-    items: Sequence[list[int]], cut: bool = True, length: Callable[[list[int]], int] = len
-) -> list[Sequence[list[int]]]:
-    """Items, ordered by length, cut where that drops at least ``WORTH_A_CUT`` of the padded tokens.
-
-    All in one if not ``cut``.
-    """
-    longest = length(items[-1])
-    # A cut at i pads the first i to the length of the last of them.
-    saved, at = max(((longest - length(item)) * i, i) for i, item in enumerate(items, 1))
-    if not cut or saved < WORTH_A_CUT * len(items) * longest:
-        return [items]
-    return [*buckets(items[:at], cut, length), *buckets(items[at:], cut, length)]
 
 
 class Shared:

@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers.activations import NewGELUActivation
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from hir.policies.base import Batch, Output, padded, register, row_tensors, token_mask
+from hir.policies.base import Batch, Output, buckets, padded, register, row_tensors, token_mask
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import TrainingExample
-from hir.t5.packing import ATTENTION, Shared, buckets, pack
+from hir.t5.packing import ATTENTION, Shared, pack
 
 
 @register("t5")
@@ -41,8 +40,7 @@ class PackedT5Policy(Seq2SeqPolicy):
         (P, S); ``packs``, what the decoder reads; ``places`` (K, N), where the N trained tokens stand among
         its states; and what methods read.
         """
-        # Under FSDP each block gathers its weights when called: all devices must call it as often.
-        cut = not isinstance(self.root[0], FullyShardedDataParallel)
+        cut = not self.sharded
         prompts = self.prompts_of(rows)
         encoded = dict(zip(prompts, self.encode(prompts), strict=True))
         by_length = dict(sorted(encoded.items(), key=lambda pair: len(pair[1])))

@@ -1,8 +1,7 @@
 """Sampling from a T5 with a decoder of the project's own.
 
 A query is encoded once, and its cross-attention keys and values serve all its answers. Answers of a query
-that begin alike are one row until they part, and finished ones leave the batch. Every random number belongs
-to a prompt, an answer and a position: but for rounding, the size of a batch changes no answer.
+that begin alike are one row until they part, and finished ones leave the batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from torch import Tensor
 from hir.config.schema import SamplingConfig
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Sampler, register
+from hir.sampling.draw import draw, uniforms_for
 from hir.t5.weights import Queries, Rows, T5Weights
 
 MAX_WORKERS = 4
@@ -40,10 +40,7 @@ class T5Sampler(Sampler):
         if (self.weights.dtype, self.weights.device) != (dtype, self.policy.device):
             self.weights = T5Weights(self.policy.model, self.config.max_new_tokens, dtype)
         self.weights.refresh(self.policy.root[0])
-        uniforms = None
-        if seed is not None:
-            generator = torch.Generator().manual_seed(seed)
-            uniforms = torch.rand(len(encoded), num_samples, config.max_new_tokens, 2, generator=generator)
+        uniforms = uniforms_for(len(encoded), num_samples, seed, config)
 
         @torch.no_grad()
         def decode(chosen: list[int]) -> tuple[Tensor, Tensor]:
@@ -99,54 +96,6 @@ class T5Sampler(Sampler):
             rows.slot = place_of[member // num_samples] * num_samples + member % num_samples
             rows.width = num_samples
         return tokens, log_probs
-
-
-def draw(
-    logits: Tensor, row_of: Tensor, uniforms: Tensor | None, config: SamplingConfig
-) -> tuple[Tensor, Tensor]:
-    """The next token of N answers, and its log-probability under the policy as it is: temperature 1, uncut.
-
-    Args:
-        logits: (R, V), float32.
-        row_of: (N,) the row that each answer's token is drawn from.
-        uniforms: (N, 2) numbers in [0, 1); None takes the likeliest token, and gives no log-probability.
-        config: temperature, top_k, top_p.
-    """
-    if uniforms is None:
-        tokens = logits.argmax(-1)[row_of]
-        return tokens, torch.zeros_like(tokens, dtype=torch.float32)
-    own = logits.softmax(-1)
-    probs = (own if config.temperature == 1 else (logits / config.temperature).softmax(-1))[row_of]
-    if not 0 < config.top_k < probs.shape[1] and config.top_p == 1:
-        tokens = _invert(probs, uniforms[:, 0])
-    elif probs.is_cuda or config.top_k and config.top_p < 1:
-        tokens = _draw_cut(probs, uniforms[:, 1], config)
-    else:
-        # Sorting costs more than all else here. A draw from the whole distribution that falls within the cut
-        # is a draw from the cut one; only the others, few as a rule, are drawn anew.
-        tokens = _invert(probs, uniforms[:, 0])
-        likelier = probs > probs.gather(-1, tokens[:, None])
-        if config.top_k:
-            outside = likelier.sum(-1) >= config.top_k
-        else:
-            outside = (probs * likelier).sum(-1) >= config.top_p
-        tokens[outside] = _draw_cut(probs[outside], uniforms[outside, 1], config)
-    return tokens, own[row_of, tokens].log()
-
-
-def _draw_cut(probs: Tensor, uniforms: Tensor, config: SamplingConfig) -> Tensor:
-    """Tokens (N,) from the top_k likeliest of probs (N, V), and of those the fewest that hold top_p."""
-    kept, tokens = probs.topk(min(config.top_k, probs.shape[1]) or probs.shape[1])
-    before = kept.cumsum(-1) - kept
-    kept = kept.where(before < config.top_p * kept.sum(-1, keepdim=True), 0.0)
-    return tokens.gather(-1, _invert(kept, uniforms)[:, None]).squeeze(-1)
-
-
-def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """The index (N,) at which the cumulative sum of weights (N, V) passes each uniform share of the total."""
-    total = weights.cumsum(-1)
-    index = torch.searchsorted(total, uniforms[:, None] * total[:, -1:], right=True).squeeze(-1)
-    return index.clamp(max=weights.shape[1] - 1)
 
 
 def in_batches(

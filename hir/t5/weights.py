@@ -76,7 +76,8 @@ class T5Weights:
     def __init__(self, model: Any, max_new_tokens: int, dtype: torch.dtype) -> None:
         config = model.config
         if config.model_type not in ("t5", "mt5"):
-            raise UserError(f"sampling=t5 decodes T5 and mT5, not {config.model_type}: set sampling=generate")
+            other = "generate" if config.is_encoder_decoder else "causal"
+            raise UserError(f"sampling=t5 decodes T5 and mT5, not {config.model_type}: set sampling={other}")
         self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.dtype = dtype
         self.heads: int = config.num_heads

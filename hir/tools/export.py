@@ -6,6 +6,7 @@ the prompt and usage) and hir_config.yaml (repeats the run). It is written whole
 
 import json
 import os
+import re
 import string
 import tempfile
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from hir.config.load import save_config
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import find_checkpoint, write_json
+from hir.policies.base import Policy
+from hir.policies.causal import CausalPolicy
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.quiet import quiet_libraries
 from hir.records import Example
@@ -72,7 +75,7 @@ def run(options: Options, settings: list[str]) -> int:
     return 0
 
 
-def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
+def write_model(folder: Path, policy: Policy, config: Config) -> None:
     """Weights, configurations and tokenizer, for answers as the run's own evaluation gave them: greedy ones.
 
     Raises OSError or SafetensorError.
@@ -82,7 +85,9 @@ def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
     for name in ("max_length", "transformers_version", "temperature", "top_k", "top_p"):
         own.pop(name, None)
     own |= {"max_new_tokens": config.sampling.max_new_tokens, "do_sample": False, "num_beams": 1}
-    own |= {"decoder_start_token_id": policy.start_id, "eos_token_id": policy.eos_id}
+    if isinstance(policy, Seq2SeqPolicy):
+        own["decoder_start_token_id"] = policy.start_id
+    own["eos_token_id"] = policy.eos_id if len(policy.end_ids) == 1 else sorted(policy.end_ids)
     policy.model.generation_config = GenerationConfig(**{**own, "pad_token_id": policy.pad_id})
     policy.model.save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -95,13 +100,14 @@ def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
 
 
 def model_card(
-    name: str, run: SavedRun, iterations: int, policy: Seq2SeqPolicy, base: Base | None, task: Task
+    name: str, run: SavedRun, iterations: int, policy: Policy, base: Base | None, task: Task
 ) -> str:
     """The text of the folder's README.md, with the front matter that the Hugging Face hub reads."""
     config, path = run.config, run.config.model.path
     relabel, row = build_relabel(config.instructions, config.relabel), Example("", ())
     history = [row for row in run.history if row["iteration"] <= iterations]
     summary = run.summary or {}
+    form = policy.render("\0", "\1")
     texts = [relabel.goal(row), *(text for row in task.rows for text in (row.asked, *row.targets))]
     characters = sorted({*string.printable, *"".join(texts)})
     template = (Path(__file__).with_name("templates") / "card.md.j2").read_text(encoding="utf-8")
@@ -118,8 +124,10 @@ def model_card(
         on_hub=path is not None and not Path(path).is_dir(),
         goal=relabel.goal(row),
         opposite=relabel.opposite(row),
-        # What stands around the query, after the instruction.
-        around=Seq2SeqPolicy.render("", "\0").split("\0"),
+        around=re.split("[\0\1]", form),
+        asked=["instruction", "query"] if form.index("\0") < form.index("\1") else ["query", "instruction"],
+        causal=isinstance(policy, CausalPolicy),
+        special=not policy.tokenizer.chat_template,
         entities={c: entity for c in characters if (entity := policy.text.escape(c)) != c},
     )
     return card

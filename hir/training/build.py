@@ -11,8 +11,8 @@ from hir.config.load import task_settings
 from hir.config.schema import Config, check
 from hir.feedback.base import build_feedback
 from hir.methods.base import build_method
+from hir.policies.base import Policy
 from hir.policies.load import load_policy
-from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.relabel.base import build_relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task, load_task
@@ -52,8 +52,8 @@ def build_run(config: Config, say: Callable[[str], None] = print) -> Run:
     return Run(module, data, base, tasks[1:], check_lengths(policy, tasks, relabel, config))
 
 
-def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Seq2SeqPolicy, Base | None]:
-    """The model of ``config.model``; the tiny one is made where it is not cached."""
+def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Policy, Base | None]:
+    """The model of ``config.model``; a tiny one is made where it is not cached."""
     if config.model.path is not None:
         return load_policy(config.model), None
     torch.set_num_threads(1)  # too small to gain from more, and so its numbers depend on no number of cores

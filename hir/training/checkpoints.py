@@ -15,7 +15,7 @@ from hir.config.load import flat
 from hir.config.schema import Config
 from hir.errors import UserError
 from hir.files import find_checkpoint, replacing
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.base import Policy
 
 FIXED = """seed task. instructions. model. feedback. relabel. method. sampling. buffer. training.
     evaluation.tasks trainer.gradient_clip""".split()
@@ -88,7 +88,7 @@ def check_resume(config: Config) -> Path:
     return path
 
 
-def load_weights(policy: Seq2SeqPolicy, path: Path) -> None:
+def load_weights(policy: Policy, path: Path) -> None:
     """Put a run's trained weights into a policy of its configuration; UserError if they cannot be read."""
     state = read_checkpoint(path)["state_dict"]
     own = "policy."  # a method's own weights, such as a value head, are no part of the policy

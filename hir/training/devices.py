@@ -82,7 +82,7 @@ def choose_strategy(config: Config) -> str:
     if not name.startswith("fsdp"):
         return name
     asks = METHODS[config.method["name"]].asks_policy
-    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name != "t5":
-        needs = "needs trainer.strategy=fsdp, sampling=t5 and another method than ppo"
+    if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name not in ("t5", "causal"):
+        needs = "needs trainer.strategy=fsdp, sampling=t5 or causal and another method than ppo"
         raise UserError(f"trainer.strategy={name} {needs}; or set trainer.strategy=ddp")
     return name

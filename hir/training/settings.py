@@ -86,9 +86,13 @@ def check_rows(task: Task, config: Config) -> None:
 
 
 def check_lengths(policy: Policy, tasks: Sequence[Task], relabel: Relabel, config: Config) -> list[str]:
-    """Notes on the tasks' rows: those left out, prompts that are cut, targets that are too long to answer."""
+    """Notes on the tasks' rows: those left out, prompts that are cut, targets that are too long to answer;
+    UserError where the model's context has no room for the longest prompt and answer."""
     notes = [note for task in tasks for note in task.notes]
     limit, most = policy.max_input_tokens, config.sampling.max_new_tokens
+    if policy.context is not None and limit + most > policy.context:
+        keys = f"model.max_input_tokens={limit} and sampling.max_new_tokens={most}"
+        raise UserError(f"{keys} exceed the {policy.context} tokens of the model's context: lower them")
     for task in tasks:
         asked = [(stated(text, row.constraints), row.query) for text in relabel.texts for row in task.rows]
         lengths = [*map(len, policy.token_ids([policy.render(*each) for each in asked]))]
@@ -96,7 +100,7 @@ def check_lengths(policy: Policy, tasks: Sequence[Task], relabel: Relabel, confi
             line = f"{len(long)} of {len(lengths)} prompts of {task.name} are cut in their middle"
             notes.append(f"{line}: the longest has {max(long)} tokens, model.max_input_tokens={limit}")
         targets = [min(row.targets, key=len) for row in task.rows if row.targets and not row.constraints]
-        lengths = [len(ids) - 1 for ids in policy.token_ids(targets)]  # an answer may lack its end token
+        lengths = [len(ids) - 1 for ids in policy.answer_ids(targets)]  # an answer may lack its end token
         if long := [length for length in lengths if length > most]:
             line = f"no answer is as long as {len(long)} of {len(task.rows)} targets of {task.name}"
             notes.append(f"{line}: the longest has {max(long)} tokens, sampling.max_new_tokens={most}")

@@ -1,4 +1,4 @@
-"""The embedded tiny T5: a byte-level tokenizer trained on the generated tasks, and a short supervised base.
+"""The embedded tiny models: a byte-level tokenizer trained on generated tasks, and a short supervised base.
 
 Relabeling has nothing to work on from chance, so the tiny model gets the head start that FLAN-T5 has from its
 own training: a few updates on labelled rows that are disjoint from every row of every split and seed
@@ -15,13 +15,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 import torch
 import torch.nn.functional as F
 import transformers
 from tokenizers import decoders, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import PreTrainedTokenizerFast
 
 from hir.config.load import task_settings
 from hir.config.parts import BaseConfig
@@ -29,6 +30,8 @@ from hir.config.schema import Config, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Feedback
 from hir.files import cache_dir, clear_leftovers, write_json, writing
+from hir.policies.base import Policy
+from hir.policies.causal import CausalPolicy
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.randomness import derive_seed
 from hir.records import Example, TrainingExample
@@ -67,7 +70,7 @@ class Base:
         return replace(task, validation=validation, test=test)
 
 
-def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+def build_tokenizer(texts: Sequence[str], end: bool = True) -> PreTrainedTokenizerFast:
     """Byte-level BPE: deterministic, and any UTF-8 text round-trips without an unknown token.
 
     But for a space before it, as T5's own: a word is the same tokens at the start of an answer as in a list.
@@ -82,33 +85,28 @@ def build_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
-    )
+    if end:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+        )
     special = {"pad_token": "<pad>", "eos_token": "</s>"}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **special)
 
 
-def build_model(config: BaseConfig, vocabulary: int) -> T5ForConditionalGeneration:
-    """A T5 of about 0.15 M parameters with random weights."""
+def build_model(config: BaseConfig, vocabulary: int) -> transformers.PreTrainedModel:
+    """A T5 of about 0.15 M parameters with random weights, or a Llama of 0.2 M."""
+    width = config.d_model
+    options: dict[str, Any] = {"vocab_size": vocabulary, "pad_token_id": 0, "eos_token_id": 1}
     with torch.random.fork_rng(devices=[]):  # a run does not depend on whether its base was made or cached
         torch.manual_seed(derive_seed(config.seed, 0, 0, "tiny weights"))
-        return T5ForConditionalGeneration(
-            T5Config(
-                vocab_size=vocabulary,
-                d_model=config.d_model,
-                d_kv=config.d_model // NUM_HEADS,
-                d_ff=2 * config.d_model,
-                num_layers=config.num_layers,
-                num_decoder_layers=1,
-                num_heads=NUM_HEADS,
-                dropout_rate=0.0,
-                relative_attention_max_distance=64,
-                pad_token_id=0,
-                eos_token_id=1,
-                decoder_start_token_id=0,  # type: ignore[call-arg]  # taken as a further keyword
-            )
-        )
+        if config.kind == "llama":
+            options |= {"hidden_size": width, "intermediate_size": 3 * width, "tie_word_embeddings": True}
+            options |= {"num_hidden_layers": config.num_layers, "num_attention_heads": NUM_HEADS}
+            return transformers.LlamaForCausalLM(transformers.LlamaConfig(bos_token_id=None, **options))
+        options |= {"d_model": width, "d_kv": width // NUM_HEADS, "d_ff": 2 * width, "num_heads": NUM_HEADS}
+        options |= {"num_layers": config.num_layers, "num_decoder_layers": 1, "dropout_rate": 0.0}
+        options |= {"relative_attention_max_distance": 64, "decoder_start_token_id": 0}
+        return transformers.T5ForConditionalGeneration(transformers.T5Config(**options))
 
 
 def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
@@ -155,21 +153,24 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
 
 def _pretrain(
     config: Config, rows: list[Example], judges: Sequence[Feedback], say: Callable[[str], None]
-) -> tuple[Seq2SeqPolicy, dict[str, float]]:
+) -> tuple[Policy, dict[str, float]]:
     """Supervised training up to the accuracy on the first rows, which are held out; the judges take turns."""
     base, phi = config.model.base, Relabel(config.instructions)
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
-    prompts = [Seq2SeqPolicy.render(phi.goal(row), row.query) for row in rows]
     # p_wrong is in it so that both instructions cost alike.
-    texts = prompts[NUM_HELD_OUT:][:4096] + [row.targets[0] for row in train[:4096]]
-    tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)])
-    policy = Seq2SeqPolicy(build_model(base, len(tokenizer)), tokenizer)
+    texts = [Policy.render(phi.goal(row), row.query) for row in train[:4096]]
+    texts += [row.targets[0] for row in train[:4096]]
+    kind = CausalPolicy if base.kind == "llama" else Seq2SeqPolicy
+    tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)], end=kind is Seq2SeqPolicy)
+    policy: Policy = kind(build_model(base, len(tokenizer)), tokenizer)
+    prompts = [policy.render(phi.goal(row), row.query) for row in held_out]
     targets = [policy.encode_answer(row.targets[0]) for row in train]
     pairs = [
         TrainingExample(-1, r.query, phi.goal(r), ids, True) for r, ids in zip(train, targets, strict=True)
     ]
     longest = max(map(len, targets))
-    sampler = build_sampler(policy, SamplingConfig(max_new_tokens=longest), greedy_batch_size=256)
+    sampling = SamplingConfig("causal" if base.kind == "llama" else "t5", max_new_tokens=longest)
+    sampler = build_sampler(policy, sampling, greedy_batch_size=256)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=LR, weight_decay=0.0)
     rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))
     accuracy, update = 0.0, 0
@@ -185,7 +186,7 @@ def _pretrain(
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         optimizer.step()
         if update > WARMUP and update % CHECK_EVERY == 0:
-            judged = zip(held_out, sampler.greedy(prompts[:NUM_HELD_OUT]), cycle(judges), strict=False)
+            judged = zip(held_out, sampler.greedy(prompts), cycle(judges), strict=False)
             right = [judge([row], [policy.decode(ids)])[0].correct for row, ids, judge in judged]
             accuracy = sum(right) / len(right)
             if update % 25 == 0:

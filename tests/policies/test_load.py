@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import ByT5Tokenizer, GPT2Config, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    ByT5Tokenizer,
+    T5Config,
+    T5ForConditionalGeneration,
+    ViTConfig,
+)
 
 from hir.config.parts import LoraConfig
 from hir.config.schema import ModelConfig
@@ -71,8 +78,18 @@ def wider(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "d_ff": 48}))
 
 
-def causal(folder: Path) -> None:
-    GPT2Config(n_embd=16, n_layer=1, n_head=2).save_pretrained(folder)
+def neither(folder: Path) -> None:
+    ViTConfig().save_pretrained(folder)
+
+
+def bidirectional(folder: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertLMHeadModel(BertConfig(vocab_size=11, pad_token_id=0, **sizes)).save_pretrained(folder)
+
+
+def gguf(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "model.safetensors").rename(folder / "model.gguf")
 
 
 def without_tokenizer(folder: Path) -> None:
@@ -87,7 +104,9 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
     ("break_it", "said"),
     [
         (pickle_only, "no file named model.safetensors"),
-        (causal, "a gpt2 model is not sequence-to-sequence"),
+        (neither, "Unrecognized configuration class"),
+        (bidirectional, "a bert model is not the same in a tree of rows as in rows of their own"),
+        (gguf, "is a GGUF, which cannot be trained: give the model's folder of safetensors"),
         (
             lambda folder: change_weights(folder, lambda weights: weights.pop(MISSING)),
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",

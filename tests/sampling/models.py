@@ -1,4 +1,4 @@
-"""Small random models of each T5 family, and what transformers says about their answers."""
+"""Small random models of each T5 family and decoder-only ones, and what transformers makes of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     MT5Config,
     MT5ForConditionalGeneration,
     PreTrainedTokenizerFast,
@@ -19,7 +21,8 @@ from transformers import (
 )
 
 from hir.config.parts import LoraConfig
-from hir.policies.base import evaluating, padded
+from hir.policies.base import Policy, evaluating, padded
+from hir.policies.causal import CausalPolicy
 from hir.policies.load import add_lora
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.sampling.base import Answer
@@ -95,13 +98,41 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
     return Seq2SeqPolicy(model, number_tokenizer(settings["vocab_size"])).train()
 
 
-def make_prompts(policy: Seq2SeqPolicy, lengths: Sequence[int], seed: int = 0) -> list[str]:
+CAUSAL: dict[str, dict[str, Any]] = {
+    "llama": {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "qwen3": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 6},
+    "gpt2": {
+        "n_head": 2,
+        "n_embd": 16,
+        "n_layer": 2,
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+    },
+}  # fmt: skip
+
+
+def make_causal_policy(kind: str, tokenizer: Any, **sizes: Any) -> CausalPolicy:
+    """A random decoder-only policy in training mode, whose end token, 1, pads."""
+    tokenizer.pad_token = tokenizer.eos_token
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, **CAUSAL[kind], **sizes}
+    ids = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **ids, **sizes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = AutoModelForCausalLM.from_config(config)
+        for weight in model.parameters():
+            nn.init.normal_(weight, 1.0 if weight.dim() == 1 else 0.0, 0.4)
+    return CausalPolicy(model, tokenizer).train()
+
+
+def make_prompts(policy: Policy, lengths: Sequence[int], seed: int = 0) -> list[str]:
     """Random prompts of so many tokens, the end token included."""
     rng, vocab_size = random.Random(seed), policy.model.config.vocab_size
     return [" ".join(str(rng.randrange(3, vocab_size)) for _ in range(length - 1)) for length in lengths]
 
 
-def generated(policy: Seq2SeqPolicy, prompt: str, max_new_tokens: int) -> tuple[int, ...]:
+def generated(policy: Policy, prompt: str, max_new_tokens: int) -> tuple[int, ...]:
     """The likeliest tokens by transformers' generate in eval mode: no batch, no padding, no mask, no cache.
 
     transformers 5.23 makes the cache for as many layers as the encoder has, which is too few here.
@@ -111,21 +142,24 @@ def generated(policy: Seq2SeqPolicy, prompt: str, max_new_tokens: int) -> tuple[
         output = policy.model.generate(
             input_ids=input_ids, max_new_tokens=max_new_tokens, do_sample=False, use_cache=False
         )
-    tokens = output[0, 1:].tolist()
+    tokens = output[0, 1 if hasattr(policy, "start_id") else input_ids.shape[1] :].tolist()
     return tuple(tokens[: tokens.index(1) + 1] if 1 in tokens else tokens)
 
 
 def check_log_probs(
-    policy: Seq2SeqPolicy, prompts: Sequence[str], answers: Sequence[Sequence[Answer]], atol: float = 1e-4
+    policy: Policy, prompts: Sequence[str], answers: Sequence[Sequence[Answer]], atol: float = 1e-4
 ) -> None:
     """Every answer's log-probabilities are those of a teacher-forced forward, padded behind their ends."""
     for input_ids, of_prompt in zip(policy.encode(prompts), answers, strict=True):
-        inputs = padded([[policy.start_id, *answer.tokens[:-1]] for answer in of_prompt], policy.pad_id)
+        before = [policy.start_id] if hasattr(policy, "start_id") else input_ids
+        inputs = padded([[*before, *answer.tokens[:-1]] for answer in of_prompt], policy.pad_id)
+        arguments = {"input_ids": inputs}
+        if hasattr(policy, "start_id"):
+            asked = torch.tensor([input_ids] * len(of_prompt))
+            arguments = {"input_ids": asked, "decoder_input_ids": inputs}
         with evaluating(policy):
-            output = policy.model(
-                input_ids=torch.tensor([input_ids] * len(of_prompt)), decoder_input_ids=inputs
-            )
-        log_probs = output.logits.float().log_softmax(-1)
+            output = policy.model(**arguments)
+        log_probs = output.logits[:, len(before) - 1 :].float().log_softmax(-1)
         for answer, own in zip(of_prompt, log_probs, strict=True):
             expected = own[range(len(answer.tokens)), list(answer.tokens)].tolist()
             assert answer.log_probs == pytest.approx(expected, abs=atol)

@@ -6,9 +6,17 @@ import pytest
 import torch
 
 from hir.config.schema import SamplingConfig
-from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.policies.base import Policy
 from hir.sampling.base import Sampler, build_sampler
-from tests.sampling.models import check_log_probs, generated, make_policy, make_prompts, tokens_of
+from tests.sampling.models import (
+    check_log_probs,
+    generated,
+    make_causal_policy,
+    make_policy,
+    make_prompts,
+    number_tokenizer,
+    tokens_of,
+)
 
 PROMPTS = [
     "right cat",
@@ -19,31 +27,43 @@ PROMPTS = [
 ]
 
 
-@pytest.fixture(params=["generate", "t5"])
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
+@pytest.fixture(params=["t5, generate", "t5, t5", "qwen3, generate", "qwen3, causal"])
+def names(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Of a model and of what samples from it."""
+    kind, name = request.param.split(", ")
+    return kind, name
 
 
-def sampler_of(policy: Seq2SeqPolicy, name: str, greedy_batch_size: int = 2, **config: Any) -> Sampler:
+@pytest.fixture
+def name(names: tuple[str, str]) -> str:
+    return names[1]
+
+
+@pytest.fixture
+def policy(names: tuple[str, str], policy: Policy, word_tokenizer: Any) -> Policy:
+    return policy if names[0] == "t5" else make_causal_policy(names[0], word_tokenizer)
+
+
+def sampler_of(policy: Policy, name: str, greedy_batch_size: int = 2, **config: Any) -> Sampler:
     config = {"max_new_tokens": 6, "batch_size": 2, **config}
     return build_sampler(policy, SamplingConfig(name=name, **config), greedy_batch_size)
 
 
 @pytest.mark.parametrize("greedy_batch_size", [1, 2, 64])
 def test_greedy_equals_generate_on_each_prompt_alone(
-    policy: Seq2SeqPolicy, name: str, greedy_batch_size: int
+    policy: Policy, name: str, greedy_batch_size: int
 ) -> None:
     answers = sampler_of(policy, name, greedy_batch_size).greedy(PROMPTS)
     assert answers == [generated(policy, prompt, 6) for prompt in PROMPTS]
     assert len(set(answers)) >= 3  # the model answers different prompts differently
 
 
-def test_no_prompts_no_answers(policy: Seq2SeqPolicy, name: str) -> None:
+def test_no_prompts_no_answers(policy: Policy, name: str) -> None:
     assert sampler_of(policy, name).greedy([]) == []
     assert sampler_of(policy, name).sample([], 4, seed=0) == []
 
 
-def test_the_seed_decides_and_torchs_generator_is_left_as_it_was(policy: Seq2SeqPolicy, name: str) -> None:
+def test_the_seed_decides_and_torchs_generator_is_left_as_it_was(policy: Policy, name: str) -> None:
     sampler, before = sampler_of(policy, name), torch.get_rng_state()
     first = sampler.sample(PROMPTS, 4, seed=1)
     sampler.greedy(PROMPTS)
@@ -55,14 +75,14 @@ def test_the_seed_decides_and_torchs_generator_is_left_as_it_was(policy: Seq2Seq
 
 @pytest.mark.parametrize("config", [{"top_k": 1}, {"top_k": 0, "top_p": 1e-6}, {"temperature": 1e-5}])
 def test_samples_of_the_likeliest_token_are_the_greedy_answers_in_order(
-    policy: Seq2SeqPolicy, name: str, config: dict[str, float]
+    policy: Policy, name: str, config: dict[str, float]
 ) -> None:
     sampler = sampler_of(policy, name, **config)
     greedy = sampler.greedy(PROMPTS)
     assert tokens_of(sampler.sample(PROMPTS, 3, seed=0)) == [[answer] * 3 for answer in greedy]
 
 
-def test_other_settings_are_those_of_one_call(policy: Seq2SeqPolicy, name: str) -> None:
+def test_other_settings_are_those_of_one_call(policy: Policy, name: str) -> None:
     sampler, hot = sampler_of(policy, name), sampler_of(policy, name, temperature=3.0, top_k=5)
     before = sampler.sample(PROMPTS, 8, seed=0)
     hotter = sampler.sample(PROMPTS, 8, seed=0, config=hot.config)
@@ -72,9 +92,14 @@ def test_other_settings_are_those_of_one_call(policy: Seq2SeqPolicy, name: str) 
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_dropout_is_off_the_mode_left_and_log_probs_are_the_policys_own(name: str, training: bool) -> None:
+def test_dropout_is_off_the_mode_left_and_log_probs_are_the_policys_own(
+    names: tuple[str, str], name: str, training: bool
+) -> None:
     """Whatever is sampled with: log-probabilities are those at temperature 1, without cuts."""
-    policy = make_policy("t5", num_decoder_layers=2).train(training)
+    policy: Policy = make_policy("t5", num_decoder_layers=2)
+    if names[0] != "t5":
+        policy = make_causal_policy("llama", number_tokenizer(64), attention_dropout=0.1)
+    policy.train(training)
     prompts = make_prompts(policy, [2, 30, 7, 61])
     sampler = sampler_of(policy, name, max_new_tokens=12, temperature=0.7, top_k=5)
     answers = sampler.sample(prompts, 6, seed=0)
@@ -82,7 +107,7 @@ def test_dropout_is_off_the_mode_left_and_log_probs_are_the_policys_own(name: st
     check_log_probs(policy, prompts, answers)
 
 
-def test_progress_counts_prompts_and_not_samples(policy: Seq2SeqPolicy, name: str) -> None:
+def test_progress_counts_prompts_and_not_samples(policy: Policy, name: str) -> None:
     counts: list[int] = []
     sampler_of(policy, name).sample(PROMPTS, 4, seed=0, progress=counts.append)
     sampler_of(policy, name, greedy_batch_size=3).greedy(PROMPTS, progress=counts.append)

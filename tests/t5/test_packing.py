@@ -2,8 +2,9 @@
 
 import pytest
 
+from hir.policies.base import buckets
 from hir.t5 import packing
-from hir.t5.packing import buckets, pack
+from hir.t5.packing import pack
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogit
 from hir.config.schema import SamplingConfig
 from hir.errors import UserError
 from hir.policies.seq2seq import Seq2SeqPolicy
+from hir.sampling.draw import _draw_cut, draw
 from hir.t5 import sampling as t5
 from hir.t5.sampling import T5Sampler
 from hir.t5.weights import T5Weights
@@ -96,9 +97,9 @@ def test_100_000_draws(cut: dict[str, Any]) -> None:
     logits = 2 * torch.randn(1, 40, generator=generator)
     config, uniforms = SamplingConfig(**{"top_k": 0, **cut}), torch.rand(100_000, 2, generator=generator)
     means = 100_000 * cut_probs(logits, **cut)[0]
-    tokens, _ = t5.draw(logits, torch.zeros(100_000, dtype=torch.long), uniforms, config)
+    tokens, _ = draw(logits, torch.zeros(100_000, dtype=torch.long), uniforms, config)
     probs = (logits / config.temperature).softmax(-1).expand(100_000, -1)
-    for drawn in (tokens, t5._draw_cut(probs, uniforms[:, 0], config)):
+    for drawn in (tokens, _draw_cut(probs, uniforms[:, 0], config)):
         counts = drawn.bincount(minlength=40)
         assert ((counts - means).abs() < 5 * (means + 1).sqrt()).all()  # five standard deviations
         assert not counts[means == 0].any()
@@ -109,7 +110,7 @@ def test_the_smallest_and_largest_random_number_draw_a_token_that_can_be(largest
     logits = torch.tensor([[-torch.inf, 0.0, 3.0, 1.0, -torch.inf]])
     for cut in ({}, {"top_k": 2}, {"top_p": 0.5}, {"top_k": 3, "top_p": 0.9}):
         config = SamplingConfig(**{"top_k": 0, **cut})
-        tokens, log_probs = t5.draw(logits, torch.tensor([0]), torch.full((1, 2), largest), config)
+        tokens, log_probs = draw(logits, torch.tensor([0]), torch.full((1, 2), largest), config)
         assert int(tokens) in (1, 2, 3) and log_probs.isfinite()
 
 

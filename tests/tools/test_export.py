@@ -215,11 +215,14 @@ def test_a_break_in_the_middle_leaves_nothing(made: Path, out: Path, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["tiny", "tiny_causal"])
 def test_a_trained_tiny_model_is_exported_by_the_command_line(
-    finished: Path, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, made_once: Any, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tiny base has a tokenizer of its own: the code of the card, and no network, are all it needs."""
     out = tmp_path / "out"
+    name = "finished" if model == "tiny" else model
+    finished = made_once(name, f"model={model}", "trainer.max_epochs=3")
     done = run(environment, f"run={finished}", f"to={out}", program="-m hir export")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"exported the model of {finished} after iteration 3 to {out}\n"
