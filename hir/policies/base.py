@@ -107,8 +107,13 @@ class Policy(nn.Module):
         ]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of an answer's tokens, without special tokens and outer spaces."""
-        return self.text.unescape(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        """Text of an answer's tokens, without its end token and outer spaces.
+
+        Any other special token is text, which no answer has: a policy that was told "<pad> 7" is right would
+        learn to pad.
+        """
+        kept = [token for token in ids if token != self.eos_id]
+        return self.text.unescape(self.tokenizer.decode(kept)).strip()
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
         """Tokens that a perfect policy would have sampled for ``text``, end token last."""
