@@ -122,8 +122,13 @@ class Policy(nn.Module):
         ]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of an answer's tokens, without special tokens and outer spaces."""
-        return self.text.unescape(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        """Text of an answer's tokens, without its end token and outer spaces.
+
+        Any other special token is text, which no answer has: a policy that was told "<pad> 7" is right would
+        learn to pad.
+        """
+        kept = [token for token in ids if token != self.eos_id]
+        return self.text.unescape(self.tokenizer.decode(kept)).strip()
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens that a perfect policy would have sampled for each text, end token last."""

@@ -17,6 +17,7 @@ def test_text_to_tokens_and_back(policy: Seq2SeqPolicy) -> None:
     assert policy.encode(["right Q: cat A:", "dog"]) == [[5, 3, 7, 4, 1], [8, 1]]
     assert policy.encode_answer("two one") == (10, 9, 1)
     assert policy.decode((9, 10, 1)) == "one two" and policy.decode(()) == ""
+    assert policy.decode((0, 9, 1)) == "<pad> one"  # which is not the answer "one"
     input_ids, mask = policy.pad([[7, 1], [7, 8, 9, 1]])
     assert input_ids.tolist() == [[7, 1, 0, 0], [7, 8, 9, 1]]
     assert mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
