@@ -144,11 +144,6 @@ def _stop(processes: Sequence[Popen[bytes]]) -> None:
             process.wait()
 
 
-def as_text(value: Any) -> str:
-    """A value for a table, a number to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
-
-
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """A table with at least a row, the texts of each by their heads; it reads well in a terminal, too."""
     texts = [rows[0], *(row.values() for row in rows)]

@@ -22,7 +22,7 @@ from hir.files import atomic_write
 from hir.sampling.base import build_sampler
 from hir.teams_rl.dataset import Settings, build
 from hir.teams_rl.operations import Ask
-from hir.tools.runs import as_text, markdown
+from hir.tools.runs import markdown
 from hir.training.build import build_policy
 from hir.training.settings import load_run_config
 
@@ -47,7 +47,8 @@ def run(options: Options, settings: list[str]) -> int:
         curves = {name: [(i, row[name]) for i, row in enumerate(history, 1)] for name in history[0]}
         image = curve_image(curves, "training of the agent", "", shares=False, x_label="update")
         atomic_write(out / "teams_rl.png", image)
-    print(markdown([{"": key, "value": as_text(value)} for key, value in flat(results, " ").items()]))
+    texts = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in flat(results, " ").items()}
+    print(markdown([{"": key, "value": text} for key, text in texts.items()]))
     print(f"training the agent took {sum(training['queries'].values())} further queries")
     print(f"{results['rows']} rows: python train.py task=instructions task.data_dir={out} method=sft")
     return 0
