@@ -55,7 +55,8 @@ def draw(shape: str, whole: bool, max_breaks: int, rng: random.Random) -> str:
     zoom = 1 if whole else rng.uniform(0.4, 1)
     points = [point * cmath.rect(zoom, math.radians(turn)) for point in outline(shape, rng)]
     reach = math.ceil(max(map(abs, points)))
-    x, y = (rng.randint(reach, 100 - reach) for _ in "xy")
+    # A sector begins at its centre: a whole one, among corners that are not, would give it away.
+    x, y = (rng.randint(reach, 100 - reach) if whole else rng.uniform(reach, 100 - reach) for _ in "xy")
     # Adding 0 turns -0.00 into 0.00.
     corners = [f"{round(p.real + x, 2) + 0:.2f},{round(p.imag + y, 2) + 0:.2f}" for p in points]
     radius = f"{abs(points[1]):.2f}"
