@@ -87,11 +87,6 @@ def bidirectional(folder: Path) -> None:
     BertLMHeadModel(BertConfig(vocab_size=11, pad_token_id=0, **sizes)).save_pretrained(folder)
 
 
-def gguf(folder: Path) -> None:
-    (folder / "config.json").unlink()
-    (folder / "model.safetensors").rename(folder / "model.gguf")
-
-
 def without_tokenizer(folder: Path) -> None:
     for file in folder.glob("tokenizer*"):
         file.unlink()
@@ -106,7 +101,6 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
         (pickle_only, "no file named model.safetensors"),
         (neither, "Unrecognized configuration class"),
         (bidirectional, "a bert model is not the same in a tree of rows as in rows of their own"),
-        (gguf, "is a GGUF, which cannot be trained: give the model's folder of safetensors"),
         (
             lambda folder: change_weights(folder, lambda weights: weights.pop(MISSING)),
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",
