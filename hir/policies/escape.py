@@ -23,8 +23,11 @@ class TextEscape:
     def _knows(self, character: str) -> bool:
         if character not in self._known:
             unknown = self._tokenizer.unk_token_id
-            ids = self._tokenizer(character, add_special_tokens=False)["input_ids"]
-            self._known[character] = character.isspace() or unknown is None or unknown not in ids
+            self._known[character] = (
+                character.isspace()
+                or unknown is None
+                or unknown not in self._tokenizer(character, add_special_tokens=False)["input_ids"]
+            )
         return self._known[character]
 
     def escape(self, text: str) -> str:
