@@ -4,7 +4,6 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.errors import UserError
 from hir.records import TrainingExample
 from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, WRONG, FakePolicy, build, rollout
 
@@ -110,9 +109,3 @@ def test_loss_without_contrast_by_hand() -> None:
     loss, terms = build("hir", alpha=0.0, beta=0.1, epsilon=0.2).loss(FakePolicy([OWN]), BATCH)
     assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY, rel=1e-5)
     assert terms.keys() == {"supervise", "entropy"}
-
-
-@pytest.mark.parametrize("name", ["base", "../hir", ""])
-def test_unknown_method(name: str) -> None:
-    with pytest.raises(UserError, match=r"^method\.name=.*\bhir\b"):
-        build(name)

@@ -8,12 +8,8 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from tests.policies.rows import ROWS  # which says what the numbers below are
 
 
-def test_a_prompt_by_hand(policy: Seq2SeqPolicy) -> None:
-    asked = policy.render("Be right.", "How many?\nOptions:\n(A) 1")
-    assert asked == "Be right.\nQ: How many?\nOptions:\n(A) 1\nA:"
-
-
 def test_text_to_tokens_and_back(policy: Seq2SeqPolicy) -> None:
+    assert policy.render("Be right.", "How many?\n(A) 1") == "Be right.\nQ: How many?\n(A) 1\nA:"
     assert policy.encode(["right Q: cat A:", "dog"]) == [[5, 3, 7, 4, 1], [8, 1]]
     assert policy.encode_answer("two one") == (10, 9, 1)
     assert policy.decode((9, 10, 1)) == "one two" and policy.decode(()) == ""
@@ -24,12 +20,7 @@ def test_text_to_tokens_and_back(policy: Seq2SeqPolicy) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "kept"),
-    [
-        (8, [5, 3, 7, 8, 9, 10, 4, 1]),
-        (7, [5, 3, 7, 9, 10, 4, 1]),
-        (5, [5, 3, 10, 4, 1]),
-        (2, [5, 1]),
-    ],
+    [(8, [5, 3, 7, 8, 9, 10, 4, 1]), (7, [5, 3, 7, 9, 10, 4, 1]), (5, [5, 3, 10, 4, 1]), (2, [5, 1])],
 )
 def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept: list[int]) -> None:
     policy.max_input_tokens = limit
