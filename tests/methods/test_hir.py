@@ -22,15 +22,8 @@ def relabel(correct: bool, others: tuple[str, ...] = (BRIEF,), **config) -> Trai
 def test_an_answer_is_kept_under_the_instruction_it_fits(
     correct: bool, own: str, other: str, weight: float
 ) -> None:
-    assert relabel(correct, wrong_weight=0.2) == TrainingExample(
-        iteration=3,
-        query="How many?",
-        instruction=own,
-        output_ids=ANSWER,
-        correct=correct,
-        contrast=(other,),
-        weight=weight,
-    )
+    expected = TrainingExample(3, "How many?", own, ANSWER, correct, contrast=(other,), weight=weight)
+    assert relabel(correct, wrong_weight=0.2) == expected
 
 
 @pytest.mark.parametrize("others", [(BRIEF,), (RIGHT, BRIEF, BRIEF)])

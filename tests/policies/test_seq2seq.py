@@ -40,13 +40,9 @@ def test_a_batch_says_of_each_token_and_row_what_methods_read(policy: Seq2SeqPol
     for name in ("input_ids", "attention_mask", "prompts", "decoder_input_ids", "places"):
         del own[name]
     assert own == {
-        "labels": [9, 1, 9, 7, 1],
-        "rows": [0, 0, 1, 1, 1],
-        "weights": [1.0, 0.5],
-        "correct": [True, False],
-        "advantages": [0.5, -1.0, 2.0, 0.25, 0.0],
-        "log_probs": [-1.0, -2.0, -3.0, -4.0, -5.0],
-    }
+        "labels": [9, 1, 9, 7, 1], "rows": [0, 0, 1, 1, 1], "weights": [1.0, 0.5], "correct": [True, False],
+        "advantages": [0.5, -1.0, 2.0, 0.25, 0.0], "log_probs": [-1.0, -2.0, -3.0, -4.0, -5.0],
+    }  # fmt: skip
 
 
 def test_a_batch_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:
