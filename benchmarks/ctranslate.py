@@ -1,4 +1,4 @@
-"""CTranslate2 as a peer, refreshed from live weights in two ways.
+"""CTranslate2 as a peer on a CPU, refreshed from live weights in two ways.
 
 ``convert`` is the documented one: its converter wants a checkpoint on disk, loads it and looks for equal
 weights. ``refresh`` is the fastest found: the converter's loader reads the live modules, nothing is compared,
@@ -39,15 +39,11 @@ class CTranslate2Sampler:
         policy: transformers' T5 with an untied head.
         inter_threads: batches at a time.
         intra_threads: threads of a batch.
-        compute_type: float32, or bfloat16 on a GPU.
     """
 
-    def __init__(
-        self, policy: Seq2SeqPolicy, inter_threads: int, intra_threads: int, compute_type: str = "float32"
-    ) -> None:
+    def __init__(self, policy: Seq2SeqPolicy, inter_threads: int, intra_threads: int) -> None:
         self.policy = policy
         self.inter_threads, self.intra_threads = inter_threads, intra_threads
-        self.compute_type = compute_type
         self.words = list(policy.tokenizer.convert_ids_to_tokens(range(policy.model.config.vocab_size)))
         config = {
             "bos_token": "<pad>",
@@ -79,24 +75,15 @@ class CTranslate2Sampler:
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over the policy's weights as they are now."""
-        model = self.policy.model
-        if self.policy.device.type != "cpu":
-            model = copy.deepcopy(model).cpu()  # the library reads tensors by their address on the host
-        spec = T5Loader().get_model_spec(model)
+        spec = T5Loader().get_model_spec(self.policy.model)
         if not self.scaled:
             spec.decoder.scale_outputs = model_spec.OPTIONAL
         model_spec.LayerSpec.validate(spec)
         self._load("memory", files={**self.files, "model.bin": serialized(spec)})
 
     def _load(self, path: str, **options: Any) -> None:
-        self.translator = ctranslate2.Translator(
-            path,
-            device=self.policy.device.type,
-            compute_type=self.compute_type,
-            inter_threads=self.inter_threads,
-            intra_threads=self.intra_threads,
-            **options,
-        )
+        threads = {"inter_threads": self.inter_threads, "intra_threads": self.intra_threads}
+        self.translator = ctranslate2.Translator(path, compute_type="float32", **threads, **options)
 
     def tokenize(self, prompts: Sequence[str]) -> list[list[str]]:
         """Tokens as text, the end token included."""

@@ -31,7 +31,7 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.training.build import build_run
 
 HAS_CTRANSLATE2 = find_spec("ctranslate2") is not None
-"""Without it its rows are left out."""
+"""Without it its rows are left out; it is a peer on a CPU alone."""
 SECTION = "sampling"
 CASES = {
     # queries, samples, input length: bars against generate and CTranslate2
@@ -215,13 +215,6 @@ def device_rows(
         runs["generate, static cache, compiled"] = lambda: generate(
             pair, texts, samples, cache_implementation="static"
         )
-    if HAS_CTRANSLATE2 and device != "cpu" and cuda_peer():
-        from benchmarks.ctranslate import CTranslate2Sampler
-
-        peer = CTranslate2Sampler(pair.plain, 1, 0, "bfloat16")
-        source = peer.tokenize(texts)
-        runs["CTranslate2, lean refresh"] = lambda: (peer.refresh(), peer.sample(source, samples))
-        runs["CTranslate2, no refresh"] = lambda: peer.sample(source, samples)
     forced = mean_length(sample())
     times, _ = interleave(runs, repeats)
     pair.real_stops()
@@ -230,13 +223,6 @@ def device_rows(
     return [
         compared(SECTION, label, name, times[OURS], t, note=text) for name, t in times.items() if name != OURS
     ]
-
-
-def cuda_peer() -> bool:
-    """Whether CTranslate2 finds a GPU here."""
-    import ctranslate2  # type: ignore[import-untyped]
-
-    return bool(ctranslate2.get_cuda_device_count())
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +39,23 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def making(path: Path) -> Iterator[Path]:
+    """A folder to fill, put in the place of ``path`` whole, or not at all. Raises UserError.
+
+    What killed processes left beside it goes. Another one may make the same meanwhile: the first's stays.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path.parent, age=3600)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp") as scratch:
+            whole = Path(scratch) / path.name
+            whole.mkdir()
+            yield whole
+            with suppress(OSError):
+                os.replace(whole, path)
 
 
 def atomic_write(path: Path, content: bytes) -> None:

@@ -16,16 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = [
-    "task.num_train=200",
-    "task.num_validation=20",
-    "task.num_test=30",
-    "sampling.max_queries=32",
-    "sampling.retry_temperature=null",
-    "training.num_updates=3",
-    "training.batch_size=16",
-    "model.base.accuracy=0.2",
-    "evaluation.num_logged_rollouts=4",
-]
+    "task.num_train=200", "task.num_validation=20", "task.num_test=30", "sampling.max_queries=32",
+    "sampling.retry_temperature=null", "training.num_updates=3", "training.batch_size=16",
+    "model.base.accuracy=0.2", "evaluation.num_logged_rollouts=4",
+]  # fmt: skip
 """A run of 32 queries x 4 samples and 3 updates of 16 rows an iteration."""
 
 FAULTY = "tests/robustness/faulty.py"

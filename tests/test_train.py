@@ -33,11 +33,8 @@ def test_run_folder_holds_what_the_contract_names(finished: Path) -> None:
     }  # fmt: skip
     run = read_run(finished)
     summary, history, answers = run.summary, run.history, run.answers
-    assert summary and [summary[key] for key in ("task", "method", "model")] == [
-        "object_counting",
-        "hir",
-        "tiny",
-    ]
+    assert summary and summary["task"] == "object_counting"
+    assert (summary["method"], summary["model"]) == ("hir", "tiny")
     assert (summary["iterations"], summary["samples"], summary["updates"]) == (3, 3 * 32 * 4, 3 * 3)
     assert (finished / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     # A row for the base and each iteration

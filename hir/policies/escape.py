@@ -40,11 +40,10 @@ class TextEscape:
 
     def unescape(self, text: str) -> str:
         """The text with unknown characters in place of their entities; those of known ones are left."""
-        return self._ENTITY.sub(lambda match: self._unknown(match[1]) or match[0], text)
+        return self._ENTITY.sub(self._character, text)
 
-    def _unknown(self, entity: str) -> str:
-        """The unknown character that ``escape`` writes as this entity, or nothing."""
-        code = int(entity[1:]) if entity[0] == "#" else html.entities.name2codepoint.get(entity, -1)
-        if not 0 <= code <= sys.maxunicode or 0xD800 <= code <= 0xDFFF:  # half a surrogate pair is no text
-            return ""
-        return "" if self._knows(chr(code)) else chr(code)
+    def _character(self, match: re.Match[str]) -> str:
+        name = match[1]
+        code = int(name[1:]) if name[0] == "#" else html.entities.name2codepoint.get(name, -1)
+        is_text = 0 <= code <= sys.maxunicode and not 0xD800 <= code <= 0xDFFF  # half a surrogate pair
+        return chr(code) if is_text and not self._knows(chr(code)) else match[0]

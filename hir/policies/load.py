@@ -1,7 +1,6 @@
 """Loads any sequence-to-sequence or decoder-only checkpoint as a policy, with adapters if asked."""
 
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +26,6 @@ def load_policy(config: ModelConfig) -> Policy:
             where one is asked for.
     """
     path, where = find_model(str(config.path)), f"model.path={config.path}"
-    if path.endswith(".gguf") or (not Path(path, "config.json").exists() and any(Path(path).glob("*.gguf"))):
-        raise UserError(f"{where} is a GGUF, which cannot be trained: give the model's folder of safetensors")
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
     try:
         model_config = AutoConfig.from_pretrained(path, **options)
@@ -88,15 +85,14 @@ def add_lora(model: Any, config: LoraConfig) -> Any:
         import peft
     except ImportError as error:
         raise UserError("model.lora.r needs peft: pip install peft") from error
+    layers = config.target_modules
     settings = peft.LoraConfig(
         task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
         r=config.r,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         # peft takes its own name for all layers only outside a list.
-        target_modules="all-linear"
-        if "all-linear" in config.target_modules
-        else config.target_modules or None,
+        target_modules="all-linear" if "all-linear" in layers else layers or None,
     )
     try:
         return peft.get_peft_model(model, settings)

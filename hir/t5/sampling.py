@@ -4,8 +4,7 @@ A query is encoded once, and its cross-attention keys and values serve all its a
 that begin alike are one row until they part, and finished ones leave the batch.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -16,10 +15,6 @@ from hir.sampling.base import Sampler, register
 from hir.sampling.draw import draw, uniforms_for
 from hir.t5.weights import Queries, Rows, T5Weights
 
-MAX_WORKERS = 4
-"""Batches side by side on a CPU; more would wait for Python's lock."""
-MIN_TOKENS = 4096
-"""Prompt tokens that keep a worker busy; with fewer another one brings nothing."""
 DROP = 0.1
 """Ended answers leave the batch when they are this share of it; dropping them has a price of its own."""
 
@@ -40,17 +35,14 @@ class T5Sampler(Sampler):
         if (self.weights.dtype, self.weights.device) != (dtype, self.policy.device):
             self.weights = T5Weights(self.policy.model, self.config.max_new_tokens, dtype)
         self.weights.refresh(self.policy.root[0])
-        uniforms = uniforms_for(len(encoded), num_samples, seed, config)
-
-        @torch.no_grad()
-        def decode(chosen: list[int]) -> tuple[Tensor, Tensor]:
-            input_ids, attention_mask = self.policy.pad([encoded[i] for i in chosen])
-            queries = self.weights.encode(input_ids, attention_mask)
-            numbers = None if uniforms is None else uniforms[chosen].flatten(0, 1).to(self.weights.device)
-            return self._answers(queries, num_samples, numbers, config)
-
-        workers = sum(map(len, encoded.values())) // MIN_TOKENS if kind == "cpu" else 1
-        return in_batches(decode, list(encoded), config.batch_size, workers)
+        uniforms, numbers = uniforms_for(len(encoded), num_samples, seed, config), list(encoded)
+        for start in range(0, len(numbers), config.batch_size):
+            chosen = numbers[start : start + config.batch_size]
+            own = None if uniforms is None else uniforms[chosen].flatten(0, 1).to(self.weights.device)
+            with torch.no_grad():
+                queries = self.weights.encode(*self.policy.pad([encoded[i] for i in chosen]))
+                answers = self._answers(queries, num_samples, own, config)
+            yield answers
 
     def _answers(
         self, queries: Queries, num_samples: int, uniforms: Tensor | None, config: SamplingConfig
@@ -96,28 +88,3 @@ class T5Sampler(Sampler):
             rows.slot = place_of[member // num_samples] * num_samples + member % num_samples
             rows.width = num_samples
         return tokens, log_probs
-
-
-def in_batches(
-    work: Callable[[list[int]], tuple[Tensor, Tensor]], items: list[int], batch_size: int, workers: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """What ``work`` makes of the items, in batches of at most that size, in order.
-
-    Up to ``workers`` batches run side by side, each on its share of torch's threads: a decode step is made of
-    many small products, and on a CPU this beats all threads on one batch.
-    """
-    threads = torch.get_num_threads()
-    workers = max(1, min(workers, threads, MAX_WORKERS))
-    batch_size = max(1, min(batch_size, -(-len(items) // workers)))
-    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
-    if workers == 1:
-        yield from map(work, batches)
-        return
-    # Set by each thread for itself, and here because some libraries know one number for all.
-    share = threads // workers
-    torch.set_num_threads(share)
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
-            yield from pool.map(work, batches)
-    finally:
-        torch.set_num_threads(threads)

@@ -53,25 +53,18 @@ MOST_UNUSABLE = 0.05
 
 
 def read_rows(path: Path, most: float = MOST_UNUSABLE) -> tuple[tuple[Example, ...], dict[int, str]]:
-    """What :func:`parse_rows` makes of a file in either format; UserError, too, if it is no JSON."""
+    """The rows of a file in either format, and those left out: example number, from 1, to what is wrong.
+
+    Raises UserError, naming the file, if it is no JSON or more than the share ``most`` cannot be used.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda nan: None)
         json.dumps(data, ensure_ascii=False).encode()  # an escape may stand for half a character
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON in UTF-8: {error}") from error
-    return parse_rows(data, str(path), most)
-
-
-def parse_rows(
-    data: Any, where: str, most: float = MOST_UNUSABLE
-) -> tuple[tuple[Example, ...], dict[int, str]]:
-    """The rows of a file's content, and those left out: example number, from 1, to what is wrong with it.
-
-    Raises UserError, naming the file by ``where``, if more than the share ``most`` cannot be used.
-    """
     rows = data.get("examples") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{where} has no examples: an object with a list 'examples' of objects is needed")
+        raise UserError(f"{path} has no examples: an object with a list 'examples' of objects is needed")
     keys = ("task_prefix", "example_input_prefix", "example_output_prefix")
     before, label, ending = (str(data.get(key) or "").strip() for key in keys)
     label = "" if label.lower() in PLAIN_INPUT_PREFIXES else label
@@ -94,7 +87,7 @@ def parse_rows(
     if len(left_out) > most * len(rows):
         number, reason = next(iter(left_out.items()))
         more = f", and {len(left_out) - 1} more cannot be used" if len(left_out) > 1 else ""
-        raise UserError(f"{where}: example {number} of {len(rows)}: {reason}{more}")
+        raise UserError(f"{path}: example {number} of {len(rows)}: {reason}{more}")
     return tuple(examples), left_out
 
 

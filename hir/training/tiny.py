@@ -7,11 +7,8 @@ own training: a few updates on labelled rows that are disjoint from every row of
 
 import hashlib
 import json
-import os
 import random
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -27,9 +24,8 @@ from transformers import PreTrainedTokenizerFast
 from hir.config.load import task_settings
 from hir.config.parts import BaseConfig
 from hir.config.schema import Config, SamplingConfig
-from hir.errors import UserError
 from hir.feedback.base import Feedback
-from hir.files import cache_dir, clear_leftovers, write_json, writing
+from hir.files import cache_dir, making, write_json
 from hir.policies.base import Policy
 from hir.policies.causal import CausalPolicy
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -132,23 +128,14 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "base" / digest
     if not path.is_dir():
-        with writing(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(path.parent, age=3600)
-        say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
-        policy, made = _pretrain(config, rows, [source.feedback() for source in sources], say)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{digest}.", suffix=".tmp") as scratch:
-            whole = Path(scratch) / digest
+        with making(path) as whole:
+            say(f"making the tiny base once: supervised pre-training on {len(rows)} labelled rows of its own")
+            policy, made = _pretrain(config, rows, [source.feedback() for source in sources], say)
             policy.model.save_pretrained(whole)
             policy.tokenizer.save_pretrained(whole)
             write_json(whole / "base.json", {**definition, **made})
-            with suppress(OSError):  # another process of this run has made the same meanwhile
-                os.replace(whole, path)
-    try:
-        made = json.loads((path / "base.json").read_text(encoding="utf-8"))
-        return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.asked for row in rows))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"the cached base is damaged: delete {path}, and it is made anew") from error
+    made = json.loads((path / "base.json").read_text(encoding="utf-8"))
+    return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.asked for row in rows))
 
 
 def _pretrain(

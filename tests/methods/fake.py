@@ -39,16 +39,8 @@ def decode(ids: Sequence[int]) -> str:
 def rollout(
     correct: bool, output_ids: tuple[int, ...], query: str = "How many?", log_probs: tuple[float, ...] = ()
 ) -> Rollout:
-    return Rollout(
-        iteration=3,
-        query=query,
-        instruction=RIGHT,
-        output=decode(output_ids),
-        output_ids=output_ids,
-        verdict=Verdict(correct, float(correct)),
-        target="2",
-        log_probs=log_probs or (-1.0,) * len(output_ids),
-    )
+    verdict, log_probs = Verdict(correct, float(correct)), log_probs or (-1.0,) * len(output_ids)
+    return Rollout(3, query, RIGHT, decode(output_ids), output_ids, verdict, "2", log_probs)
 
 
 class FakePolicy:

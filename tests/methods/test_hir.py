@@ -4,7 +4,6 @@ from math import log, sqrt
 import pytest
 import torch
 
-from hir.errors import UserError
 from hir.records import TrainingExample
 from tests.methods.fake import FIRST, LN2, RIGHT, SECOND, THIRD, WRONG, FakePolicy, build, rollout
 
@@ -23,15 +22,8 @@ def relabel(correct: bool, others: tuple[str, ...] = (BRIEF,), **config) -> Trai
 def test_an_answer_is_kept_under_the_instruction_it_fits(
     correct: bool, own: str, other: str, weight: float
 ) -> None:
-    assert relabel(correct, wrong_weight=0.2) == TrainingExample(
-        iteration=3,
-        query="How many?",
-        instruction=own,
-        output_ids=ANSWER,
-        correct=correct,
-        contrast=(other,),
-        weight=weight,
-    )
+    expected = TrainingExample(3, "How many?", own, ANSWER, correct, contrast=(other,), weight=weight)
+    assert relabel(correct, wrong_weight=0.2) == expected
 
 
 @pytest.mark.parametrize("others", [(BRIEF,), (RIGHT, BRIEF, BRIEF)])
@@ -110,9 +102,3 @@ def test_loss_without_contrast_by_hand() -> None:
     loss, terms = build("hir", alpha=0.0, beta=0.1, epsilon=0.2).loss(FakePolicy([OWN]), BATCH)
     assert loss.item() == pytest.approx(SUPERVISE - 0.1 * ENTROPY, rel=1e-5)
     assert terms.keys() == {"supervise", "entropy"}
-
-
-@pytest.mark.parametrize("name", ["base", "../hir", ""])
-def test_unknown_method(name: str) -> None:
-    with pytest.raises(UserError, match=r"^method\.name=.*\bhir\b"):
-        build(name)

@@ -5,15 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
-from transformers import (
-    BertConfig,
-    BertLMHeadModel,
-    ByT5Tokenizer,
-    T5Config,
-    T5ForConditionalGeneration,
-    ViTConfig,
-)
 
 from hir.config.parts import LoraConfig
 from hir.config.schema import ModelConfig
@@ -79,17 +72,13 @@ def wider(folder: Path) -> None:
 
 
 def neither(folder: Path) -> None:
-    ViTConfig().save_pretrained(folder)
+    transformers.ViTConfig().save_pretrained(folder)
 
 
 def bidirectional(folder: Path) -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
-    BertLMHeadModel(BertConfig(vocab_size=11, pad_token_id=0, **sizes)).save_pretrained(folder)
-
-
-def gguf(folder: Path) -> None:
-    (folder / "config.json").unlink()
-    (folder / "model.safetensors").rename(folder / "model.gguf")
+    config = transformers.BertConfig(vocab_size=11, pad_token_id=0, **sizes)
+    transformers.BertLMHeadModel(config).save_pretrained(folder)
 
 
 def without_tokenizer(folder: Path) -> None:
@@ -106,7 +95,6 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
         (pickle_only, "no file named model.safetensors"),
         (neither, "Unrecognized configuration class"),
         (bidirectional, "a bert model is not the same in a tree of rows as in rows of their own"),
-        (gguf, "is a GGUF, which cannot be trained: give the model's folder of safetensors"),
         (
             lambda folder: change_weights(folder, lambda weights: weights.pop(MISSING)),
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",
@@ -126,10 +114,10 @@ def test_a_broken_folder_is_refused_with_the_reason(
 
 
 def test_byt5_needs_no_file_of_words_and_loses_no_character(tmp_path: Path) -> None:
-    shape = T5Config(vocab_size=384, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-                     decoder_start_token_id=0)  # fmt: skip
-    T5ForConditionalGeneration(shape).save_pretrained(tmp_path)
-    ByT5Tokenizer().save_pretrained(tmp_path)
+    sizes = {"vocab_size": 384, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    config = transformers.T5Config(**sizes, decoder_start_token_id=0)
+    transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    transformers.ByT5Tokenizer().save_pretrained(tmp_path)
     policy = load(tmp_path)
     assert policy.encode_answer("bc\u00e9") == (101, 102, 198, 172, 1)  # bytes + 3
     for text in ("if a < b: {c} &lt; ~ caf\u00e9 , \U0001f600 .", "&amp;lt; \u2581 a  b\nc"):

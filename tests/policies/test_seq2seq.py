@@ -8,12 +8,8 @@ from hir.policies.seq2seq import Seq2SeqPolicy
 from tests.policies.rows import ROWS  # which says what the numbers below are
 
 
-def test_a_prompt_by_hand(policy: Seq2SeqPolicy) -> None:
-    asked = policy.render("Be right.", "How many?\nOptions:\n(A) 1")
-    assert asked == "Be right.\nQ: How many?\nOptions:\n(A) 1\nA:"
-
-
 def test_text_to_tokens_and_back(policy: Seq2SeqPolicy) -> None:
+    assert policy.render("Be right.", "How many?\n(A) 1") == "Be right.\nQ: How many?\n(A) 1\nA:"
     assert policy.encode(["right Q: cat A:", "dog"]) == [[5, 3, 7, 4, 1], [8, 1]]
     assert policy.encode_answer("two one") == (10, 9, 1)
     assert policy.decode((9, 10, 1)) == "one two" and policy.decode(()) == ""
@@ -25,12 +21,7 @@ def test_text_to_tokens_and_back(policy: Seq2SeqPolicy) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "kept"),
-    [
-        (8, [5, 3, 7, 8, 9, 10, 4, 1]),
-        (7, [5, 3, 7, 9, 10, 4, 1]),
-        (5, [5, 3, 10, 4, 1]),
-        (2, [5, 1]),
-    ],
+    [(8, [5, 3, 7, 8, 9, 10, 4, 1]), (7, [5, 3, 7, 9, 10, 4, 1]), (5, [5, 3, 10, 4, 1]), (2, [5, 1])],
 )
 def test_cut_keeps_the_head_and_the_tail(policy: Seq2SeqPolicy, limit: int, kept: list[int]) -> None:
     policy.max_input_tokens = limit
@@ -50,13 +41,9 @@ def test_a_batch_says_of_each_token_and_row_what_methods_read(policy: Seq2SeqPol
     for name in ("input_ids", "attention_mask", "prompts", "decoder_input_ids", "places"):
         del own[name]
     assert own == {
-        "labels": [9, 1, 9, 7, 1],
-        "rows": [0, 0, 1, 1, 1],
-        "weights": [1.0, 0.5],
-        "correct": [True, False],
-        "advantages": [0.5, -1.0, 2.0, 0.25, 0.0],
-        "log_probs": [-1.0, -2.0, -3.0, -4.0, -5.0],
-    }
+        "labels": [9, 1, 9, 7, 1], "rows": [0, 0, 1, 1, 1], "weights": [1.0, 0.5], "correct": [True, False],
+        "advantages": [0.5, -1.0, 2.0, 0.25, 0.0], "log_probs": [-1.0, -2.0, -3.0, -4.0, -5.0],
+    }  # fmt: skip
 
 
 def test_a_batch_holds_a_prompt_once_however_many_rows_read_it(policy: Seq2SeqPolicy) -> None:

@@ -3,21 +3,18 @@
 import json
 import os
 import pickle
-import shutil
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hir.config.parts import BaseConfig
-from hir.config.schema import Config, ModelConfig
+from hir.config.schema import ModelConfig
 from hir.errors import UserError
+from hir.files import making
 from hir.policies.load import load_policy
-from hir.training import tiny
 
 Break = Callable[[Path], object]
 
@@ -129,29 +126,11 @@ def test_a_hostile_folder_is_refused_in_one_line_or_loads(folder: Path, name: st
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # nothing was executed
 
 
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.setenv("HIR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tiny, "NUM_ROWS", 320)
-    monkeypatch.setattr(tiny, "NUM_HELD_OUT", 64)
-    base = BaseConfig(accuracy=0.01, max_updates=2, d_model=16, num_layers=1)
-    return replace(Config(), model=ModelConfig(base=base))
-
-
-def test_a_cached_base_that_was_cut_is_named(small: Config) -> None:
-    path = tiny.make_base(small, lambda text: None).path
-    os.truncate(path / "base.json", (path / "base.json").stat().st_size // 2)
-    with pytest.raises(UserError, match=f"^the cached base is damaged: delete {path}, "):
-        tiny.make_base(small)
-    shutil.rmtree(path)
-    assert tiny.make_base(small, lambda text: None).path == path
-
-
-def test_what_a_killed_process_left_in_the_cache_goes_when_it_is_old(small: Config, tmp_path: Path) -> None:
-    folder = tmp_path / "cache" / "base"
-    for name, age in ((".0123.ab.tmp", 7200), (".0123.cd.tmp", 60)):  # the second may still be at work
-        (folder / name).mkdir(parents=True)
-        (folder / name / "config.json").touch()
-        os.utime(folder / name, (time.time() - age,) * 2)
-    base = tiny.make_base(small, lambda text: None)
-    assert {path.name for path in folder.iterdir()} == {base.path.name, ".0123.cd.tmp"}
+def test_what_a_killed_process_left_in_the_cache_goes_when_it_is_old(tmp_path: Path) -> None:
+    for name, age in ((".made.ab.tmp", 7200), (".made.cd.tmp", 60)):  # the second may still be at work
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with making(tmp_path / "made"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"made", ".made.cd.tmp"}

@@ -8,17 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    MT5Config,
-    MT5ForConditionalGeneration,
-    PreTrainedTokenizerFast,
-    T5Config,
-    T5ForConditionalGeneration,
-)
 
 from hir.config.parts import LoraConfig
 from hir.policies.base import Policy, evaluating, padded
@@ -41,12 +33,12 @@ SIZES: dict[str, dict[str, Any]] = {
 SIZES["lora"] = SIZES["flan"]
 
 
-def number_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
+def number_tokenizer(vocab_size: int) -> transformers.PreTrainedTokenizerFast:
     """A text is the numbers of its tokens; 1 ends it."""
     tokenizer = Tokenizer(models.WordLevel({str(i): i for i in range(vocab_size)}))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A 1", special_tokens=[("1", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="0", eos_token="1")
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="0", eos_token="1")
 
 
 def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -> Seq2SeqPolicy:
@@ -67,9 +59,9 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
         torch.manual_seed(seed)
         model: Any
         if family == "mt5":
-            model = MT5ForConditionalGeneration(MT5Config(**settings))
+            model = transformers.MT5ForConditionalGeneration(transformers.MT5Config(**settings))
         else:
-            model = T5ForConditionalGeneration(T5Config(**settings))
+            model = transformers.T5ForConditionalGeneration(transformers.T5Config(**settings))
         if family in ("flan", "lora"):
             model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))  # a head of its own
         if family == "lora":
@@ -101,14 +93,8 @@ def make_policy(family: str, seed: int = 0, spread: float = 1.0, **sizes: Any) -
 CAUSAL: dict[str, dict[str, Any]] = {
     "llama": {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True},
     "qwen3": {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 6},
-    "gpt2": {
-        "n_head": 2,
-        "n_embd": 16,
-        "n_layer": 2,
-        "resid_pdrop": 0.0,
-        "embd_pdrop": 0.0,
-        "attn_pdrop": 0.0,
-    },
+    "gpt2": {"n_head": 2, "n_embd": 16, "n_layer": 2,
+             "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
 }  # fmt: skip
 
 
@@ -117,10 +103,10 @@ def make_causal_policy(kind: str, tokenizer: Any, **sizes: Any) -> CausalPolicy:
     tokenizer.pad_token = tokenizer.eos_token
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, **CAUSAL[kind], **sizes}
     ids = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
-    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **ids, **sizes)
+    config = transformers.AutoConfig.for_model(kind, vocab_size=len(tokenizer), **ids, **sizes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = AutoModelForCausalLM.from_config(config)
+        model = transformers.AutoModelForCausalLM.from_config(config)
         for weight in model.parameters():
             nn.init.normal_(weight, 1.0 if weight.dim() == 1 else 0.0, 0.4)
     return CausalPolicy(model, tokenizer).train()

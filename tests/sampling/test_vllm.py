@@ -7,16 +7,16 @@ from typing import Any
 import peft
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from hir.config.schema import SamplingConfig
 from hir.errors import UserError
 from hir.policies.base import Policy
 from hir.sampling.base import build_sampler
 from hir.sampling.vllm import checkpoint_weights
+from tests.sampling.models import check_log_probs, generated, make_causal_policy
 
 PROMPTS = ["Q: dog A:", "right wrong Q: two one A:", "cat", "wrong Q: cat cat A:"]
-SHAPE = dict(vocab_size=11, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
 
 
 class LLM:
@@ -42,9 +42,8 @@ class LLM:
         steps: list[dict[int, Any]] = []
         while len(tokens) < s.max_tokens and tokens[-1:] != s.stop_token_ids:
             own = self.model(torch.tensor([prompt_token_ids + tokens])).logits[0, -1].log_softmax(-1)
-            tokens.append(
-                int(torch.multinomial((own / s.temperature).exp(), 1) if s.temperature else own.argmax())
-            )
+            drawn = (own / s.temperature).exp().multinomial(1) if s.temperature else own.argmax()
+            tokens.append(int(drawn))
             steps.append({tokens[-1]: SimpleNamespace(logprob=float(own[tokens[-1]]))})
         return SimpleNamespace(token_ids=tokens, logprobs=steps)
 
@@ -54,10 +53,7 @@ def policy(word_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> Policy:
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=LLM, SamplingParams=SimpleNamespace))
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "0")  # and so put back afterwards
-    config = LlamaConfig(**SHAPE, initializer_range=0.5, attention_bias=True, pad_token_id=0, eos_token_id=1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        return Policy(LlamaForCausalLM(config), word_tokenizer)
+    return make_causal_policy("llama", word_tokenizer, attention_bias=True, tie_word_embeddings=False)
 
 
 def test_answers_are_those_of_the_policy_as_it_is(policy: Policy) -> None:
@@ -67,15 +63,9 @@ def test_answers_are_those_of_the_policy_as_it_is(policy: Policy) -> None:
         greedy.append(sampler.greedy(PROMPTS))
         answers = sampler.sample(PROMPTS, 3, seed=1)
         assert answers == sampler.sample(PROMPTS, 3, seed=1) != sampler.sample(PROMPTS, 3, seed=2)
-        for ids, likeliest, of_prompt in zip(policy.encode(PROMPTS), greedy[-1], answers, strict=True):
-            output = policy.model.generate(torch.tensor([ids]), max_new_tokens=5, do_sample=False)
-            assert tuple(output[0, len(ids) :].tolist()) == likeliest
-            for tokens, log_probs in of_prompt:
-                own = (
-                    policy.model(torch.tensor([[*ids, *tokens]])).logits[0, len(ids) - 1 : -1].log_softmax(-1)
-                )
-                assert log_probs == pytest.approx(own[range(len(tokens)), list(tokens)].tolist(), abs=1e-5)
-        policy.model.lm_head.weight.data.neg_()
+        assert greedy[-1] == [generated(policy, prompt, 5) for prompt in PROMPTS]
+        check_log_probs(policy, PROMPTS, answers)
+        policy.model.get_output_embeddings().weight.data.neg_()
     assert greedy[0] != greedy[1] and torch.equal(torch.get_rng_state(), before)
     assert sampler.sample([], 2, seed=1) == []
 

@@ -73,9 +73,8 @@ def test_deepening_says_more_and_breadth_asks_for_as_much_of_something_else() ->
     assert deeper(constraint("without dog", "avoid", word="dog")) <= {"no o", "no g"}
     assert deeper(sort := constraint("sorted", "sorted")) == {sort.text}  # nothing deeper is known
     for seed in range(20):
-        kinds = [
-            c.kind for c in Rules(5).rewrite("breadth", request(CAT, FOUR), random.Random(seed)).constraints
-        ]
+        other = Rules(5).rewrite("breadth", request(CAT, FOUR), random.Random(seed))
+        kinds = [constraint.kind for constraint in other.constraints]
         assert len(kinds) == 2 and not {CAT.kind, FOUR.kind} & {*kinds}
 
 
@@ -88,9 +87,7 @@ def test_what_operations_make_can_be_met_and_stands_in_no_test() -> None:
             answer = solve(made.constraints, rng)
             assert answer and judge([made], [answer.text])[0].correct
             assert not is_held_out(made) and len({c.kind for c in made.constraints}) == len(made.constraints)
-    ends = [
-        constraint(f"{word} {kind}", kind, word=word) for word, kind in (("pig", "first"), ("owl", "last"))
-    ]
+    ends = [constraint("pig first", "first", word="pig"), constraint("owl last", "last", word="owl")]
     two = constraint("two words", "count", number=2)
     assert (found := solve([*ends, two], rng)) and found.words == ("pig", "owl")
     assert solve([*ends, two, CAT], rng) is None
@@ -183,20 +180,8 @@ def test_what_a_reviewer_says(reply: str, equal: bool | None) -> None:
 
 
 def test_a_language_model_in_all_parts() -> None:
-    replies = iter(
-        [
-            " New. ",
-            "",
-            "Hm?",
-            "Not equal.",
-            "Hm?",
-            "Hm!",
-            "An answer",
-            "Yes!",
-            "An answer",
-            "No, it does not.",
-        ]
-    )
+    checked = ["An answer", "Yes!", "An answer", "No, it does not."]
+    replies = iter([" New. ", "", "Hm?", "Not equal.", "Hm?", "Hm!", *checked])
     asked: list[str] = []
 
     def ask(prompt: str, seed: int) -> str:
@@ -241,10 +226,8 @@ def test_rows_are_verified_distinct_and_say_where_they_come_from(tmp_path: Path)
     origin = rows[1]["origin"]
     assert origin["operation"] in OPERATIONS and origin["parent"].startswith(QUERY)
     spent = sum(results["queries"].values())
-    assert (
-        results["queries"]["operator"] == 60
-        and 0 < origin["queries"] <= rows[-1]["origin"]["queries"] <= spent
-    )
+    assert results["queries"]["operator"] == 60
+    assert 0 < origin["queries"] <= rows[-1]["origin"]["queries"] <= spent
 
 
 @pytest.mark.parametrize("agent", ["random", "cycle", "none"])
@@ -290,9 +273,8 @@ def teach(endpoint: Endpoint, most: int, folder: Path) -> Settings:
 
     endpoint.reply = reply
     (folder / "requests.txt").write_text("Write a poem.\n\nCount.\n")
-    teacher = replace(
-        SHORT.endpoint, base_url=url(endpoint), model="m", max_calls=most, concurrency=3, retries=0
-    )
+    own = {"base_url": url(endpoint), "model": "m", "max_calls": most, "concurrency": 3, "retries": 0}
+    teacher = replace(SHORT.endpoint, **own)
     requests = str(folder / "requests.txt")
     return replace(SHORT, backend="endpoint", agent="random", requests=requests, endpoint=teacher)
 
@@ -317,9 +299,8 @@ def test_a_budget_is_never_passed_and_what_is_paid_for_is_kept(endpoint: Endpoin
 def test_an_endpoint_that_fails_leaves_the_rows_so_far(endpoint: Endpoint, tmp_path: Path) -> None:
     settings = teach(endpoint, 1000, tmp_path)
     good = endpoint.reply
-    endpoint.reply = lambda prompt: (
-        good(prompt) if len(endpoint.asked) < 100 else (500, "text/plain", b"down")
-    )
+    down = (500, "text/plain", b"down")
+    endpoint.reply = lambda prompt: good(prompt) if len(endpoint.asked) < 100 else down
     with pytest.raises(UserError, match="500.*the same command goes on"):
         build(settings, tmp_path / "out")
     endpoint.reply = good
@@ -359,17 +340,8 @@ def test_fine_tuning_first_and_then_feedback_alone() -> None:
     settings = SFTHIR.Settings(sft_iterations=1, alpha=0.0, unlikelihood=0.0)
     method = SFTHIR(settings, Relabel(InstructionConfig()), Policy())  # type: ignore[arg-type]
     wrong = Verdict(False, 0.0, (False,))
-    said = Rollout(
-        0,
-        QUERY,
-        "Do.",
-        "cat",
-        (9,),
-        wrong,
-        "cat, dog",
-        (-0.1,),
-        (constraint("three words", "count", number=3),),
-    )
+    three = (constraint("three words", "count", number=3),)
+    said = Rollout(0, QUERY, "Do.", "cat", (9,), wrong, "cat, dog", (-0.1,), three)
     asked = f"{InstructionConfig().correct} three words"
     first = method.relabel([said, said], random.Random(1))
     assert [(row.instruction, row.output_ids, row.correct) for row in first] == [(asked, (8,), True)]
