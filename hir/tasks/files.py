@@ -84,6 +84,7 @@ def download(source: str, name: str) -> Path:
         clear_leftovers(path.parent, age=3600)
         atomic_write(path, content)
     except (OSError, http.client.HTTPException) as error:
-        other = "task.data_dir=DIR reads local files instead"
-        raise UserError(f"could not download {url}: {error}; {other}") from error
+        raise UserError(
+            f"could not download {url}: {error}; task.data_dir=DIR reads local files instead"
+        ) from error
     return path
