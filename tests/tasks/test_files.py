@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import socket
+import tarfile
 import threading
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from hir.config.schema import TaskConfig
 from hir.errors import UserError
 from hir.files import atomic_write, cache_dir
 from hir.tasks.base import load_task
-from hir.tasks.files import SOURCES, download
+from hir.tasks.files import CHECKSUMS, PACKAGE, SOURCES, download
 
 NAME = "date_understanding"
 GOOD = json.dumps({"examples": [{"input": f"{i} + 1?", "target": str(i + 1)} for i in range(30)]}).encode()
@@ -67,6 +70,33 @@ def test_a_failure_is_one_line_and_leaves_nothing(
     assert str(error.value).startswith(f"could not download {url}: ") and message in str(error.value)
     assert str(error.value).endswith("; task.data_dir=DIR reads local files instead")
     assert "\n" not in str(error.value) and files() == []
+
+
+def test_bigbench_comes_from_the_package_index_where_github_cannot_be_reached(
+    served: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "simple" / "bigbench"
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text(f'<a href="{PACKAGE}">{PACKAGE}</a>')
+    with tarfile.open(folder / PACKAGE, "w:gz") as archive:
+        for *_, path in map(str.split, CHECKSUMS.strip().splitlines()):
+            member = tarfile.TarInfo(f"bigbench-1.0.0/bigbench/benchmark_tasks/{path}/task.json")
+            member.size = len(GOOD)
+            archive.addfile(member, BytesIO(GOOD))
+    for name in SOURCES["bigbench"]:
+        url, sha256 = "http://127.0.0.1:9/task.json", hashlib.sha256(GOOD).hexdigest()
+        monkeypatch.setitem(SOURCES["bigbench"], name, (url, sha256))
+    for variable, value in {"INDEX_URL": (tmp_path / "simple").as_uri(), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{variable}", value)
+    with (
+        pytest.raises(UserError, match="bytes came with another sha256 than"),
+        monkeypatch.context() as other,
+    ):
+        other.setitem(SOURCES["bigbench"], "word_sorting", ("http://127.0.0.1:9/task.json", "0" * 32))
+        download("bigbench", NAME)
+    assert files() == []
+    assert download("bigbench", NAME).read_bytes() == GOOD and len(files()) == 12
+    assert f"asking the package index for {PACKAGE}" in capfd.readouterr().err
 
 
 def answer_half(server: socket.socket) -> None:
