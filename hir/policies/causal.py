@@ -82,8 +82,8 @@ class CausalPolicy(Policy):
         if not self.tokenizer.chat_template:
             return f"Q: {query}\n{instruction}\nA:"
         message = [{"role": "user", "content": f"{query}\n{instruction}"}]
-        options = {"enable_thinking": False, "date_string": DATE}  # for templates that ask
-        options |= {"tokenize": False, "add_generation_prompt": True}
+        options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
+        options |= {"enable_thinking": False, "date_string": DATE}  # for templates that ask
         prompt: str = self.tokenizer.apply_chat_template(message, **options)
         return prompt
 
@@ -91,7 +91,7 @@ class CausalPolicy(Policy):
         """Tokens of each prompt, whatever their number, with a start token where the model has one."""
         plain = not self.tokenizer.chat_template  # a template brings its own special tokens
         found = super().token_ids(texts, add_special_tokens=plain, **options)
-        return [ids[:-1] if plain and ids[-1] == self.eos_id else ids for ids in found]
+        return [ids[:-1] if plain and ids[-1:] == [self.eos_id] else ids for ids in found]
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         # After "A:" an answer begins with a space, which tokenizers make part of its first word.
