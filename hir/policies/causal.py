@@ -55,11 +55,7 @@ def grow(sequences: Mapping[int, tuple[int, ...]]) -> Tree:
 
 @register("causal")
 class CausalPolicy(Policy):
-    """A Policy of a decoder-only model. Prompts are rendered by its tokenizer's chat template if it has one.
-
-    Raises:
-        UserError: the tokenizer has no end token.
-    """
+    """A Policy of a decoder-only model, whose tokenizer may have a chat template; UserError if no end token."""
 
     attention: ClassVar[str | None] = "sdpa"
 
