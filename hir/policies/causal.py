@@ -55,7 +55,7 @@ def grow(sequences: Mapping[int, tuple[int, ...]]) -> Tree:
 
 @register("causal")
 class CausalPolicy(Policy):
-    """A Policy of a decoder-only model, whose tokenizer may have a chat template; UserError if no end token."""
+    """A Policy of a decoder-only model and its chat template, if any; UserError if it has no end token."""
 
     attention: ClassVar[str | None] = "sdpa"
 
