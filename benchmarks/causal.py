@@ -29,17 +29,17 @@ class Padded(CausalPolicy):
 
 def run(device: str, repeats: int, quick: bool) -> list[Row]:
     shape = Shape("SmolLM2-135M", 576, 64, 9, 1536, 2 if quick else 30, 0, 512 if quick else 49152)
-    sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": shape.encoder_layers}
-    sizes |= {"num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": shape.vocabulary}
-    model = LlamaForCausalLM(LlamaConfig(**sizes, tie_word_embeddings=True, pad_token_id=0, eos_token_id=1))
+    sizes = dict(hidden_size=576, intermediate_size=1536, num_attention_heads=9, num_key_value_heads=3)
+    sizes |= dict(num_hidden_layers=shape.encoder_layers, vocab_size=shape.vocabulary, pad_token_id=0)
+    model = LlamaForCausalLM(LlamaConfig(**sizes, tie_word_embeddings=True, eos_token_id=1))
     policy = CausalPolicy(model, build_tokenizer(shape.vocabulary)).to(device)
-    asked, rows = texts(shape, 64, 100), training_rows(shape, 4, 4, 101, 8)
+    asked, rows = texts(shape, 8 if quick else 64, 100), training_rows(shape, 4, 4, 101, 8)
     configs = [SamplingConfig(name, max_new_tokens=8) for name in ("causal", "generate")]
     draws = [partial(build_sampler(policy, config, 64).sample, asked, 4, 0) for config in configs]
-    both = policy, Padded(model, policy.tokenizer)
+    both, full = (policy, Padded(model, policy.tokenizer)), not quick
     steps = [partial(Stepper(each, HIR(METHOD, INSTRUCTIONS, each), device).step, rows) for each in both]
     found = []
-    for peer, runs, bar in (("generate", draws, 2.5), ("an update of padded rows", steps, 2.0)):
+    for peer, runs, bar in (("generate", draws, 2.5 * full), ("padded rows", steps, 2.0 * full)):
         times = [[seconds(each) for each in runs] for _ in range(repeats + 1)][1:]  # the first warms up
-        found.append(compared("causal", shape.name, peer, *zip(*times, strict=True), bar=bar))
+        found.append(compared("causal", shape.name, peer, *zip(*times, strict=True), bar=bar or None))
     return found
