@@ -46,12 +46,11 @@ def main() -> None:
     usual = ["tiny", "d128"] if device == "cpu" else ["small", "base", "large", "xl"]
     sizes = options.sizes.split(",") if options.sizes else ["tiny"] if quick else usual
 
+    processor = platform.processor() or platform.machine()
     console = Console(width=None if os.isatty(1) else 190)
     machine = {
         "device": device,
-        "name": torch.cuda.get_device_name()
-        if device == "cuda"
-        else platform.processor() or platform.machine(),
+        "name": torch.cuda.get_device_name() if device == "cuda" else processor,
         "torch threads": str(torch.get_num_threads()),
         **{name: _version(name) for name in ("torch", "transformers", "ctranslate2")},
     }
@@ -82,15 +81,12 @@ def main() -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"machine": machine, "rows": as_json(rows)}, indent=1) + "\n")
     barred = [row for row in rows if row.met is not None]
-    below = [
-        f"  {row.section}, {row.case}, {row.against}: {row.ratio:.2f}, bar {row.bar}"
-        for row in barred
-        if not row.met
-    ]
+    below = [row for row in barred if not row.met]
     if barred:
         tail = "; below their bar:" if below else ""
         console.print(f"{len(barred) - len(below)} of {len(barred)} bars met{tail}")
-        console.print("\n".join(below))
+    for row in below:
+        console.print(f"  {row.section}, {row.case}, {row.against}: {row.ratio:.2f}, bar {row.bar}")
     console.print(f"{time.perf_counter() - started:.0f} s; results in {options.json}")
 
 

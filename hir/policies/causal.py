@@ -55,11 +55,7 @@ def grow(sequences: Mapping[int, tuple[int, ...]]) -> Tree:
 
 @register("causal")
 class CausalPolicy(Policy):
-    """A Policy of a decoder-only model. Prompts are rendered by its tokenizer's chat template if it has one.
-
-    Raises:
-        UserError: the tokenizer has no end token.
-    """
+    """A Policy of a decoder-only model and its chat template, if any; UserError if it has no end token."""
 
     attention: ClassVar[str | None] = "sdpa"
 
@@ -77,13 +73,13 @@ class CausalPolicy(Policy):
         limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
         self.context = min((limit for limit in limits if limit), default=None)
 
-    def render(self, instruction: str, query: str) -> str:
+    def render(self, instruction: str, query: str) -> str:  # type: ignore[override]  # its tokenizer knows
         """What the model reads: the query and then the instruction, as a user's message or after "Q:"."""
         if not self.tokenizer.chat_template:
             return f"Q: {query}\n{instruction}\nA:"
         message = [{"role": "user", "content": f"{query}\n{instruction}"}]
-        options = {"enable_thinking": False, "date_string": DATE}  # for templates that ask
-        options |= {"tokenize": False, "add_generation_prompt": True}
+        options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
+        options |= {"enable_thinking": False, "date_string": DATE}  # for templates that ask
         prompt: str = self.tokenizer.apply_chat_template(message, **options)
         return prompt
 
@@ -91,7 +87,7 @@ class CausalPolicy(Policy):
         """Tokens of each prompt, whatever their number, with a start token where the model has one."""
         plain = not self.tokenizer.chat_template  # a template brings its own special tokens
         found = super().token_ids(texts, add_special_tokens=plain, **options)
-        return [ids[:-1] if plain and ids[-1] == self.eos_id else ids for ids in found]
+        return [ids[:-1] if plain and ids[-1:] == [self.eos_id] else ids for ids in found]
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         # After "A:" an answer begins with a space, which tokenizers make part of its first word.

@@ -66,9 +66,8 @@ def load_policy(config: ModelConfig) -> Policy:
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     vocabulary = model.get_input_embeddings().num_embeddings
-    ids = {"pad_token_id": policy.pad_id, "eos_token_id": policy.eos_id}
-    if model_config.is_encoder_decoder:
-        ids["decoder_start_token_id"] = model.config.decoder_start_token_id
+    start = getattr(policy, "start_id", 0)
+    ids = {"pad_token_id": policy.pad_id, "eos_token_id": policy.eos_id, "decoder_start_token_id": start}
     for name, number in ids.items():
         if not isinstance(number, int) or not 0 <= number < vocabulary:
             raise UserError(f"{where}: {name} {number} is none of the {vocabulary} tokens of the model")

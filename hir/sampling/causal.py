@@ -41,13 +41,11 @@ class CausalSampler(Sampler):
         with FullyShardedDataParallel.summon_full_params(root, recurse=False, writeback=False):
             for batch in [*batches, *[[]] * idle]:
                 prompts = [encoded[i] for i in batch] or [[self.policy.eos_id]]
-                chosen = (
-                    uniforms[batch].flatten(0, 1).to(self.policy.device)
-                    if batch and seed is not None
-                    else None
-                )
+                drawn = None
+                if batch and uniforms is not None:
+                    drawn = uniforms[batch].flatten(0, 1).to(self.policy.device)
                 with evaluating(self.policy):
-                    answers = self._answers(prompts, num_samples, chosen, config)
+                    answers = self._answers(prompts, num_samples, drawn, config)
                 if batch:
                     yield answers
 
