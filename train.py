@@ -30,7 +30,6 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
     say("loading transformers")
     from hir.callbacks.console import ConsoleReport
     from hir.callbacks.evaluation import BigBenchEvaluation
-    from hir.callbacks.finite import FiniteNumbers
     from hir.callbacks.recorder import RunRecorder
     from hir.callbacks.wandb import WandbReport
     from hir.quiet import quiet_libraries
@@ -49,7 +48,7 @@ def train(config: Config, started: float, callbacks: Sequence[Any] = ()) -> dict
     data = run.datamodule
     evaluation = BigBenchEvaluation(config.evaluation, data.phi, data.task, run.evaluation_tasks)
     recorder = RunRecorder(config, folder, evaluation, started)
-    own: list[Any] = [FiniteNumbers(), evaluation, recorder, ConsoleReport(config, run, recorder)]
+    own: list[Any] = [evaluation, recorder, ConsoleReport(config, run, recorder)]
     if config.logger == "wandb":
         own.append(WandbReport(config, recorder))
     # Before the checkpoint, which holds their state.

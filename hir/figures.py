@@ -27,14 +27,13 @@ def curve_image(
     y_label: str = "accuracy",
     base: float | None = None,
     shares: bool = True,
+    x_label: str = "answers sampled",
 ) -> bytes:
-    """A PNG of curves against the answers sampled: the same bytes each time.
+    """A PNG of curves, as a rule against the answers sampled: the same bytes each time.
 
     Args:
         curves: label to points: x, y and, for a band around them, half its width. One without points is left
             out, and keeps its place among the colours, of which there are ten, then again with other markers.
-        title: over the figure.
-        y_label: of the upright axis.
         base: y of a dashed level line: the base's accuracy.
         shares: whether y is from 0 to 1, and shown so.
     """
@@ -58,7 +57,7 @@ def curve_image(
             axes.axhline(base, color="black", linewidth=0.8, linestyle="--", label="base")
         if shares:
             axes.set_ylim(-0.02, 1.02)
-        axes.set(xlabel="answers sampled", ylabel=y_label, title=title)
+        axes.set(xlabel=x_label, ylabel=y_label, title=title)
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[1]:
             axes.legend(loc="best", frameon=False)

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import pytest
 
+from hir.__main__ import read_options
 from hir.config.load import load_config
-from hir.tools.arguments import read_options
 from hir.tools.compare import Options, build_cells
 from tests.command_line import ROOT, copy_project
 

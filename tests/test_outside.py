@@ -40,9 +40,6 @@ class Lenient:
     def __init__(self, settings, own):
         self.longest = settings.longest
 
-    def about(self, rows):
-        return f"at most {self.longest} characters"
-
     def __call__(self, rows, outputs):
         return [Verdict(len(output) <= self.longest, 0.0) for output in outputs]
 
@@ -92,7 +89,7 @@ def test_a_run_takes_one_of_each_from_the_users_folder(environment: dict[str, st
     where = {**environment, "PYTHONPATH": str(tmp_path)}
     done = run(where, *SMALL, *chosen)
     assert done.returncode == 0, done.stderr
-    assert "at most 4 characters" in done.stdout and "RENDERED" in done.stdout
+    assert "judge   mine.own" in done.stdout and "RENDERED" in done.stdout
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["method"] == {"name": "mine.own", "epsilon": 0.125}
     assert config["feedback"] == {"name": "mine.own", "longest": 4}

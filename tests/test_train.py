@@ -12,8 +12,7 @@ import torch
 from hir.errors import UserError
 from hir.trainer import run_folder
 from hir.training.checkpoints import check_resume
-from hir.training.findings import findings
-from hir.training.run_folder import read_run
+from hir.training.run_folder import findings, read_run
 from hir.training.settings import load_run_config
 from tests.command_line import SMALL, assert_same_run, run
 
@@ -76,7 +75,7 @@ def test_output_is_plain_text_with_header_lines_and_result(finished: Path) -> No
     assert "\x1b" not in text
     for begins in ("task    object_counting: 200 training queries", "1/3  correct ", "saved in "):
         assert f"\n{begins}" in text
-    for holds in ("the model only hears what the judge says", "trained as Solve the question with"):
+    for holds in ("it only hears what the judge says", "trained as Solve the question with"):
         assert holds in text
     for title, said in findings(read_run(finished)):
         assert f"note    {title}: {said}\n" in text

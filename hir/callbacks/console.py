@@ -11,7 +11,6 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
@@ -19,7 +18,7 @@ from hir.files import CHECKPOINT, has_checkpoint
 from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.datamodule import SamplingReport
-from hir.training.findings import COLLAPSE, findings
+from hir.training.run_folder import COLLAPSE, findings
 
 
 class PlainConsole(Console):
@@ -49,7 +48,7 @@ class ConsoleReport(Callback):
         config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
         held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
         self._tell("task", f"{task.name}: {len(task.train)} training queries, {held_out}")
-        self._tell("judge", task.feedback.about(task.rows))
+        self._tell("judge", config.feedback["name"] or "the task's own")
         name, size = config.model.path or config.model.name, f"{self.num_weights / 1e6:.2f} M parameters"
         device = trainer.strategy.root_device.type
         self._tell("model", f"{name}, {size}, {trainer.world_size} x {device}, {trainer.precision}")
@@ -87,11 +86,8 @@ class ConsoleReport(Callback):
         accuracy = self.recorder.evaluation.base["test/accuracy"]
         self._tell("base", f"{accuracy:.3f} test accuracy before training")
         if base := self.run.base:
-            self._say(
-                f"        the tiny base had {base.num_updates} supervised updates on labelled "
-                f"{' and '.join(base.tasks)} rows of its own, since relabeling has nothing to work on from "
-                "chance; from here on the model only hears what the judge says"
-            )
+            told = f"{base.num_updates} supervised updates on labelled {' and '.join(base.tasks)} rows"
+            self._say(f"        the tiny base had {told} of its own; now it only hears what the judge says")
         if trainer.current_epoch:
             self._tell("resume", f"after iteration {trainer.current_epoch}")
 
@@ -141,9 +137,6 @@ class ConsoleReport(Callback):
             self._say(f"{answer}{between if rollout.constraints else '  '}[dim]{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        table = Table("test rows", box=None, pad_edge=False)
-        for name in ("base", "trained", "change"):
-            table.add_column(name, justify="right")
         own, further = self.run.datamodule.task, self.run.evaluation_tasks
         measured = {"test/accuracy": (own.name, len(own.test))}
         measured |= {f"{task.name}/accuracy": (task.name, len(task.test)) for task in further}
@@ -151,10 +144,8 @@ class ConsoleReport(Callback):
         measured |= {f"test/{name}/accuracy": (name, number) for name, number in of_mix.items()}
         for key, (name, number) in measured.items():
             base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
-            change = f"{trained - base:+.3f}"
-            table.add_row(f"{name} ({number})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", change)
-        self._say()
-        self._say(table)
+            change = f"base {base:.3f}, trained {trained:.3f}, {trained - base:+.3f}"
+            self._tell("test", f"{name}: {number} rows, {change}")
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())
         self._say(f"[dim]{seconds}[/]")
         for title, text in findings(self.recorder.run()):

@@ -67,12 +67,10 @@ def accuracy(answers: Sequence[GreedyAnswer], of: str = "correct") -> float:
 def measured(name: str, answers: Sequence[GreedyAnswer]) -> dict[str, float]:
     """Accuracy, of each of several tasks, too; the share that the judge could judge where that is not all."""
     judged = round(sum(given.judged for given in answers) / len(answers), 6)
-    by_task: dict[str, list[GreedyAnswer]] = {}
-    for given in answers:
-        by_task.setdefault(given.task, []).append(given)
+    tasks = dict.fromkeys(given.task for given in answers if given.task)
     return {
         f"{name}/accuracy": accuracy(answers),
-        **{f"{name}/{task}/accuracy": accuracy(of_task) for task, of_task in by_task.items() if task},
+        **{f"{name}/{task}/accuracy": accuracy([a for a in answers if a.task == task]) for task in tasks},
         **({f"{name}/judged": judged} if judged < 1 else {}),
     }
 

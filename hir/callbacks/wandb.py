@@ -55,7 +55,7 @@ class WandbReport(Callback):
     def _start(self) -> None:
         import wandb  # takes seconds
 
-        given, environment = self.config.wandb, os.environ
+        environment = os.environ
         # For the upload at the end, to which wandb itself sets no limit.
         environment.setdefault("WANDB_FINISH_TIMEOUT", "120")
         session = wandb.setup(wandb.Settings(silent=True, finish_timeout_raises=True))
@@ -71,9 +71,7 @@ class WandbReport(Callback):
             dir=self.recorder.folder,
             id=(self.folder / "id.txt").read_text() if self.continues else None,
             resume="allow",
-            project=given.project or environment.get("WANDB_PROJECT") or "hir",
-            entity=given.entity,
-            tags=given.tags or None,
+            project=environment.get("WANDB_PROJECT") or "hir",
             mode="offline" if problem else None,
         )
         if run.disabled:

@@ -46,12 +46,7 @@ def help_text() -> str:
         default = attrgetter(key.name)(config)
         text = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
         lines += entry(key.name, key.type_name, text, key.meaning)
-    for room in (
-        "tasks/generated",
-        "feedback",
-        "relabel",
-        "methods",
-    ):  # whose files declare keys of their own
+    for room in ("tasks/generated", "feedback", "relabel", "methods"):  # whose files have keys of their own
         section = {"tasks/generated": "task.settings", "methods": "method"}.get(room, room)
         for path in sorted((load.ROOT / "hir" / room).glob("*.py")):
             if settings := [*_settings(path, section)]:

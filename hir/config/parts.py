@@ -1,4 +1,4 @@
-"""How the limits of the configuration are stated, and its sections on adapters, the tiny base and W&B."""
+"""How the limits of the configuration are stated, and its sections on adapters and the tiny base."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,15 +49,3 @@ class BaseConfig:
     """Layers of its encoder; its decoder has one."""
     max_updates: int = limited(1000, "[1, inf)")
     """Give up reaching the accuracy after so many updates of 64 rows."""
-
-
-@dataclass
-class WandbConfig:
-    """Weights & Biases, used with logger=wandb; docs/wandb.md. Nothing here changes what is trained."""
-
-    project: str | None = None
-    """Project; null: $WANDB_PROJECT, else hir."""
-    entity: str | None = None
-    """User or team that owns the project; null: $WANDB_ENTITY, else the key's own."""
-    tags: list[str] = field(default_factory=list)
-    """Labels to filter runs by; empty: $WANDB_TAGS, else none."""

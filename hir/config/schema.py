@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hir.config.parts import BaseConfig, LoraConfig, WandbConfig
+from hir.config.parts import BaseConfig, LoraConfig
 from hir.config.parts import ConfigError as ConfigError
 from hir.config.parts import check as check
 from hir.config.parts import limited as limited
@@ -178,7 +178,7 @@ class Config:
     resume: str | None = None
     """Run folder or checkpoint that is continued; null: a fresh run."""
     logger: Literal["csv", "wandb"] = "csv"
-    """csv: the files of the run's folder alone; wandb: Weights & Biases as well."""
+    """csv: the files of the run's folder alone; wandb: Weights & Biases as well (docs/wandb.md)."""
     task: TaskConfig = field(default_factory=TaskConfig)
     instructions: InstructionConfig = field(default_factory=InstructionConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -193,7 +193,6 @@ class Config:
     buffer: BufferConfig = field(default_factory=BufferConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    wandb: WandbConfig = field(default_factory=WandbConfig)
     trainer: dict[str, Any] = field(default_factory=lambda: {"max_epochs": 31})
     """Arguments of Lightning's Trainer; max_epochs is the number of HIR iterations (reference: 1 + 30)."""
 

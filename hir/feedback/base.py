@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from hir.config.values import read_settings
 from hir.errors import UserError
@@ -10,19 +10,9 @@ from hir.feedback.answers import multiple_choice
 from hir.records import Example, Verdict
 from hir.registry import Registry
 
-
-class Feedback(Protocol):
-    """Judges answers, a batch at a time. It alone, and supervised baselines, may read targets.
-
-    Where its scores say more than right or wrong it has ``graded = True``.
-    """
-
-    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
-        """The verdict on the output to each row."""
-
-    def about(self, rows: Sequence[Example]) -> str:
-        """How it judges such rows, in a few words for the run's header."""
-
+Feedback = Callable[[Sequence[Example], Sequence[str]], list[Verdict]]
+"""Judges answers, a batch at a time: rows and outputs to verdicts. It alone, and supervised baselines, may
+read targets. Where its scores say more than right or wrong it has ``graded = True``."""
 
 Verifier = Callable[[Example, str], bool]
 """Whether an output is a right answer to a row."""
@@ -37,12 +27,6 @@ class Match:
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         verdicts = [self.verify(row, output) for row, output in zip(rows, outputs, strict=True)]
         return [Verdict(correct, float(correct)) for correct in verdicts]
-
-    def about(self, rows: Sequence[Example]) -> str:
-        """How the rows are judged: "multiple choice", "exact match", or a judge's own name."""
-        if self.verify is multiple_choice and not any(row.options for row in rows):
-            return "exact match"
-        return getattr(self.verify, "__name__", type(self.verify).__name__).replace("_", " ")
 
 
 def unjudged(note: str) -> Verdict:

@@ -54,8 +54,3 @@ class Constraints:
         others = iter(self.own(*map(list, zip(*plain, strict=True)))) if plain else iter(())
         met = (tuple(check(c, output) for c in row.constraints) for row, output in pairs)
         return [Verdict(all(parts), fmean(parts), parts) if parts else next(others) for parts in met]
-
-    def about(self, rows: Sequence[Example]) -> str:
-        """How the rows are judged: "constraints of 14 kinds"."""
-        kinds = {constraint.kind for row in rows for constraint in row.constraints}
-        return f"constraints of {len(kinds)} kind{'s'[: len(kinds) > 1]}" if kinds else self.own.about(rows)

@@ -40,13 +40,7 @@ class EndpointSettings:
 
 
 class Endpoint:
-    """Replies of a model.
-
-    Args:
-        settings: base_url is not empty.
-        section: the dotted key of the settings, for errors.
-        folder: of the replies, and of the number of calls.
-    """
+    """Replies of a model, kept in a folder beside the number of calls; errors name ``section``'s keys."""
 
     def __init__(self, settings: EndpointSettings, section: str, folder: Path) -> None:
         self.settings, self.section, self.folder = settings, section, folder
@@ -73,9 +67,7 @@ class Endpoint:
     def ask(self, prompt: str, seed: int | None = None) -> str:
         """The reply, from the disk if it was had before: to the same prompt with the same seed.
 
-        Raises:
-            NoReply: there is none this time.
-            UserError: there will be none, or no call is left.
+        NoReply where there is none this time; UserError where there will be none, or no call is left.
         """
         model, request = self.settings.model, self.settings.request
         asked = [self.settings.base_url, model, request, prompt, *([] if seed is None else [seed])]

@@ -35,9 +35,6 @@ class Function:
         except Exception as error:  # a module of the user's may raise anything
             raise UserError(f"{self.name} cannot be imported: {_in_short(error)}") from error
 
-    def about(self, rows: Sequence[Example]) -> str:
-        return self.name.partition("=")[2]
-
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         try:
             given = self.function([*rows], [*outputs]) if rows else ()

@@ -52,9 +52,6 @@ class Judge:
             self.endpoint = Endpoint(settings, "feedback", cache_dir() / "judge")
             self.name = f"judge {self.endpoint.name}"
 
-    def about(self, rows: Sequence[Example]) -> str:
-        return self.name
-
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         prompts = [self._prompt(row, output) for row, output in zip(rows, outputs, strict=True)]
         different, verdicts = [*dict.fromkeys(prompts)], list[Verdict]()

@@ -65,9 +65,6 @@ class RewardModel:
         check(len(places) == 1, "feedback.label", f"one of {', '.join(labels.values())}", settings.label)
         self.place = places[0]
 
-    def about(self, rows: Sequence[Example]) -> str:
-        return f"reward model {self.settings.model}"
-
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
         scores = [*self._scores([(row.asked, text) for row, text in zip(rows, outputs, strict=True)])]
         least = self.settings.threshold

@@ -17,12 +17,8 @@ from hir.relabel.base import Relabel
 class Method:
     """How rollouts become training rows, and the loss on a batch of those.
 
-    A method that has weights of its own is an nn.Module too: they are trained and saved with the policy's.
-
-    Args:
-        config: the method's settings.
-        relabel: what instruction an answer fits.
-        policy: the language model.
+    A method that has weights of its own is an nn.Module too: they are trained and saved with the policy's. It
+    is made with its settings, the relabeling, which says what instruction an answer fits, and the policy.
     """
 
     on_policy: ClassVar[bool] = False

@@ -109,9 +109,7 @@ def generalized_advantages(
 ) -> list[float]:
     """A_t = delta_t + discount * lambda * A_(t+1), delta_t = r_t + discount * V_(t+1) - V_t; 0 after the end.
 
-    Args:
-        rewards: of each token.
-        values: of the state before each token.
+    ``rewards`` are of each token, ``values`` of the state before it.
     """
     advantages: list[float] = []
     advantage = next_value = 0.0

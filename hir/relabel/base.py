@@ -25,10 +25,6 @@ class Relabel:
 
     As it stands it is the paper's: p_correct for right answers, p_wrong for wrong ones. The constraints of a
     row's own follow either.
-
-    Args:
-        instructions: the texts of the configuration.
-        config: its settings.
     """
 
     @dataclass

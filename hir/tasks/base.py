@@ -202,20 +202,6 @@ def load_task(config: TaskConfig, seed: int) -> Task:
     return Task(name, train[: config.num_train], validation, test, judge, notes)
 
 
-@dataclass(frozen=True)
-class Judges:
-    """Feedback on rows of several tasks: each by its own task's."""
-
-    by_task: Mapping[str, Feedback]
-
-    def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
-        return [self.by_task[row.task]([row], [output])[0] for row, output in zip(rows, outputs, strict=True)]
-
-    def about(self, rows: Sequence[Example]) -> str:
-        """Of how many tasks."""
-        return f"as in each of {len(self.by_task)} tasks"
-
-
 def _mixture(config: TaskConfig, seed: int) -> Task:
     """The tasks of ``config.mix`` as one."""
 
@@ -233,6 +219,10 @@ def _mixture(config: TaskConfig, seed: int) -> Task:
     def joined(split: str) -> tuple[Example, ...]:
         return tuple(replace(row, task=part.name) for part in parts for row in getattr(part, split))
 
-    judges = Judges({part.name: part.feedback for part in parts})
+    judges = {part.name: part.feedback for part in parts}
+
+    def judged(rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
+        return [judges[row.task]([row], [output])[0] for row, output in zip(rows, outputs, strict=True)]
+
     notes = tuple(note for part in parts for note in part.notes)
-    return Task(config.name, joined("train"), joined("validation"), joined("test"), judges, notes)
+    return Task(config.name, joined("train"), joined("validation"), joined("test"), judged, notes)

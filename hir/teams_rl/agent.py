@@ -1,22 +1,101 @@
-"""The agent of TeaMs-RL: a small policy over operations, and two without training."""
+"""TeaMs-RL's decision process as a gymnasium environment, and its agents; an action is an operation."""
 
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hir.errors import UserError
-from hir.teams_rl.environment import HORIZON, Observation, TextOperations
-from hir.teams_rl.operations import OPERATIONS
+from hir.records import Example
+from hir.teams_rl.operations import OPERATIONS, Language, Rules
 
 try:
+    import gymnasium
+    from gymnasium import spaces
     from sb3_contrib import TRPO
     from stable_baselines3 import PPO
 except ModuleNotFoundError as error:
     raise UserError("teams-rl needs sb3-contrib and gymnasium: pip install sb3-contrib gymnasium") from error
+
+HORIZON = 6
+"""Operations of an episode, as in the reference code."""
+
+Observation = NDArray[np.float32]
+Backend = Language | Rules
+
+
+class TextOperations(gymnasium.Env[Observation, np.int64]):
+    """An episode takes a request through six operations; ``info`` of a step says what came of it.
+
+    ``reward`` and ``state`` are as in Settings of dataset.py; seen is (6,), or (13,) with the episode.
+    All that the backend draws hangs on ``seed``, until ``reset`` gives another.
+    """
+
+    def __init__(self, backend: Backend, reward: str, state: str, seed: int) -> None:
+        self.backend, self.reward, self.state, self.seed = backend, reward, state, seed
+        size = len(OPERATIONS) if state == "operation" else 2 * len(OPERATIONS) + 1
+        self.observation_space = spaces.Box(0.0, 1.0, (size,), np.float32)
+        self.action_space = spaces.Discrete(len(OPERATIONS))
+        self.episode = -1
+        self.archive: Counter[str] = Counter()
+        """How often each request was come by; whoever trains an agent clears it after an update."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.seed, self.episode = seed, -1
+            self.archive.clear()
+        self.episode += 1
+        self.rng = random.Random(f"teams-rl/{self.seed}/{self.episode}")
+        self.done: list[int] = []
+        self.request = self.backend.start(self.rng)
+        return observe(self.done, self.state), {}
+
+    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        old, operation = self.request, OPERATIONS[action]
+        self.request, changed = operate(self.backend, operation, old, self.rng)
+        self.done.append(int(action))
+        text = canonical(self.request)
+        reward = float(changed or 0) / (1 + self.archive[text] if self.reward == "archive" else 1)
+        self.archive[text] += 1
+        info = {"operation": operation, "changed": changed, "text": text}
+        return observe(self.done, self.state), reward, False, len(self.done) == HORIZON, info
+
+
+def observe(done: list[int], state: str) -> Observation:
+    """What the agent sees after the operations of an episode so far."""
+    kinds = np.eye(len(OPERATIONS), dtype=np.float32)
+    last = kinds[done[-1]] if done else np.zeros(len(OPERATIONS), np.float32)
+    if state == "operation":
+        return last
+    counts = kinds[done].sum(0) / HORIZON
+    return np.concatenate([last, counts, [len(done) / HORIZON]], dtype=np.float32)
+
+
+def operate(
+    backend: Backend, operation: str, old: Example, rng: random.Random
+) -> tuple[Example, bool | None]:
+    """The request after an operation, and whether the reviewer finds it changed; None if it did not say."""
+    new = backend.rewrite(operation, old, rng)
+    if canonical(new) == canonical(old):  # nobody need be asked
+        return old, False
+    same = backend.same(old, new, rng)
+    return new, None if same is None else not same
+
+
+def canonical(request: Example) -> str:
+    """A text that is equal for requests which differ in the order of constraints, case or blanks alone."""
+    parts = (request.query, *sorted(constraint.text for constraint in request.constraints))
+    return "\n".join(" ".join(part.casefold().split()) for part in parts)
+
 
 Agent = Callable[[Observation, int], list[float]]
 """The probability of each operation by what is observed and by the step of the episode."""
@@ -27,28 +106,24 @@ BASELINES: dict[str, Agent] = {
 }
 """Operations at random, and each in its turn: evolving by prompts, without learning."""
 
-REFERENCE = {"gamma": 0.995, "gae_lambda": 0.97}
 LEARNERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "trpo": (TRPO, {**REFERENCE, "cg_max_steps": 10, "learning_rate": 0.01}),
-    "ppo": (PPO, {**REFERENCE, "ent_coef": 0.01}),
+    "trpo": (TRPO, {"cg_max_steps": 10, "learning_rate": 0.01}),
+    "ppo": (PPO, {"ent_coef": 0.01}),
 }
 """Classes, and where the reference code departs from their defaults; the learning rate of values is ours."""
 
 
 class Learner:
-    """A categorical policy of two layers of 64 on an environment.
+    """A categorical policy of two layers of 64 that learns from so many ``episodes`` an update.
 
-    Args:
-        name: of :data:`LEARNERS`.
-        env: what it acts in.
-        episodes: of an update.
-        settings: further arguments of the class of that name.
+    ``settings`` are further arguments of the class of that name in :data:`LEARNERS`.
     """
 
     def __init__(self, name: str, env: TextOperations, episodes: int, settings: Mapping[str, Any]) -> None:
         self.env, size = env, episodes * HORIZON
         common: dict[str, Any] = {"n_steps": size, "batch_size": size, "device": "cpu", "seed": env.seed}
         common["policy_kwargs"] = {"net_arch": [64, 64], "activation_fn": nn.ReLU}
+        common |= {"gamma": 0.995, "gae_lambda": 0.97}  # as in the reference code
         kind, reference = LEARNERS[name]
         try:
             self.model = kind("MlpPolicy", env, **{**common, **reference, **settings})

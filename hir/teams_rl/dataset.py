@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.progress import Progress
+from rich.progress import Progress, track
 
 from hir.config.schema import limited
 from hir.config.values import read_settings
@@ -26,18 +26,12 @@ from hir.feedback.constraints import read_constraints
 from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
 from hir.files import atomic_write, cache_dir, write_json, writing
 from hir.records import Example
-from hir.teams_rl.agent import BASELINES, Agent, Learner, entropy, shares_of
-from hir.teams_rl.backends import Ask, Language, read_requests
-from hir.teams_rl.environment import HORIZON, Backend, TextOperations, canonical, observe, operate
-from hir.teams_rl.operations import OPERATIONS, Rules
+from hir.teams_rl import agent as agents
+from hir.teams_rl.agent import HORIZON, Agent, Backend, canonical
+from hir.teams_rl.operations import OPERATIONS, Ask, Language, Rules, read_requests
 
 Steps = list[dict[str, Any]]
 """Operations in the order of episodes: what was done to a request, and what came of it."""
-
-
-def _teacher() -> EndpointSettings:
-    """The model that backend=endpoint asks, as in the paper; its replies lie beside the rows."""
-    return EndpointSettings(request={"temperature": 0.7, "top_p": 0.95})
 
 
 @dataclass
@@ -71,7 +65,10 @@ class Settings:
     """Most rows of instructions.json, the first ones; null: all."""
     max_constraints: int = limited(5, "[2, 8]")
     """Most constraints of a request that the rules make."""
-    endpoint: EndpointSettings = field(default_factory=_teacher)
+    endpoint: EndpointSettings = field(
+        default_factory=lambda: EndpointSettings(request={"temperature": 0.7, "top_p": 0.95})
+    )
+    """The model that backend=endpoint asks, as in the paper."""
 
 
 def build(
@@ -79,17 +76,10 @@ def build(
 ) -> dict[str, Any]:
     """Build a set of instructions in a folder, or go on with it; returns the contents of its results.json.
 
-    Args:
-        settings: how.
-        out: the folder.
-        ask_policy: asks the model of backend=policy.
-        policy: the settings of train.py that make it, in which a folder may not differ either.
-
     The folder has agent.pt, the trained agent; steps.jsonl, a line for each operation as soon as it is done
     and its request is answered; instructions.json, the rows of those; results.json, their numbers.
-
-    Raises:
-        UserError: the folder holds a set of other settings, or the backend cannot go on; what is done stays.
+    ``ask_policy`` asks the model of backend=policy, which the settings ``policy`` of train.py make. UserError
+    where the folder holds a set of other settings, or the backend cannot go on; what is done stays.
     """
     saved, wanted = out / "settings.json", asdict(settings)
     for name in ("queries", "rows", "out"):  # of the former there may be more next time
@@ -102,9 +92,8 @@ def build(
     write_json(saved, wanted)
     steps = _read_steps(out / "steps.jsonl")
     try:
-        with Progress() as bars:
-            agent, training = _agent(settings, backend, out / "agent.pt", bars)
-            _evolve(settings, backend, agent, steps, out / "steps.jsonl", bars)
+        agent, training = _agent(settings, backend, out / "agent.pt")
+        _evolve(settings, backend, agent, steps, out / "steps.jsonl")
     except (UserError, NoReply) as error:
         raise UserError(f"{error}; {out} keeps what is done, and the same command goes on") from error
     finally:
@@ -132,27 +121,26 @@ def _backend(settings: Settings, out: Path, ask_policy: Ask | None) -> Backend:
     return Language(ask_policy, requests)
 
 
-def _agent(
-    settings: Settings, backend: Backend, path: Path, bars: Progress
-) -> tuple[Agent | None, dict[str, Any]]:
+def _agent(settings: Settings, backend: Backend, path: Path) -> tuple[Agent | None, dict[str, Any]]:
     """The agent, from its file or trained now, and how its training went."""
-    if settings.agent in (*BASELINES, "none"):
-        return BASELINES.get(settings.agent), {"queries": {}, "history": []}
-    env = TextOperations(backend, settings.reward, settings.state, settings.seed)
-    learner = Learner(settings.agent, env, settings.episodes, settings.learner)
+    if settings.agent in (*agents.BASELINES, "none"):
+        return agents.BASELINES.get(settings.agent), {"queries": {}, "history": []}
+    env = agents.TextOperations(backend, settings.reward, settings.state, settings.seed)
+    learner = agents.Learner(settings.agent, env, settings.episodes, settings.learner)
     if path.exists():
         made = torch.load(path, weights_only=True)
         learner.model.policy.load_state_dict(made.pop("weights"))
         return learner, made
     history: list[dict[str, float]] = []
-    bar = bars.add_task("agent", total=settings.updates)
+    with Progress() as bars:
+        bar = bars.add_task("agent", total=settings.updates)
 
-    def updated(row: dict[str, float]) -> None:
-        history.append(row)
-        numbers = [f"{name} {row[name]:.2f}" for name in ("reward", "changed", "distinct", "entropy")]
-        bars.update(bar, advance=1, description="  ".join(["agent", *numbers]))
+        def updated(row: dict[str, float]) -> None:
+            history.append(row)
+            numbers = [f"{name} {row[name]:.2f}" for name in ("reward", "changed", "distinct", "entropy")]
+            bars.update(bar, advance=1, description="  ".join(["agent", *numbers]))
 
-    learner.learn(settings.updates, updated)
+        learner.learn(settings.updates, updated)
     training = {"queries": dict(backend.queries), "history": history}
     torch.save({"weights": learner.model.policy.state_dict(), **training}, file := BytesIO())
     atomic_write(path, file.getvalue())
@@ -168,9 +156,7 @@ def _read_steps(path: Path) -> Steps:
     return list(map(json.loads, whole))
 
 
-def _evolve(
-    settings: Settings, backend: Backend, agent: Agent | None, steps: Steps, path: Path, bars: Progress
-) -> None:
+def _evolve(settings: Settings, backend: Backend, agent: Agent | None, steps: Steps, path: Path) -> None:
     """Play what the steps lack of the episodes, several at a time; the file has each step once it is done."""
     begun: dict[int, Steps] = defaultdict(list)
     for step in steps:
@@ -189,10 +175,10 @@ def _evolve(
             if agent is None:
                 request = mine.start(rng)
             else:
-                weights = agent(observe(operations, settings.state), step)
+                weights = agent(agents.observe(operations, settings.state), step)
                 operations += rng.choices(range(len(OPERATIONS)), weights)
                 operation = OPERATIONS[operations[-1]]
-                request, changed = operate(mine, operation, old, rng)
+                request, changed = agents.operate(mine, operation, old, rng)
             answered = mine.answer(request, rng) if changed else None
             row: dict[str, Any] = {"episode": episode, "step": step, "operation": operation}
             row |= {"changed": changed, "parent": old.asked if operation else None, **as_json(request)}
@@ -203,7 +189,7 @@ def _evolve(
 
     pool, number = ThreadPoolExecutor(backend.threads), settings.queries // HORIZON
     try:
-        for _ in bars.track(pool.map(play, range(number)), number, description="episodes"):
+        for _ in track(pool.map(play, range(number)), "episodes", number):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
@@ -227,7 +213,7 @@ def _rows(settings: Settings, steps: Steps) -> Steps:
 def _results(rows: Steps, steps: Steps) -> dict[str, Any]:
     """The numbers of a set of instructions."""
     queries: Counter[str] = sum((Counter(step["queries"]) for step in steps), Counter())
-    shares = shares_of(step["operation"] for step in steps if step["operation"])
+    shares = agents.shares_of(step["operation"] for step in steps if step["operation"])
     texts = [read_request(row).asked for row in rows]
     distinct = {canonical(read_request(step)) for step in steps if step["target"]}
     return {
@@ -237,7 +223,7 @@ def _results(rows: Steps, steps: Steps) -> dict[str, Any]:
         "not said": sum(step["changed"] is None for step in steps),
         "no right answer": sum(step["changed"] is True and not step["target"] for step in steps),
         "distinct valid by query": len(distinct) / len(steps),
-        "entropy": entropy(shares.values()),
+        "entropy": agents.entropy(shares.values()),
         "operations": shares,
         "distinct 1": distinct_n(texts, 1),
         "distinct 2": distinct_n(texts, 2),

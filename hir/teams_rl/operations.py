@@ -1,31 +1,108 @@
-"""The six operations of TeaMs-RL (Gu et al. 2024, arXiv 2403.08694), as prompts and as rules.
+"""The six operations of TeaMs-RL (Gu et al. 2024, arXiv 2403.08694), by a language model and by rules.
 
-A rule does to a request of the task ``instructions`` what the prompt of the same operation asks a language
-model for. Where the request gives no room for that, it stays as it was.
+Either backend rewrites a request, says whether that changed it, and answers it. A rule does to a request of
+the task ``instructions`` what the prompt of the same operation asks a model for, if there is room for that.
 """
 
 import random
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from hir.config.schema import check
+from hir.errors import UserError
 from hir.records import Constraint, Example
 from hir.tasks.generated.instructions import KINDS, LETTERS, QUERY, asking, constraint, is_allowed, solve
 
+HARDER = "Make the request below somewhat harder"
 PROMPTS = {
     "breadth": "Write one new request, inspired by the one below: of the same domain, but rarer, and as long "
     "and as difficult.",
-    "add_constraints": "Make the request below somewhat harder: add one more constraint or requirement.",
-    "deepening": "Make the request below somewhat harder: ask for more depth in what it asks for.",
-    "concretizing": "Make the request below somewhat harder: put something more specific in place of "
-    "something general.",
-    "increase_reasoning_steps": "Make the request below somewhat harder: where a few simple steps of thought "
-    "would do, ask for more of them.",
-    "complicate_input": "Make the request below somewhat harder: give it some data, or ask for a format.",
+    "add_constraints": f"{HARDER}: add one more constraint or requirement.",
+    "deepening": f"{HARDER}: ask for more depth in what it asks for.",
+    "concretizing": f"{HARDER}: put something more specific in place of something general.",
+    "increase_reasoning_steps": f"{HARDER}: where a few simple steps of thought would do, ask for more of "
+    "them.",
+    "complicate_input": f"{HARDER}: give it some data, or ask for a format.",
 }
 """By operation, in the order of the reference code."""
 
 OPERATIONS = tuple(PROMPTS)
+
+REWRITE = """{what}
+Reply with the request alone, which has at most twenty words more than this one:
+
+{request}"""
+
+COMPARE = """First request: {old}
+
+Second request: {new}
+
+Do they have the same constraints, and the same depth and breadth? Reply with Equal or Not Equal."""
+
+CHECK = """Request: {request}
+
+Answer: {answer}
+
+Does the answer do all that the request asks for? Reply with yes or no."""
+
+Ask = Callable[[str, int], str]
+"""A model's reply to a prompt; the same for the same seed."""
+
+
+class Language:
+    """Operator, reviewer and responder by a language model, for requests in plain text.
+
+    What each draws is a function of ``rng``. ``queries`` says how often each was asked, ``requests`` are
+    those that episodes start from, and so many ``threads`` may ask at a time.
+    """
+
+    def __init__(self, ask: Ask, requests: Sequence[str], threads: int = 1) -> None:
+        self.ask, self.requests, self.threads = ask, requests, threads
+        self.queries: Counter[str] = Counter()
+
+    def start(self, rng: random.Random) -> Example:
+        """A request from which an episode starts."""
+        return Example(text := rng.choice(self.requests), (), group=text)
+
+    def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
+        """The request after an operation; itself where nothing came of it."""
+        prompt = REWRITE.format(what=PROMPTS[operation], request=request.query)
+        return replace(request, query=self._ask("operator", prompt, rng) or request.query)
+
+    def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
+        """Whether two requests ask for the same; None if the reviewer did not say."""
+        prompt = COMPARE.format(old=old.query, new=new.query)
+        for _ in range(2):  # asked once more, if it must be
+            reply = self._ask("reviewer", prompt, rng)
+            if found := re.search(r"\b(not[\s-]+)?equal\b", reply, re.IGNORECASE):
+                return found[1] is None
+        return None
+
+    def answer(self, request: Example, rng: random.Random) -> Example | None:
+        """The request with an answer that the reviewer finds to be right; None if there is none."""
+        answer = self._ask("responder", request.query, rng)
+        check = CHECK.format(request=request.query, answer=answer)
+        right = answer and re.match(r"\W*yes\b", self._ask("reviewer", check, rng), re.IGNORECASE)
+        return replace(request, targets=(answer,)) if right else None
+
+    def _ask(self, who: str, prompt: str, rng: random.Random) -> str:
+        self.queries[who] += 1
+        return self.ask(prompt, rng.getrandbits(32)).strip()
+
+
+def read_requests(path: str | None) -> list[str]:
+    """The requests of a text file, one a line; UserError if there are none."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines() if path else []
+    except (OSError, ValueError) as error:
+        raise UserError(f"requests={path} cannot be read: {error}") from error
+    requests = [line.strip() for line in lines if line.strip()]
+    check(bool(requests), "requests", "a text file with a request a line", path)
+    return requests
+
 
 ADDED = {
     "add_constraints": tuple(KINDS),
@@ -40,11 +117,7 @@ TRIES = 8
 
 
 class Rules:
-    """Operator, reviewer and responder for requests of the task ``instructions``: exact, and free.
-
-    Args:
-        most: constraints of a request at the most.
-    """
+    """Operator, reviewer and responder for requests of ``most`` constraints, exact and free."""
 
     def __init__(self, most: int) -> None:
         self.most, self.threads = most, 1

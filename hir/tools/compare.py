@@ -13,11 +13,14 @@ Exit code: 0; 1 if a run failed, 2 for a mistake in the arguments, 130 if interr
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import islice, product
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from omegaconf import MISSING
@@ -27,9 +30,8 @@ from hir.config.schema import limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
 from hir.figures import curve_image, interval
-from hir.files import atomic_write
-from hir.tools import runs
-from hir.tools.runs import Cell
+from hir.files import atomic_write, write_json
+from hir.tools.runs import Cell, markdown, run_cells
 from hir.training.run_folder import read_history
 
 RESERVED = {"task": "tasks", "method": "methods", "seed": "seeds", "run_dir": "out", "resume": "out"}
@@ -53,8 +55,6 @@ class Options:
     variants: str | None = None
     """YAML file that names settings to compare, several keys each if need be, as conf/compare/ablation.yaml
     does: 'no contrast: {method.alpha: 0}'."""
-    reach: float = limited(0.9, "(0, 1]")
-    """Validation accuracy whose first crossing is reported."""
     jobs: int | None = limited(None, "[1, 1000]")
     """Runs at once; null: one a GPU, or for each trainer.devices GPUs, else one a core."""
 
@@ -114,7 +114,10 @@ def read_variants(path: Path) -> Axis:
     if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
     return [
-        (str(name), [runs.as_argument(str(key), value) for key, value in (keys or {}).items()])
+        (
+            str(name),
+            [f"{key}={v if isinstance(v, str) else json.dumps(v)}" for key, v in (keys or {}).items()],
+        )
         for name, keys in variants.items()
     ]
 
@@ -124,15 +127,14 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.=+-]+", "_", text).strip(".") or "_"
 
 
-def read_result(cell: Cell, reach: float) -> Row:
+def read_result(cell: Cell) -> Row:
     """What a finished cell gave: one of the "cells" of results.json.
 
     Accuracies are greedy, 0 to 1; seconds are of sampling and training; the curve is of samples drawn and
-    validation accuracy, the base's first, and "reached" the samples where it first was at ``reach``.
+    validation accuracy, the base's first.
     """
     summary = json.loads((cell.folder / "summary.json").read_text(encoding="utf-8"))
     measured = [row for row in read_history(cell.folder) if "val/accuracy" in row]
-    curve = [(row["samples"], row["val/accuracy"]) for row in measured]
     return {
         **cell.arm,
         "seed": cell.config.seed,
@@ -143,29 +145,24 @@ def read_result(cell: Cell, reach: float) -> Row:
         "updates": summary["updates"],
         "seconds": round(summary["seconds"]["sampling"] + summary["seconds"]["training"], 2),
         "p_wrong": measured[-1]["val/accuracy_p_wrong"],
-        "reached": next((samples for samples, accuracy in curve if accuracy >= reach), None),
-        "curve": curve,
+        "curve": [(row["samples"], row["val/accuracy"]) for row in measured],
     }
 
 
-def columns(rows: Sequence[Row], first: Sequence[Row], reach: float) -> dict[str, str]:
+def columns(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, str]:
     """What an arm's cells, at least one, say together: a line of the table, by the heads of its columns.
 
     ``first`` has the first arm's cells: their test accuracies are taken off over the seeds that both have, of
-    which rows and base are the same. A run that never was at ``reach`` was there later than all others.
+    which rows and base are the same.
     """
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]
-    crossings = [math.inf if row["reached"] is None else row["reached"] for row in rows]
-    middle, there = median(crossings), sum(map(math.isfinite, crossings))
-    reached = f"{middle:,.0f}" if middle < math.inf else "–"
     return {
         "method": rows[0]["label"],
         "seeds": str(len(rows)),
         "base": f"{fmean(row['base'] for row in rows):.3f}",
         "test": _mean([row["test"] for row in rows]),
         "less the first": _mean(differences, "+") if differences else "–",
-        f"samples to {reach:g}": reached if there == len(rows) else f"{reached} ({there} of {len(rows)})",
         "under p_wrong": f"{fmean(row['p_wrong'] for row in rows):.3f}",
         **{name: f"{fmean(row[name] for row in rows):,.0f}" for name in ("samples", "updates", "seconds")},
     }
@@ -190,30 +187,39 @@ def draw(task: str, arms: Mapping[str, Sequence[Row]]) -> bytes:
 
 
 def run(options: Options, settings: Sequence[str]) -> int:
-    """Run what is unfinished and write the results; returns the exit code. Raises UserError."""
+    """Run what is unfinished and write the results; returns the exit code: 1 if a run failed; UserError."""
     cells, out = build_cells(options, settings), Path(options.out)
 
     def ended(cell: Cell) -> str:
-        row = read_result(cell, options.reach)
+        row = read_result(cell)
         return f"base {row['base']:.3f}, test {row['test']:.3f}, {row['seconds']:.0f} s"
 
-    failed = runs.run_cells(cells, options.jobs, ended)
-    rows = [read_result(cell, options.reach) for cell in cells if cell not in failed]
-    content = {"reach": options.reach, "cells": rows}
-    return runs.write_results(out, failed, content, compared(out, rows, options.reach))
+    failed = run_cells(cells, options.jobs, ended)
+    rows = [read_result(cell) for cell in cells if cell not in failed]
+    command = shlex.join(["python", "-m", "hir", *sys.argv[1:]])
+    versions = {name: version(name) for name in ("torch", "lightning", "transformers")}
+    says = {cell.name: line for cell, line in failed.items()}
+    content = {"command": command, "versions": versions, "cells": rows, "failed": says}
+    write_json(out / "results.json", content)
+    failures = [f"**Failed**: {name}: `{line}`" for name, line in says.items()]
+    blocks = ["# Comparison", f"```\n{command}\n```", *failures, *compared(out, rows)]
+    blocks.append("docs/compare.md says how to read this.")
+    atomic_write(out / "results.md", "\n\n".join(blocks).encode())
+    print(f"written to {out}")
+    if failed:
+        print(f"error: runs failed: {len(failed)}; the same command tries them again", file=sys.stderr)
+    return int(bool(failed))
 
 
-def compared(out: Path, rows: Sequence[Row], reach: float) -> list[str]:
+def compared(out: Path, rows: Sequence[Row]) -> Iterator[str]:
     """What results.md says of the runs; the tables are shown, the charts written."""
     tasks: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         tasks.setdefault(row["task"], {}).setdefault(row["label"], []).append(row)
-    blocks = ["# Comparison"]
     for task, arms in tasks.items():
         first, *others = arms.values()
-        table = [columns(first, [], reach), *(columns(arm, first, reach) for arm in others)]
+        table = [columns(first, []), *(columns(arm, first) for arm in others)]
         chart = f"accuracy_{file_name(task)}.png"
         atomic_write(out / chart, draw(task, arms))
-        blocks += [f"## {task}", runs.markdown(table), f"![Validation accuracy on {task}]({chart})"]
-        print(f"{task}\n{runs.markdown([dict(islice(row.items(), 6)) for row in table])}")  # for a terminal
-    return [*blocks, "docs/compare.md says how to read this."]
+        yield f"## {task}\n\n{markdown(table)}\n\n![Validation accuracy on {task}]({chart})"
+        print(f"{task}\n{markdown([dict(islice(row.items(), 5)) for row in table])}")  # for a terminal

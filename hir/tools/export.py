@@ -27,8 +27,7 @@ from hir.relabel.base import build_relabel
 from hir.tasks.base import Task, load_task
 from hir.training.build import build_policy
 from hir.training.checkpoints import load_weights, read_checkpoint
-from hir.training.findings import known
-from hir.training.run_folder import SavedRun, read_run
+from hir.training.run_folder import SavedRun, known, read_run
 from hir.training.tiny import Base
 
 
@@ -92,8 +91,7 @@ def write_model(folder: Path, policy: Seq2SeqPolicy, config: Config) -> None:
         # here for every T5, and other programs would tie it.
         write_json(folder / "config.json", written | {"tie_word_embeddings": False})
     policy.tokenizer.save_pretrained(folder)
-    # Where its author logged the run, and what notes it had there, is no part of it.
-    save_config(replace(config, logger="csv", wandb=Config().wandb), folder / "hir_config.yaml")
+    save_config(replace(config, logger="csv"), folder / "hir_config.yaml")  # where it was logged is no part
 
 
 def model_card(

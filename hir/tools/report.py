@@ -18,8 +18,7 @@ from omegaconf import MISSING
 from hir.config.load import flat, load_config
 from hir.figures import curve_image
 from hir.files import atomic_write
-from hir.training.findings import findings, known
-from hir.training.run_folder import SavedRun, read_run
+from hir.training.run_folder import SavedRun, findings, known, read_run
 
 SHOWN = ("instruction", "query", "target", "output", "correct", "missed", "relabeled_instruction")
 """What the page has of a row of samples.jsonl."""

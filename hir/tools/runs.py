@@ -1,8 +1,6 @@
-"""What compare stands on: runs of train.py as processes, several at a time, and their results."""
+"""What compare stands on: runs of train.py as processes, several at a time."""
 
-import json
 import os
-import shlex
 import signal
 import sys
 import time
@@ -10,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen
 from typing import Any
@@ -20,7 +17,7 @@ import torch
 from hir.config.load import ROOT
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import atomic_write, has_checkpoint, write_json
+from hir.files import has_checkpoint
 from hir.training.settings import load_run_config
 
 PATIENCE = 20.0
@@ -147,16 +144,6 @@ def _stop(processes: Sequence[Popen[bytes]]) -> None:
             process.wait()
 
 
-def as_argument(key: str, value: Any) -> str:
-    """The argument of train.py that sets a key to a value of a YAML file."""
-    return f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-
-
-def as_text(value: Any) -> str:
-    """A value for a table, a number to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
-
-
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """A table with at least a row, the texts of each by their heads; it reads well in a terminal, too."""
     texts = [rows[0], *(row.values() for row in rows)]
@@ -165,23 +152,3 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     lines.insert(1, ["-" * width for width in widths])
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
-
-
-def write_results(
-    out: Path, failed: Mapping[Cell, str], content: Mapping[str, Any], blocks: Sequence[str]
-) -> int:
-    """Write results.json and results.md; returns the exit code: 1 if a run failed.
-
-    ``content`` is what results.json has of its own, ``blocks`` the text of results.md, from its title on.
-    """
-    command = shlex.join(["python", "-m", "hir", *sys.argv[1:]])
-    versions = {name: version(name) for name in ("torch", "lightning", "transformers")}
-    says = [{"run": cell.name, "says": line} for cell, line in failed.items()]
-    write_json(out / "results.json", {"command": command, "versions": versions, **content, "failed": says})
-    failures = [f"**Failed**: {cell.name}: `{line}`" for cell, line in failed.items()]
-    text = [blocks[0], f"```\n{command}\n```", *failures, *blocks[1:]]
-    atomic_write(out / "results.md", "\n\n".join(text).encode())
-    print(f"written to {out}")
-    if failed:
-        print(f"error: runs failed: {len(failed)}; the same command tries them again", file=sys.stderr)
-    return 1 if failed else 0

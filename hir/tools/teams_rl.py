@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from omegaconf import MISSING
 
 from hir.config.load import flat
 from hir.errors import UserError
-from hir.files import replacing
+from hir.figures import curve_image
+from hir.files import atomic_write
 from hir.sampling.base import build_sampler
-from hir.teams_rl.backends import Ask
 from hir.teams_rl.dataset import Settings, build
-from hir.teams_rl.operations import OPERATIONS
-from hir.tools.runs import as_text, markdown
+from hir.teams_rl.operations import Ask
+from hir.tools.runs import markdown
 from hir.training.build import build_policy
 from hir.training.settings import load_run_config
 
@@ -44,10 +43,12 @@ def run(options: Options, settings: list[str]) -> int:
     ask = ask_policy(settings) if options.backend == "policy" else None
     results = build(options, out, ask, settings)
     training = results.pop("training")
-    if training["history"]:
-        with replacing(out / "teams_rl.png") as file:
-            picture(training["history"]).savefig(file, format="png")
-    print(markdown([{"": key, "value": as_text(value)} for key, value in flat(results, " ").items()]))
+    if history := training["history"]:
+        curves = {name: [(i, row[name]) for i, row in enumerate(history, 1)] for name in history[0]}
+        image = curve_image(curves, "training of the agent", "", shares=False, x_label="update")
+        atomic_write(out / "teams_rl.png", image)
+    texts = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in flat(results, " ").items()}
+    print(markdown([{"": key, "value": text} for key, text in texts.items()]))
     print(f"training the agent took {sum(training['queries'].values())} further queries")
     print(f"{results['rows']} rows: python train.py task=instructions task.data_dir={out} method=sft")
     return 0
@@ -60,14 +61,3 @@ def ask_policy(settings: list[str]) -> Ask:
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
     return lambda prompt, seed: policy.decode(sampler.sample([prompt], 1, seed)[0][0].tokens)
-
-
-def picture(history: list[dict[str, float]]) -> Figure:
-    """How the agent's training went: what came of an update's operations, and the share of each, dashed."""
-    figure = Figure(figsize=(9, 4.2), dpi=100, layout="constrained")
-    axes = figure.add_subplot(title="training of the agent", xlabel="update")
-    for name in history[0]:
-        style = "--" if name in OPERATIONS else "-"
-        axes.plot(range(1, len(history) + 1), [row[name] for row in history], style, label=name)
-    figure.legend(loc="outside right center", frameon=False)
-    return figure

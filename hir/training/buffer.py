@@ -10,13 +10,7 @@ from hir.records import TrainingExample
 
 
 class ReplayBuffer:
-    """Rows of a window of iterations.
-
-    Args:
-        config: the window, counted back from the newest iteration; the largest share of wrong rows, where
-            there are fewer each batch has their share; whether to drop repeats within an iteration, and
-            whether the rows of a query, in its class where classes are balanced, stand together.
-    """
+    """Rows of a window of iterations, counted back from the newest one; BufferConfig has the settings."""
 
     def __init__(self, config: BufferConfig) -> None:
         self.config = config

@@ -50,8 +50,7 @@ class LastCheckpoint(Checkpoint):
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The checkpoint's contents, loaded with weights_only=True; tensors are read from the file when used.
 
-    Raises:
-        UserError: it is damaged, holds pickled code, or was not written by this project.
+    UserError where it is damaged, holds pickled code, or was not written by this project.
     """
     try:
         assert path.is_file()
@@ -71,8 +70,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def check_resume(config: Config) -> Path:
     """The checkpoint that ``config.resume`` names, fit to be continued under this configuration.
 
-    Raises:
-        UserError: it is from another configuration, finished, or unreadable.
+    UserError where it is from another configuration, finished, or unreadable.
     """
     folder, path = find_checkpoint(str(config.resume))
     checkpoint = read_checkpoint(path)

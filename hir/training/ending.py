@@ -105,9 +105,7 @@ def _watch(trainer: Trainer, children: list[Popen[bytes]], over: threading.Event
             continue
         _kill(children)
         for local_rank, code in failed.items():
-            how = f"ended with exit code {code}"
-            if code < 0:
-                how = f"was killed by {signal.Signals(-code).name}"
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
             if code != 2:  # a mistake, which it has told
                 print(f"error: rank {trainer.global_rank + local_rank} {how}", file=sys.stderr, flush=True)
         os._exit(2 if 2 in failed.values() else 1)

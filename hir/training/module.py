@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LinearLR
 
@@ -65,6 +66,25 @@ class HIRModule(LightningModule):
         # No logger: the recorder logs an iteration's row.
         self.log_dict(means, logger=False, on_step=False, on_epoch=True, batch_size=rows, sync_dist=True)
         return terms
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """UserError where the loss, the gradient or an iteration's last weights are no numbers.
+
+        A step with such a gradient has been made by then; the last checkpoint is from before it.
+        """
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        numbers = {**outputs, "gradient norm": get_total_norm(gradients)}
+        if self.trainer.is_last_batch:
+            numbers["norm of weights"] = get_total_norm([weight.detach() for weight in weights])
+        # One look at the device for all of them.
+        looked_at = torch.stack([value.float().to(self.device) for value in numbers.values()])
+        if not looked_at.isfinite().all():
+            broken = [f"{name} {float(value)}" for name, value in numbers.items() if not value.isfinite()]
+            raise UserError(
+                f"iteration {self.current_epoch + 1}, update {self.global_step}: {', '.join(broken)}. "
+                "Nothing of this iteration is kept. Try a lower training.lr, or trainer.gradient_clip_val=1.0"
+            )
 
     def configure_optimizers(self) -> Any:
         training = self.config.training

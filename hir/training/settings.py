@@ -42,10 +42,7 @@ def complete(config: Config) -> Config:
     """All settings of the method, the feedback and the relabeling, their defaults included, and no others.
 
     A model's file may set what suits it beside several methods: settings of another one of the project's are
-    left out.
-
-    Raises:
-        ConfigError: a setting is nobody's, of another type or beyond a limit.
+    left out. ConfigError where one is nobody's, of another type or beyond a limit.
     """
     registries = {"method": METHODS, "feedback": FEEDBACKS, "relabel": RELABELS}
     sections = {name: _complete(kinds, name, getattr(config, name)) for name, kinds in registries.items()}
@@ -98,12 +95,9 @@ def check_lengths(policy: Policy, tasks: Sequence[Task], relabel: Relabel, confi
         if long := [length for length in lengths if length > limit]:
             line = f"{len(long)} of {len(lengths)} prompts of {task.name} are cut in their middle"
             notes.append(f"{line}: the longest has {max(long)} tokens, model.max_input_tokens={limit}")
-        targets = [*{target for row in task.rows for target in row.targets}]
+        targets = [min(row.targets, key=len) for row in task.rows if row.targets and not row.constraints]
         lengths = [len(ids) - 1 for ids in policy.token_ids(targets)]  # an answer may lack its end token
-        length_of = dict(zip(targets, lengths, strict=True))
-        rows = [row for row in task.rows if row.targets and not row.constraints]
-        shortest = [min(length_of[target] for target in row.targets) for row in rows]
-        if long := [length for length in shortest if length > most]:
+        if long := [length for length in lengths if length > most]:
             line = f"no answer is as long as {len(long)} of {len(task.rows)} targets of {task.name}"
             notes.append(f"{line}: the longest has {max(long)} tokens, sampling.max_new_tokens={most}")
     return notes

@@ -51,7 +51,8 @@ def logged(environment, tmp_path_factory):
     """A finished run of two iterations in W&B's offline mode, what it printed, and its records by kind."""
     folder = tmp_path_factory.mktemp("runs") / "logged"
     account = without_account(tmp_path_factory.mktemp("home"), WANDB_MODE="offline", WANDB_API_KEY=KEY)
-    arguments = ["trainer.max_epochs=2", "logger=wandb", "wandb.tags=a,b"]
+    account["WANDB_TAGS"] = "a,b"
+    arguments = ["trainer.max_epochs=2", "logger=wandb"]
     done = run({**environment, **account}, *SMALL, *arguments, f"run_dir={folder}")
     assert (done.returncode, done.stderr) == (0, "")
     (records,) = parts_of(folder)

@@ -119,7 +119,7 @@ def test_a_run_trains_each_answer_under_the_quality_that_a_function_saw(
     chosen = ["feedback.function=examples.judge:near", "relabel=graded", f"run_dir={folder}"]
     done = run(environment, *SMALL, *chosen, "trainer.max_epochs=1")
     assert done.returncode == 0 and not done.stderr, done.stderr
-    assert "judge   examples.judge:near" in done.stdout
+    assert "judge   function" in done.stdout
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     for sample in samples:
         away = abs(int(sample["output"]) - int(sample["target"])) if sample["output"].isdigit() else 4

@@ -45,7 +45,7 @@ def test_it_is_asked_in_the_prompt_once_about_each_different_answer(endpoint: En
     first = endpoint.asked[0]
     assert (first["model"], first["max_tokens"], first["temperature"]) == ("m", 9, 0)
     assert (first["path"], first["key"]) == ("/v1/chat/completions", f"Bearer {KEY}")
-    assert feedback.about([ROW]) == "judge m at 127.0.0.1"
+    assert feedback.name == "judge m at 127.0.0.1"
 
 
 REPLIES = [

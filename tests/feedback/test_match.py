@@ -1,7 +1,6 @@
 import pytest
 
 from hir.feedback.answers import exact_match, multiple_choice, option_letter, read_choice
-from hir.feedback.base import Match
 from hir.records import Example
 
 Judged = tuple[str | tuple[str, ...], str, str]
@@ -119,13 +118,3 @@ def test_letters_go_on_after_z() -> None:
     options = tuple(f"option number {i}" for i in range(30))
     assert read_choice("(AC)", options) == 28
     assert read_choice("(AE)", options) is None
-
-
-def test_it_says_how_rows_are_judged() -> None:
-    def same_numbers(example: Example, output: str) -> bool:
-        return True
-
-    about, three = Match(multiple_choice).about, Example("q", ("(A)",), ("x", "y", "z"))
-    assert about([three]) == "multiple choice"
-    assert about([Example("q", ("two", "2"))]) == "exact match"
-    assert Match(same_numbers).about([]) == "same numbers"

@@ -78,7 +78,7 @@ def test_it_reads_query_instruction_and_answer_as_a_pair_and_cuts_long_ones(save
     assert given == pytest.approx(expected, abs=1e-5) and len({round(score, 2) for score in given}) == 3
     with torch.autocast("cpu", torch.bfloat16):  # as evaluation may ask
         assert [verdict.score for verdict in feedback(rows, outputs)] == given
-    assert feedback([], []) == [] and feedback.about(rows) == f"reward model {folder}"
+    assert feedback([], []) == []
 
     long = reward(folder, max_tokens=12)
     # Of 12 tokens, 2 and 2 </s> are the prompt's, and 8 are left.

@@ -19,10 +19,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hir.__main__ import read_options
 from hir.config.load import flat, load_config, save_config
 from hir.errors import UserError
 from hir.tools import compare, runs
-from hir.tools.arguments import read_options
 from hir.training.settings import load_run_config
 
 MEMORY, SECONDS = 500_000_000, 30

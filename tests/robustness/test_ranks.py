@@ -30,7 +30,7 @@ def alive(session: int) -> list[str]:
     ("way", "rank", "processes", "code", "last"),
     [
         ("mistake", 1, 2, 2, "error: rank 1: a mistake that rank 1 found"),
-        ("defect", 1, 2, 1, "error: rank 1 ended with exit code 1"),
+        ("defect", 1, 2, 1, "error: rank 1 ended with code 1"),
         ("defect", 0, 2, 1, "[rank0]: ValueError: a defect on rank 0"),
         ("SIGKILL", 0, 2, -signal.SIGKILL, ""),  # a shell says it
         ("hang", 0, 2, 1, None),

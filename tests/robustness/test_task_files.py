@@ -42,7 +42,7 @@ def answer(path: Path) -> str:
         return line
     for row in task.rows:
         json.dumps([row.query, *row.targets, *row.options], ensure_ascii=False).encode()
-        assert row.query.strip() and row.targets and task.feedback.about([row])
+        assert row.query.strip() and row.targets
         for target in row.targets:
             assert target.strip() and task.verify(row, target), row
     return ""

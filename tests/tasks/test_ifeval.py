@@ -112,7 +112,7 @@ def test_a_run_shows_what_is_missed_and_both_instructions(
     task = ["task=ifeval", f"task.data_dir={tmp_path}", *SMALL[3:], "task.num_train=14", *small]
     done = run(environment, *task, "trainer.max_epochs=1", f"run_dir={folder}")
     assert done.returncode == 0 and not done.stderr, done.stderr
-    assert "judge   constraints of 2 kinds" in done.stdout
+    assert "judge   the task's own" in done.stdout
     goal, missed = "Do all: use no comma; end with: Über alle Wipfel", "end with: Über alle Wipfel"
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text("utf-8").splitlines()]
     found = {(s["missed"], s["instruction"], s["relabeled_instruction"]) for s in samples}

@@ -21,11 +21,9 @@ from hir.records import Constraint, Example, Rollout, Verdict
 from hir.relabel.constraints import Constraints as Relabel
 from hir.tasks.base import load_task
 from hir.tasks.generated.instructions import KINDS, QUERY, is_held_out, solve
-from hir.teams_rl.agent import BASELINES, Learner, entropy, shares_of
-from hir.teams_rl.backends import Language
+from hir.teams_rl.agent import BASELINES, HORIZON, Learner, TextOperations, canonical, entropy, shares_of
 from hir.teams_rl.dataset import Settings, build, distinct_n, vendi_score
-from hir.teams_rl.environment import HORIZON, TextOperations, canonical
-from hir.teams_rl.operations import OPERATIONS, Rules
+from hir.teams_rl.operations import OPERATIONS, Language, Rules
 from hir.tools.teams_rl import ask_policy
 from tests.command_line import SMALL, run
 from tests.endpoint import Endpoint, url
@@ -391,7 +389,7 @@ def test_from_the_agent_to_the_student_on_the_command_line(
     small += ["trainer.max_epochs=2", "model.base.max_updates=20"]
     data = ["task=instructions", f"task.data_dir={made}", "method=sft"]
     done = run(environment, *data, *small, f"run_dir={tmp_path / 'sft'}")
-    assert done.returncode == 0 and "instructions (30)" in done.stdout
+    assert done.returncode == 0 and "instructions: 30 rows" in done.stdout
     both = ["task.teams_rl={queries: 120, updates: 1, episodes: 2}", "method.sft_iterations=1", *small]
     done = run(environment, "experiment=teams_rl", *both, f"run_dir={tmp_path / 'both'}")
     assert done.returncode == 0 and re.search("episodes .* 100%", done.stdout)

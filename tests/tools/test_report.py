@@ -15,8 +15,7 @@ import pytest
 
 from hir.config.load import load_config
 from hir.tools.report import page as page_of
-from hir.training.findings import findings
-from hir.training.run_folder import SavedRun
+from hir.training.run_folder import SavedRun, findings
 from tests.command_line import run
 
 CORRECT, WRONG = "Solve the question with correct answer.", "Solve the question with wrong answer."
@@ -81,8 +80,8 @@ class Page:
     ("changes", "expected"),
     [
         ({}, []),
-        ({"base": 0.9, "given": answers(t2={"2": 2, "3": 8})}, ["Training hurt"]),
-        ({"base": 0.8}, ["No change that shows"]),
+        ({"base": 0.79}, []),  # 8 of 10 are right
+        ({"base": 0.8}, ["Training did not help"]),
         ({"rows": [*GOOD, (0.0, 0.5, 1.0, 0.0)]}, ["No correct sample"]),
         # Unique samples over 1 of 4: 0.5 at first, 0.05 at the end.
         ({"rows": [GOOD[0], GOOD[1], (0.8, 0.3, 0.9, 0.1)]}, ["Sampling has collapsed"]),
