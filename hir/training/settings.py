@@ -95,9 +95,12 @@ def check_lengths(policy: Policy, tasks: Sequence[Task], relabel: Relabel, confi
         if long := [length for length in lengths if length > limit]:
             line = f"{len(long)} of {len(lengths)} prompts of {task.name} are cut in their middle"
             notes.append(f"{line}: the longest has {max(long)} tokens, model.max_input_tokens={limit}")
-        targets = [min(row.targets, key=len) for row in task.rows if row.targets and not row.constraints]
+        targets = [*{target for row in task.rows for target in row.targets}]
         lengths = [len(ids) - 1 for ids in policy.token_ids(targets)]  # an answer may lack its end token
-        if long := [length for length in lengths if length > most]:
+        length_of = dict(zip(targets, lengths, strict=True))
+        rows = [row for row in task.rows if row.targets and not row.constraints]
+        shortest = [min(length_of[target] for target in row.targets) for row in rows]
+        if long := [length for length in shortest if length > most]:
             line = f"no answer is as long as {len(long)} of {len(task.rows)} targets of {task.name}"
             notes.append(f"{line}: the longest has {max(long)} tokens, sampling.max_new_tokens={most}")
     return notes
