@@ -20,6 +20,7 @@ import tokenizers
 import torch
 import torch.nn.functional as F
 import transformers
+from lightning.fabric.utilities import move_data_to_device
 from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
@@ -164,6 +165,8 @@ def _pretrain(
     texts = prompts[NUM_HELD_OUT:][:4096] + [row.targets[0] for row in train[:4096]]
     tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)])
     policy = Seq2SeqPolicy(build_model(base, len(tokenizer)), tokenizer)
+    if torch.cuda.is_available() and config.trainer.get("accelerator") != "cpu":
+        policy.cuda()
     targets = [policy.encode_answer(row.targets[0]) for row in train]
     pairs = [
         TrainingExample(-1, r.query, phi.goal(r), ids, True) for r, ids in zip(train, targets, strict=True)
@@ -178,7 +181,7 @@ def _pretrain(
         update += 1
         for group in optimizer.param_groups:
             group["lr"] = LR * min(1.0, update / WARMUP)
-        batch = policy.collate(rng.sample(pairs, BATCH_SIZE))
+        batch = move_data_to_device(policy.collate(rng.sample(pairs, BATCH_SIZE)), policy.device)
         loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
         optimizer.zero_grad()
         loss.backward()
