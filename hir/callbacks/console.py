@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
@@ -137,6 +138,9 @@ class ConsoleReport(Callback):
             self._say(f"{answer}{between if rollout.constraints else '  '}[dim]{trained}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        table = Table("test rows", box=None, pad_edge=False)
+        for name in ("base", "trained", "change"):
+            table.add_column(name, justify="right")
         own, further = self.run.datamodule.task, self.run.evaluation_tasks
         measured = {"test/accuracy": (own.name, len(own.test))}
         measured |= {f"{task.name}/accuracy": (task.name, len(task.test)) for task in further}
@@ -144,8 +148,10 @@ class ConsoleReport(Callback):
         measured |= {f"test/{name}/accuracy": (name, number) for name, number in of_mix.items()}
         for key, (name, number) in measured.items():
             base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
-            change = f"base {base:.3f}, trained {trained:.3f}, {trained - base:+.3f}"
-            self._tell("test", f"{name}: {number} rows, {change}")
+            change = f"{trained - base:+.3f}"
+            table.add_row(f"{name} ({number})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", change)
+        self._say()
+        self._say(table)
         seconds = "  ".join(f"{name} {value:.0f} s" for name, value in self.recorder.seconds.items())
         self._say(f"[dim]{seconds}[/]")
         for title, text in findings(self.recorder.run()):

@@ -127,7 +127,7 @@ class Policy(nn.Module):
         Any other special token is text, which no answer has: a policy that was told "<pad> 7" is right would
         learn to pad.
         """
-        kept = [token for token in ids if token != self.eos_id]
+        kept = [token for token in ids if token not in self.end_ids]
         return self.text.unescape(self.tokenizer.decode(kept)).strip()
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:

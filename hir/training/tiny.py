@@ -18,6 +18,7 @@ import tokenizers
 import torch
 import torch.nn.functional as F
 import transformers
+from lightning.fabric.utilities import move_data_to_device
 from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -150,6 +151,8 @@ def _pretrain(
     kind = CausalPolicy if base.kind == "llama" else Seq2SeqPolicy
     tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)], end=kind is Seq2SeqPolicy)
     policy: Policy = kind(build_model(base, len(tokenizer)), tokenizer)
+    if torch.cuda.is_available() and config.trainer.get("accelerator") != "cpu":
+        policy.cuda()
     prompts = [policy.render(phi.goal(row), row.query) for row in held_out]
     targets = [policy.encode_answer(row.targets[0]) for row in train]
     pairs = [
@@ -166,7 +169,7 @@ def _pretrain(
         update += 1
         for group in optimizer.param_groups:
             group["lr"] = LR * min(1.0, update / WARMUP)
-        batch = policy.collate(rng.sample(pairs, BATCH_SIZE))
+        batch = move_data_to_device(policy.collate(rng.sample(pairs, BATCH_SIZE)), policy.device)
         loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
         optimizer.zero_grad()
         loss.backward()

@@ -361,7 +361,7 @@ def test_from_the_agent_to_the_student_on_the_command_line(
     small += ["trainer.max_epochs=2", "model.base.max_updates=20"]
     data = ["task=instructions", f"task.data_dir={made}", "method=sft"]
     done = run(environment, *data, *small, f"run_dir={tmp_path / 'sft'}")
-    assert done.returncode == 0 and "instructions: 30 rows" in done.stdout
+    assert done.returncode == 0 and "instructions (30)" in done.stdout
     both = ["task.teams_rl={queries: 120, updates: 1, episodes: 2}", "method.sft_iterations=1", *small]
     done = run(environment, "experiment=teams_rl", *both, f"run_dir={tmp_path / 'both'}")
     assert done.returncode == 0 and re.search("episodes .* 100%", done.stdout)
