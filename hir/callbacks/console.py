@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,7 +17,6 @@ from rich.table import Table
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
 from hir.files import CHECKPOINT, has_checkpoint
-from hir.sampling.base import Progress
 from hir.training.build import Run
 from hir.training.datamodule import SamplingReport
 from hir.training.run_folder import COLLAPSE, findings
@@ -45,7 +45,7 @@ class ConsoleReport(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.console.quiet = not trainer.is_global_zero
-        self.run.module.stage = self._stage
+        self.run.module.sampler.progress = partial(self._say_how_far, "answered")
         config, data, task = self.config, self.run.datamodule, self.run.datamodule.task
         held_out = f"{len(task.validation)} validation and {len(task.test)} test rows, none shared"
         self._tell("task", f"{task.name}: {len(task.train)} training queries, {held_out}")
@@ -66,16 +66,6 @@ class ConsoleReport(Callback):
 
     def _tell(self, label: str, text: str, style: str = "bold") -> None:
         self._say(f"[{style}]{label:<7}[/] {escape(text)}")
-
-    def _stage(self, name: str, total: int) -> Progress:
-        done = 0
-
-        def advance(number: int) -> None:
-            nonlocal done
-            done += number
-            self._say_how_far(name, done, total)
-
-        return advance
 
     def _say_how_far(self, name: str, done: int, total: int) -> None:
         if time.monotonic() - self._said > 5.0:  # seconds without a line

@@ -15,7 +15,7 @@ from hir.errors import UserError
 from hir.policies.base import Policy
 from hir.records import Example
 from hir.relabel.base import Relabel
-from hir.sampling.base import Sampler, Stage, silent_stage
+from hir.sampling.base import Sampler
 from hir.tasks.base import Task
 from hir.training.module import HIRModule
 
@@ -42,12 +42,11 @@ def answer(
     task: Task,
     rows: Sequence[Example],
     asked: Callable[[Example], str],
-    stage: Stage = silent_stage,
 ) -> list[GreedyAnswer]:
     """The task's rows answered greedily and judged: each rank does its share, and all get all, in order."""
     share = shard(rows)
     prompts = [policy.render(asked(row), row.query) for row in share]
-    texts = [policy.decode(ids) for ids in sampler.greedy(prompts, stage("evaluation", len(share)))]
+    texts = [policy.decode(ids) for ids in sampler.greedy(prompts)]
     answers = [
         GreedyAnswer(row.asked, row.target, text, verdict.correct, verdict.score, verdict.judged, row.task)
         for row, text, verdict in zip(share, texts, task.feedback(share, texts), strict=True)
@@ -125,7 +124,7 @@ class BigBenchEvaluation(Callback):
         assert isinstance(module, HIRModule)
         start = time.perf_counter()
         with module.trainer.precision_plugin.forward_context():
-            answers = answer(module.policy, module.sampler, task, rows, asked, module.stage)
+            answers = answer(module.policy, module.sampler, task, rows, asked)
         self.seconds += time.perf_counter() - start
         return answers
 

@@ -9,17 +9,6 @@ from torch import Tensor
 from hir.config.schema import SamplingConfig
 from hir.registry import Registry
 
-Progress = Callable[[int], None]
-"""Called with the number of prompts just answered."""
-Stage = Callable[[str, int], Progress]
-"""Called at the start of a part of a run with its name and number of pieces; gives what is called with
-the number of pieces just done."""
-
-
-def silent_stage(name: str, total: int) -> Progress:
-    """A Stage that tells nobody."""
-    return lambda number: None
-
 
 class Answer(NamedTuple):
     """One sampled answer."""
@@ -37,14 +26,11 @@ class Sampler:
         self.policy = policy
         self.config = config
         self.greedy_batch_size = greedy_batch_size
+        self.progress: Callable[[int, int], object] = lambda done, total: None
+        """Told after each batch how many of the prompts are answered; the console sets it."""
 
     def sample(
-        self,
-        prompts: Sequence[str],
-        num_samples: int,
-        seed: int | None,
-        progress: Progress | None = None,
-        config: SamplingConfig | None = None,
+        self, prompts: Sequence[str], num_samples: int, seed: int | None, config: SamplingConfig | None = None
     ) -> list[list[Answer]]:
         """``num_samples`` answers a prompt, in the prompts' order, drawn by ``config`` in place of its own.
 
@@ -59,8 +45,7 @@ class Sampler:
             for tokens, log_probs in zip(*(part.tolist() for part in batch), strict=True):
                 length = next((i for i, token in enumerate(tokens, 1) if token in ends), len(tokens))
                 answers[next(prompt_of)].append(Answer(tuple(tokens[:length]), tuple(log_probs[:length])))
-            if progress:
-                progress(len(batch[0]) // num_samples)
+            self.progress(sum(map(bool, answers)), len(prompts))
         return answers
 
     def draw(
@@ -72,10 +57,10 @@ class Sampler:
         """
         raise NotImplementedError
 
-    def greedy(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[int, ...]]:
+    def greedy(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of the likeliest answer, token by token, for each prompt."""
         config = replace(self.config, batch_size=self.greedy_batch_size)
-        return [answer.tokens for (answer,) in self.sample(prompts, 1, None, progress, config)]
+        return [answer.tokens for (answer,) in self.sample(prompts, 1, None, config)]
 
 
 SAMPLERS: Registry[type[Sampler]] = Registry(__package__, "sampling.name")

@@ -1,7 +1,6 @@
 """HIRDataModule: regenerates the relabeled data each iteration and serves it as training batches."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
@@ -17,7 +16,7 @@ from hir.policies.base import Batch, Policy
 from hir.randomness import derive_seed, generator
 from hir.records import Example, Rollout, TrainingExample, Verdict
 from hir.relabel.base import Relabel
-from hir.sampling.base import Answer, Sampler, Stage, silent_stage
+from hir.sampling.base import Answer, Sampler
 from hir.tasks.base import Task
 from hir.training.buffer import ReplayBuffer
 from hir.training.devices import rows_per_device
@@ -76,9 +75,7 @@ class HIRDataModule(LightningDataModule):
             chosen += order[offset : offset + self.num_queries - len(chosen)]
         return chosen
 
-    def regenerate(
-        self, sampler: Sampler, iteration: int, stage: Stage = silent_stage, num_logged: int = 0
-    ) -> SamplingReport:
+    def regenerate(self, sampler: Sampler, iteration: int, num_logged: int = 0) -> SamplingReport:
         """Sample, judge and relabel an iteration's answers, and plan its training rows.
 
         Every rank samples its share of the queries and relabels its answers; the rows are gathered, so that
@@ -86,13 +83,13 @@ class HIRDataModule(LightningDataModule):
         """
         start = time.perf_counter()
         sampling, examples = self.config.sampling, shard(self.queries(iteration))
-        judged = self._sample(sampler, iteration, examples, "sampling", stage, sampling)
+        judged = self._sample(sampler, iteration, examples, "sampling", sampling)
         if sampling.retry_temperature:
             missed = [i for i, rollouts in enumerate(judged) if not any(r.correct for r in rollouts)]
             top_k = sampling.top_k if sampling.retry_top_k is None else sampling.retry_top_k
             hotter = replace(sampling, temperature=sampling.retry_temperature, top_k=top_k)
             # By every rank, even for no query: where weights are sharded all ranks gather them.
-            again = self._sample(sampler, iteration, [examples[i] for i in missed], "retry", stage, hotter)
+            again = self._sample(sampler, iteration, [examples[i] for i in missed], "retry", hotter)
             for i, rollouts in zip(missed, again, strict=True):
                 judged[i] += rollouts
         own = [rollout for samples in judged for rollout in samples if rollout.verdict.judged]
@@ -118,23 +115,16 @@ class HIRDataModule(LightningDataModule):
         )
 
     def _sample(
-        self,
-        sampler: Sampler,
-        iteration: int,
-        examples: Sequence[Example],
-        purpose: str,
-        stage: Stage,
-        sampling: SamplingConfig,
+        self, sampler: Sampler, iteration: int, rows: list[Example], purpose: str, sampling: SamplingConfig
     ) -> list[list[Rollout]]:
-        """Judged answers to each example."""
+        """Judged answers to each row."""
         if self.method.samples:
-            prompts = [self.policy.render(self.phi.goal(row), row.query) for row in examples]
+            prompts = [self.policy.render(self.phi.goal(row), row.query) for row in rows]
             seed = derive_seed(self.config.seed, iteration, rank(), purpose)
-            progress = stage(purpose, len(prompts))
-            answers = sampler.sample(prompts, sampling.num_samples, seed, progress, sampling)
+            answers = sampler.sample(prompts, sampling.num_samples, seed, sampling)
         else:
-            answers = [[Answer(self.policy.encode_answer(row.targets[0]), ())] for row in examples]
-        flat = [(row, answer) for row, of_row in zip(examples, answers, strict=True) for answer in of_row]
+            answers = [[Answer(self.policy.encode_answer(row.targets[0]), ())] for row in rows]
+        flat = [(row, answer) for row, of_row in zip(rows, answers, strict=True) for answer in of_row]
         outputs = [self.policy.decode(answer.tokens) for _, answer in flat]
         verdicts = [Verdict(True, 1.0)] * len(flat)  # of targets no judge is asked
         if self.method.samples:

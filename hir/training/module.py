@@ -15,7 +15,7 @@ from hir.config.schema import Config
 from hir.errors import UserError
 from hir.policies.base import Batch
 from hir.randomness import derive_seed
-from hir.sampling.base import Sampler, Stage, silent_stage
+from hir.sampling.base import Sampler
 from hir.training.datamodule import HIRDataModule, SamplingReport
 
 
@@ -35,8 +35,6 @@ class HIRModule(LightningModule):
         self.rows = rows
         self.report: SamplingReport | None = None
         """What the current iteration's sampling brought."""
-        self.stage: Stage = silent_stage
-        """Told of each part of the run and how far it is; the console sets it."""
         self.num_samples = 0
         """Answers sampled so far, over all ranks."""
 
@@ -48,7 +46,7 @@ class HIRModule(LightningModule):
         # Hooks run outside the precision plugin's autocast.
         with self.trainer.precision_plugin.forward_context():
             num_logged = self.config.evaluation.num_logged_rollouts
-            self.report = self.datamodule.regenerate(self.sampler, iteration, self.stage, num_logged)
+            self.report = self.datamodule.regenerate(self.sampler, iteration, num_logged)
         self.num_samples += self.report.num_samples
         # A module that was loaded in eval mode would stay in it during fit.
         self.policy.train()

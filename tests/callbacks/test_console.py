@@ -21,15 +21,14 @@ def test_a_plain_log_says_how_far_a_long_part_is(
     trainer = SimpleNamespace(current_epoch=1, max_epochs=14)
     run = SimpleNamespace(module=SimpleNamespace(policy=policy, trainer=trainer))
     report = console.ConsoleReport(Config(), run, recorder=None)  # type: ignore[arg-type]
-    advance = report._stage("sampling", 512)
-    for _ in range(8):
+    for batch in range(1, 9):
         clock.now += 2
-        advance(64)
+        report._say_how_far("answered", 64 * batch, 512)
     assert capsys.readouterr().out.splitlines() == [
-        "      iteration 2/14: sampling 192/512",
-        "      iteration 2/14: sampling 384/512",
+        "      iteration 2/14: answered 192/512",
+        "      iteration 2/14: answered 384/512",
     ]
     report._say("a line")
     clock.now += 4
-    report._stage("training", 40)(1)
+    report._say_how_far("training", 1, 40)
     assert capsys.readouterr().out == "a line\n"

@@ -18,7 +18,7 @@ from hir.methods.base import build_method
 from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.records import Example, Verdict
 from hir.relabel.base import Relabel
-from hir.sampling.base import Answer, Progress
+from hir.sampling.base import Answer
 from hir.tasks.base import Task
 from hir.training.datamodule import HIRDataModule
 
@@ -52,7 +52,7 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
 
     class Scripted:
         def sample(
-            self, prompts: Sequence[str], num_samples: int, seed: int, progress: Progress | None, config: Any
+            self, prompts: Sequence[str], num_samples: int, seed: int, config: Any
         ) -> list[list[Answer]]:
             drawn = config.temperature, config.top_k
             asked.append((sorted(prompt.split()[2] for prompt in prompts), num_samples, drawn))
