@@ -6,10 +6,22 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hir.config.parts import BaseConfig, LoraConfig
-from hir.config.parts import ConfigError as ConfigError
-from hir.config.parts import check as check
-from hir.config.parts import limited as limited
+from hir.errors import UserError
+
+
+class ConfigError(UserError):
+    """A mistake in a configuration file or in an argument of the command line."""
+
+
+def check(ok: bool, key: str, rule: str, value: object) -> None:
+    """Refuse a value with one line that names the key and the rule."""
+    if not ok:
+        raise ConfigError(f"{key} must be {rule}, not {value!r}")
+
+
+def limited(default: Any, interval: str) -> Any:
+    """A number of a dataclass that must be in the interval, such as [0, 1), or null."""
+    return field(default=default, metadata={"interval": interval})
 
 
 @dataclass
@@ -61,6 +73,39 @@ class InstructionConfig:
     def __post_init__(self) -> None:
         rule = "another text than instructions.correct"
         check(self.wrong != self.correct, "instructions.wrong", rule, self.wrong)
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapters through peft (pip install peft)."""
+
+    r: int = limited(0, "[0, inf)")
+    """Rank; 0 trains all weights."""
+    alpha: int = limited(16, "[1, inf)")
+    """Scale of the adapters."""
+    dropout: float = limited(0.0, "[0, 1)")
+    """Dropout on the adapters' input."""
+    target_modules: list[str] = field(default_factory=list)
+    """Names of the layers that get adapters; all-linear for every linear layer but the head; none: peft's
+    choice for the family, a T5's q and v, a Llama's q_proj and v_proj."""
+
+
+@dataclass
+class BaseConfig:
+    """The supervised pre-training that gives the embedded tiny model its head start."""
+
+    kind: Literal["t5", "llama"] = "t5"
+    """What is made: a T5, or a decoder-only Llama."""
+    accuracy: float = limited(0.3, "(0, 1]")
+    """Stop once accuracy on labelled rows of its own reaches this."""
+    seed: int = limited(0, "[0, inf)")
+    """Seed of weights and rows; the base is the same for every run seed."""
+    d_model: int = limited(64, "[1, inf)")
+    """Width of the tiny model, shared by 4 attention heads; its feed-forward layers are twice as wide."""
+    num_layers: int = limited(2, "[1, inf)")
+    """Layers of a T5's encoder, whose decoder has one; of a Llama."""
+    max_updates: int = limited(1000, "[1, inf)")
+    """Give up reaching the accuracy after so many updates of 64 rows."""
 
 
 @dataclass

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from hir.config.parts import LoraConfig
-from hir.config.schema import ModelConfig
+from hir.config.schema import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.policies.base import POLICIES, Policy
 from hir.policies.smollm2 import find_model

@@ -23,8 +23,7 @@ from tokenizers import decoders, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from hir.config.load import task_settings
-from hir.config.parts import BaseConfig
-from hir.config.schema import Config, SamplingConfig
+from hir.config.schema import BaseConfig, Config, SamplingConfig
 from hir.feedback.base import Feedback
 from hir.files import cache_dir, making, write_json
 from hir.policies.base import Policy

@@ -12,8 +12,7 @@ from torch import Tensor
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-from hir.config.parts import LoraConfig
-from hir.config.schema import Config, ModelConfig, SamplingConfig
+from hir.config.schema import Config, LoraConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Match
 from hir.policies.base import Batch, Output, padded, token_mask

@@ -8,8 +8,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from hir.config.parts import LoraConfig
-from hir.config.schema import ModelConfig
+from hir.config.schema import LoraConfig, ModelConfig
 from hir.errors import UserError
 from hir.policies.load import load_policy
 from hir.policies.seq2seq import Seq2SeqPolicy

@@ -12,7 +12,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
-from hir.config.parts import LoraConfig
+from hir.config.schema import LoraConfig
 from hir.policies.base import Policy, evaluating, padded
 from hir.policies.causal import CausalPolicy
 from hir.policies.load import add_lora

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hir.config.parts import BaseConfig
-from hir.config.schema import Config, ModelConfig, TaskConfig
+from hir.config.schema import BaseConfig, Config, ModelConfig, TaskConfig
 from hir.policies.load import load_policy
 from hir.tasks.base import generated_task, is_pretraining
 from hir.training import tiny
