@@ -17,7 +17,6 @@ from benchmarks.training import METHOD, Stepper
 from hir.config.schema import BufferConfig, Config, SamplingConfig, TrainingConfig
 from hir.feedback.base import Match
 from hir.methods.hir import HIR
-from hir.policies.base import Policy
 from hir.records import Example
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
@@ -45,7 +44,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
         buffer=BufferConfig(window=1, deduplicate=False),
         training=TrainingConfig(batch_size=BATCH, passes=passes),
     )
-    words = texts(pair.shape, queries, 64 - len(Policy.render("", "").split()) - 2)
+    words = texts(pair.shape, queries, 64 - len(pair.policy.render("", "").split()) - 2)
     rows = tuple(Example(query, ("",)) for query in words)
     task = Task("none", rows, rows[:1], rows[:1], Match(lambda row, output: len(output) % 3 == 0))
     policy = copy_of(pair.policy)
@@ -66,7 +65,7 @@ def model_row(name: str, device: str, repeats: int, quick: bool, sampler: str) -
             stepper.step(data.plan[number * size : (number + 1) * size])
 
     drawn, steps = (8, 1) if quick else (40, 10)
-    prompts = [Policy.render(INSTRUCTIONS.correct, query) for query in words[: max(1, drawn // SAMPLES)]]
+    prompts = [policy.render(INSTRUCTIONS.correct, query) for query in words[: max(1, drawn // SAMPLES)]]
     plan: list[Any] = []
 
     def draw() -> None:

@@ -112,7 +112,7 @@ def training_rows(
     shape: Shape, queries: int, samples: int, length: int, tokens: int, seed: int = 0
 ) -> list[TrainingExample]:
     """Rows whose prompts have ``length`` tokens and whose outputs ``tokens``, the end token included."""
-    around = len(Seq2SeqPolicy.render("", "").split()) + 2  # the instruction's one word and the end token
+    around = 4  # the instruction's one word, "Q:", "A:" and the end token
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for number, query in enumerate(texts(shape, queries, length - around, seed)):

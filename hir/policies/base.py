@@ -90,8 +90,7 @@ class Policy(nn.Module):
         """Width D of the states that logits are made of."""
         return int(self.model.config.hidden_size)
 
-    @staticmethod
-    def render(instruction: str, query: str) -> str:
+    def render(self, instruction: str, query: str) -> str:
         """What the model reads: instruction, "Q:", the query and "A:"."""
         return f"{instruction}\nQ: {query}\nA:"
 

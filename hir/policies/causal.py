@@ -73,7 +73,7 @@ class CausalPolicy(Policy):
         limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
         self.context = min((limit for limit in limits if limit), default=None)
 
-    def render(self, instruction: str, query: str) -> str:  # type: ignore[override]  # its tokenizer knows
+    def render(self, instruction: str, query: str) -> str:
         """What the model reads: the query and then the instruction, as a user's message or after "Q:"."""
         if not self.tokenizer.chat_template:
             return f"Q: {query}\n{instruction}\nA:"

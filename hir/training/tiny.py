@@ -145,7 +145,7 @@ def _pretrain(
     base, phi = config.model.base, Relabel(config.instructions)
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
     # p_wrong is in it so that both instructions cost alike.
-    texts = [Policy.render(phi.goal(row), row.query) for row in train[:4096]]
+    texts = [f"{phi.goal(row)}\nQ: {row.query}\nA:" for row in train[:4096]]
     texts += [row.targets[0] for row in train[:4096]]
     kind = CausalPolicy if base.kind == "llama" else Seq2SeqPolicy
     tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)], end=kind is Seq2SeqPolicy)

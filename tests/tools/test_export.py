@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from hir.__main__ import main
 from hir.config.load import load_config, save_config
 from hir.files import write_json, write_lines
-from hir.policies.base import Policy
 from hir.policies.escape import TextEscape
 from hir.training.build import build_policy
 from hir.training.run_folder import read_run
@@ -156,7 +155,7 @@ def test_the_card_s_code_writes_what_the_encoder_was_trained_on(
         for instruction in (CORRECT, "Solve the question with wrong answer."):
             assert card["answer"](query, *([instruction] if instruction != CORRECT else [])) == ""
             ids = model.call_args.kwargs["input_ids"][0].tolist()
-            assert ids == tokenizer(escape(Policy.render(instruction, query)))["input_ids"], query
+            assert ids == tokenizer(escape(f"{instruction}\nQ: {query}\nA:"))["input_ids"], query
             assert tokenizer.unk_token_id not in ids
 
 

@@ -49,7 +49,7 @@ def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPo
 
 def test_prompts_that_are_cut_are_counted_under_all_instructions(policy: Seq2SeqPolicy) -> None:
     instructions = Relabel(InstructionConfig("right", "wrong wrong", ()))
-    (shortest,) = map(len, policy.token_ids([Seq2SeqPolicy.render("wrong wrong", "cat")]))
+    (shortest,) = map(len, policy.token_ids([policy.render("wrong wrong", "cat")]))
     policy.max_input_tokens = shortest
     # Longer are two queries under "wrong wrong", the longest of them by a token under "right", too.
     said = f"the longest has {shortest + 2} tokens, model.max_input_tokens={shortest}"
