@@ -21,8 +21,7 @@ def load_policy(config: ModelConfig) -> Policy:
     Weights come as float32 from safetensors files only; code from a checkpoint is never run.
 
     Raises:
-        UserError: nothing whole and loadable is there, it is another kind of model, or has no chat template
-            where one is asked for.
+        UserError: nothing whole and loadable is there, or it is another kind of model.
     """
     path, where = find_model(str(config.path)), f"model.path={config.path}"
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
@@ -53,9 +52,7 @@ def load_policy(config: ModelConfig) -> Policy:
     if unfit:
         what = f"{len(unfit)} weights are missing or of another shape than config.json says"
         raise UserError(f"{where}: {what}, {unfit[0]} among them")
-    if config.chat_template and not tokenizer.chat_template:
-        raise UserError(f"{where} has no chat template: set model.chat_template=false, or leave it out")
-    if config.chat_template is False:
+    if not config.chat_template:
         tokenizer.chat_template = None
     if config.lora.r:
         model = add_lora(model, config.lora)

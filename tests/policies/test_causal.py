@@ -121,7 +121,7 @@ def test_prompts_and_answers_by_hand_plain_and_by_a_template(tmp_path, word_toke
     policy.tokenizer.chat_template = TEMPLATE
     policy.model.generation_config.eos_token_id = [2, 1]
     config = save(policy, tmp_path)
-    plain, chat = (load_policy(replace(config, chat_template=on)) for on in (False, None))
+    plain, chat = (load_policy(replace(config, chat_template=on)) for on in (False, True))
     assert plain.render("right", "cat dog") == "Q: cat dog\nright\nA:"
     assert plain.encode([plain.render("right", "cat dog")]) == [[3, 7, 8, 5, 4]]  # its end token is dropped
     assert chat.render("right", "cat") == "one two cat\nright one two"
@@ -137,8 +137,6 @@ def test_prompts_and_answers_by_hand_plain_and_by_a_template(tmp_path, word_toke
 def test_what_a_decoder_only_model_lacks_is_said(tmp_path, word_tokenizer) -> None:
     policy = make_causal_policy("llama", word_tokenizer, max_position_embeddings=40)
     config = save(policy, tmp_path)
-    with pytest.raises(UserError, match="has no chat template: set model.chat_template=false"):
-        load_policy(replace(config, chat_template=True))
     task = Task("t", (), (), (), Match())
     with pytest.raises(UserError, match="=32 exceed the 40 tokens of the model's context: lower them$"):
         check_lengths(load_policy(replace(config, max_input_tokens=9)), [task], instructions(), Config())
