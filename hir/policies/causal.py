@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import create_block_mask
 
 from hir.errors import UserError
 from hir.policies.base import Batch, Output, Policy, buckets, evaluating, padded, register, row_tensors
@@ -141,14 +140,9 @@ class CausalPolicy(Policy):
 
     def states(self, input_ids: Tensor, positions: Tensor, read: Tensor | None, **cache: Any) -> Tensor:
         """States (R, T, D) of tokens (R, T) at positions (R, T) that read (R, T, S), or all before them."""
-        mask: Any = None if read is None else read[:, None]
-        if self.attention == "flex_attention" and read is not None:
-            rows, queries, keys = read.shape
-            mask = create_block_mask(
-                lambda row, head, query, key: read[row, query, key], rows, None, queries, keys, read.device
-            )
-        options = {"attention_mask": mask, "position_ids": positions, "use_cache": bool(cache), **cache}
-        states: Tensor = self.model.get_decoder()(input_ids=input_ids, **options)[0]
+        options = {"position_ids": positions, "use_cache": bool(cache), **cache}
+        mask = None if read is None else read[:, None]
+        states: Tensor = self.model.get_decoder()(input_ids=input_ids, attention_mask=mask, **options)[0]
         return states
 
     def logits(self, states: Tensor) -> Tensor:
@@ -171,13 +165,6 @@ class CausalPolicy(Policy):
         if not same:
             kind = self.model.config.model_type
             raise UserError(f"a {kind} model is not the same in a tree of rows as in rows of their own")
-
-
-@register("causal_flex")
-class FlexCausalPolicy(CausalPolicy):
-    """The same with FlexAttention, which leaves out blocks of a tree that no node reads; for GPUs."""
-
-    attention: ClassVar[str | None] = "flex_attention"
 
 
 def groups(rows: Sequence[TrainingExample]) -> list[list[int]]:
