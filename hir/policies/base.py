@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -184,6 +184,11 @@ def evaluating(policy: nn.Module) -> Iterator[None]:
             yield
     finally:
         policy.train(training)
+
+
+def gathered(module: nn.Module) -> AbstractContextManager[None]:
+    """Within it a sharded module has its full weights, but for parts that are sharded by themselves."""
+    return FullyShardedDataParallel.summon_full_params(module, recurse=False, writeback=False)
 
 
 def label_log_probs(batch: Batch, output: Output) -> Tensor:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers import DynamicCache
 
 from hir.config.schema import SamplingConfig
 from hir.distributed import gather
 from hir.errors import UserError
-from hir.policies.base import evaluating, padded
+from hir.policies.base import evaluating, gathered, padded
 from hir.policies.causal import CausalPolicy
 from hir.sampling.base import Sampler, register
 from hir.sampling.draw import draw, uniforms_for
@@ -37,8 +36,7 @@ class CausalSampler(Sampler):
         batches = [numbers[start : start + size] for start in range(0, len(numbers), size)]
         # Under FSDP a rank that has fewer batches than others answers a prompt of one token for them.
         idle = max(gather([len(batches)])) - len(batches) if self.policy.sharded else 0
-        root = self.policy.root[0]
-        with FullyShardedDataParallel.summon_full_params(root, recurse=False, writeback=False):
+        with gathered(self.policy.root[0]):
             for batch in [*batches, *[[]] * idle]:
                 prompts = [encoded[i] for i in batch] or [[self.policy.eos_id]]
                 drawn = None

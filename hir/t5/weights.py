@@ -6,17 +6,16 @@ the keys and values of an encoded query serve all of its samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 from transformers.activations import ACT2FN
 
 from hir.errors import UserError
+from hir.policies.base import gathered
 
 Layer = dict[str, Tensor]
 
@@ -237,8 +236,3 @@ def effective_weight(linear: Any) -> Tensor:
 
 def _stacked(*linears: Any) -> Tensor:
     return torch.cat([effective_weight(linear) for linear in linears])
-
-
-def gathered(module: nn.Module) -> AbstractContextManager[None]:
-    """Within it a sharded module has its full weights, but for parts that are sharded by themselves."""
-    return FullyShardedDataParallel.summon_full_params(module, recurse=False, writeback=False)
