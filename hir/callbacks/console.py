@@ -22,13 +22,6 @@ from hir.training.datamodule import SamplingReport
 from hir.training.run_folder import COLLAPSE, findings
 
 
-class PlainConsole(Console):
-    """Lines and no more: rich would end the program with 1 where the reader of its output has gone."""
-
-    def on_broken_pipe(self) -> None:
-        raise  # the BrokenPipeError that rich is handling
-
-
 class ConsoleReport(Callback):
     """Prints plain lines on rank 0, on a terminal too. Must stand after the recorder."""
 
@@ -39,7 +32,7 @@ class ConsoleReport(Callback):
         self.num_weights = sum(weight.numel() for weight in run.module.policy.model.parameters())
         self.recorder = recorder
         # In a notebook, too, a log is plain lines.
-        self.console = PlainConsole(highlight=False, soft_wrap=True, force_jupyter=False)
+        self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
         self._said = time.monotonic()  # when the last line was printed
         self._warned: set[str] = set()
 
