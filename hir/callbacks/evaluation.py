@@ -37,11 +37,7 @@ class GreedyAnswer:
 
 
 def answer(
-    policy: Policy,
-    sampler: Sampler,
-    task: Task,
-    rows: Sequence[Example],
-    asked: Callable[[Example], str],
+    policy: Policy, sampler: Sampler, task: Task, rows: Sequence[Example], asked: Callable[[Example], str]
 ) -> list[GreedyAnswer]:
     """The task's rows answered greedily and judged: each rank does its share, and all get all, in order."""
     share = shard(rows)
