@@ -67,7 +67,7 @@ class ConsoleReport(Callback):
             self._say(f"[dim]      {where}: {name} {done}/{total}[/]")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        accuracy = self.recorder.evaluation.base["test/accuracy"]
+        accuracy = self.recorder.history[0]["test/accuracy"]
         self._tell("base", f"{accuracy:.3f} test accuracy before training")
         if base := self.run.base:
             told = f"{base.num_updates} supervised updates on labelled {' and '.join(base.tasks)} rows"
@@ -130,7 +130,7 @@ class ConsoleReport(Callback):
         of_mix = Counter(row.task for row in own.test if row.task)
         measured |= {f"test/{name}/accuracy": (name, number) for name, number in of_mix.items()}
         for key, (name, number) in measured.items():
-            base, trained = self.recorder.evaluation.base[key], self.recorder.latest(key)
+            base, trained = self.recorder.history[0][key], self.recorder.latest(key)
             change = f"{trained - base:+.3f}"
             table.add_row(f"{name} ({number})", f"{base:.3f}", f"[bold]{trained:.3f}[/]", change)
         self._say()

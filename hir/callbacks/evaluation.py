@@ -86,18 +86,17 @@ class BigBenchEvaluation(Callback):
     further: Sequence[Task]
     """Tasks whose test splits are evaluated beside it."""
     results: dict[str, float] = field(default_factory=dict)
-    """Accuracies after the iteration that just ended, by metric name; at the end test/accuracy, too."""
-    base: dict[str, float] = field(default_factory=dict)
-    """All of them before training."""
+    """Accuracies after the iteration that just ended, by metric name; before the first and at the end
+    test/accuracy, too."""
     test_answers: list[GreedyAnswer] = field(default_factory=list)
     """The final model's judged answers to the task's test rows."""
     seconds: float = 0.0
     """Time spent by this process so far."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.base:  # a resumed run has it already
+        if not trainer.current_epoch:  # a resumed run's history has them
             answers = self._ask(pl_module, self.task, self.task.test, self.phi.goal)
-            self.base = {**measured("test", answers), **self._measure(pl_module)}
+            self.results = {**measured("test", answers), **self._measure(pl_module)}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         finished = trainer.current_epoch + 1
@@ -137,7 +136,7 @@ class BigBenchEvaluation(Callback):
         return results
 
     def state_dict(self) -> dict[str, Any]:
-        return {"base": self.base, "results": self.results}
+        return {"results": self.results}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.base, self.results = state_dict["base"], state_dict["results"]
+        self.results = state_dict["results"]

@@ -46,7 +46,7 @@ class RunRecorder(Callback):
         self.seconds["setup"] += self._lap()
         if not self.history:
             zeros = dict.fromkeys(("iteration", "samples", "updates", "seconds"), 0)
-            self.history.append({**zeros, **self.evaluation.base})
+            self.history.append({**zeros, **self.evaluation.results})
         if trainer.is_global_zero:
             for folder in (self.folder, self.folder / "checkpoints"):
                 clear_leftovers(folder)
@@ -117,7 +117,7 @@ class RunRecorder(Callback):
             "model": self.config.model.path or self.config.model.name,
             "seed": self.config.seed,
             "iterations": last["iteration"],
-            "base": {"accuracy": self.evaluation.base["test/accuracy"]},
+            "base": {"accuracy": self.history[0]["test/accuracy"]},
             "val": {"accuracy": self.latest("val/accuracy")},
             "test": {"accuracy": self.latest("test/accuracy")},
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
@@ -166,6 +166,6 @@ class RunRecorder(Callback):
             label: [(row["samples"], row[name]) for row in self.history if name in row]
             for name, label in labels.items()
         }
-        config, base = self.config, self.evaluation.base["val/accuracy"]
+        config, base = self.config, self.history[0]["val/accuracy"]
         title = f"{config.method['name']} on {config.task.name}, {config.model.name}, seed {config.seed}"
         return curve_image(curves, title, base=base)

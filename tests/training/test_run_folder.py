@@ -35,7 +35,7 @@ def test_a_run_has_files_after_an_iteration_and_those_of_its_end_no_longer(tmp_p
     shares = {"fraction_correct": 0.5, "fraction_unique": 0.5, "mean_score": 0.5}
     module.report = Mock(**shares, num_samples=64, seconds=1.0, logged=[], unjudged=())
     trainer = Mock(is_global_zero=True, current_epoch=0, global_step=3, callback_metrics={})
-    recorder = RunRecorder(Config(), folder, Mock(base={}, results={}, seconds=0.0), 0.0)
+    recorder = RunRecorder(Config(), folder, Mock(results={}, seconds=0.0), 0.0)
     recorder.on_train_start(trainer, module)
     assert not folder.exists()
     folder.mkdir()
