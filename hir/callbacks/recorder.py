@@ -66,7 +66,7 @@ class RunRecorder(Callback):
         self.history.append(
             {
                 "iteration": iteration,
-                "samples": pl_module.num_samples,
+                "samples": self.history[-1]["samples"] + report.num_samples,
                 "updates": trainer.global_step,
                 "seconds": round(self.seconds["sampling"] + self.seconds["training"], 2),
                 "fraction_correct": round(report.fraction_correct, 6),

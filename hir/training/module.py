@@ -35,8 +35,6 @@ class HIRModule(LightningModule):
         self.rows = rows
         self.report: SamplingReport | None = None
         """What the current iteration's sampling brought."""
-        self.num_samples = 0
-        """Answers sampled so far, over all ranks."""
 
     def on_fit_start(self) -> None:
         self.policy.root = (self.trainer.strategy.model,)
@@ -47,7 +45,6 @@ class HIRModule(LightningModule):
         with self.trainer.precision_plugin.forward_context():
             num_logged = self.config.evaluation.num_logged_rollouts
             self.report = self.datamodule.regenerate(self.sampler, iteration, num_logged)
-        self.num_samples += self.report.num_samples
         # A module that was loaded in eval mode would stay in it during fit.
         self.policy.train()
         torch.manual_seed(derive_seed(self.config.seed, iteration, self.global_rank, "training"))
@@ -99,7 +96,7 @@ class HIRModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["hir"] = dict(config=asdict(self.config), num_samples=self.num_samples, rows=self.rows)
+        checkpoint["hir"] = {"config": asdict(self.config), "rows": self.rows}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises UserError where rows have changed since: what was trained on may be tested on."""
@@ -108,4 +105,3 @@ class HIRModule(LightningModule):
                 f"resume={self.config.resume}: a task's rows, or their split, are others than in training: "
                 "restore them, or start a new run"
             )
-        self.num_samples = checkpoint["hir"]["num_samples"]

@@ -31,7 +31,7 @@ def test_a_run_is_read_before_its_end(tmp_path: Path) -> None:
 
 
 def test_a_run_has_files_after_an_iteration_and_those_of_its_end_no_longer(tmp_path: Path) -> None:
-    folder, module = tmp_path / "run", Mock(spec=HIRModule, num_samples=64, datamodule=Mock())
+    folder, module = tmp_path / "run", Mock(spec=HIRModule, datamodule=Mock())
     shares = {"fraction_correct": 0.5, "fraction_unique": 0.5, "mean_score": 0.5}
     module.report = Mock(**shares, num_samples=64, seconds=1.0, logged=[], unjudged=())
     trainer = Mock(is_global_zero=True, current_epoch=0, global_step=3, callback_metrics={})
