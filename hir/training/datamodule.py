@@ -75,7 +75,7 @@ class HIRDataModule(LightningDataModule):
             chosen += order[offset : offset + self.num_queries - len(chosen)]
         return chosen
 
-    def regenerate(self, sampler: Sampler, iteration: int, num_logged: int = 0) -> SamplingReport:
+    def regenerate(self, sampler: Sampler, iteration: int) -> SamplingReport:
         """Sample, judge and relabel an iteration's answers, and plan its training rows.
 
         Every rank samples its share of the queries and relabels its answers; the rows are gathered, so that
@@ -101,7 +101,7 @@ class HIRDataModule(LightningDataModule):
         if not (rollouts := [rollout for rollout in first if rollout.verdict.judged]):
             raise UserError(f"the judge failed on all answers of iteration {iteration + 1}: {unjudged[0]}")
         self.plan = self._training_order(iteration)
-        logged = rollouts[:num_logged]
+        logged = rollouts[: self.config.evaluation.num_logged_rollouts]
         if logged and all(rollout.correct for rollout in logged):
             logged[-1] = next((rollout for rollout in rollouts if not rollout.correct), logged[-1])
         return SamplingReport(

@@ -43,8 +43,7 @@ class HIRModule(LightningModule):
         iteration = self.current_epoch
         # Hooks run outside the precision plugin's autocast.
         with self.trainer.precision_plugin.forward_context():
-            num_logged = self.config.evaluation.num_logged_rollouts
-            self.report = self.datamodule.regenerate(self.sampler, iteration, num_logged)
+            self.report = self.datamodule.regenerate(self.sampler, iteration)
         # A module that was loaded in eval mode would stay in it during fit.
         self.policy.train()
         torch.manual_seed(derive_seed(self.config.seed, iteration, self.global_rank, "training"))

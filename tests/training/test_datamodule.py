@@ -80,7 +80,7 @@ def test_answers_that_were_not_judged_are_left_out_and_when_all_are_the_run_ends
         return [unjudged("no idea") if row.query in lost else Verdict(True, 1.0) for row in rows]
 
     data.task = replace(data.task, feedback=judge)
-    report = data.regenerate(sampler, iteration=0, num_logged=9)
+    report = data.regenerate(sampler, iteration=0)
     assert (report.num_samples, report.fraction_correct, report.unjudged) == (4, 1.0, ("no idea",) * 2)
     assert {row.query for row in data.buffer.rows()} == {r.query for r, _ in report.logged} == {"cat"}
     lost.add("cat")
