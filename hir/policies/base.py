@@ -73,9 +73,6 @@ class Policy(nn.Module):
     def forward(self, batch: Batch) -> Output:
         raise NotImplementedError
 
-    def check_model(self) -> None:
-        """UserError for a model that this policy cannot have."""
-
     @property
     def sharded(self) -> bool:
         """Whether a layer gathers its weights when it is called (FSDP): all devices must call it as often."""

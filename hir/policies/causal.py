@@ -54,7 +54,11 @@ def grow(sequences: Mapping[int, tuple[int, ...]]) -> Tree:
 
 @register("causal")
 class CausalPolicy(Policy):
-    """A Policy of a decoder-only model and its chat template, if any; UserError if it has no end token."""
+    """A Policy of a decoder-only model and its chat template, if any.
+
+    UserError if it has no end token, or if rows are not the same to it in a tree as alone: it does not read
+    by masks and positions, or changes its logits behind the head.
+    """
 
     attention: ClassVar[str | None] = "sdpa"
 
@@ -71,6 +75,9 @@ class CausalPolicy(Policy):
         config = model.config.get_text_config()
         limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
         self.context = min((limit for limit in limits if limit), default=None)
+        if not self._reads_trees():
+            kind = model.config.model_type
+            raise UserError(f"a {kind} model is not the same in a tree of rows as in rows of their own")
 
     def render(self, instruction: str, query: str) -> str:
         """What the model reads: the query and then the instruction, as a user's message or after "Q:"."""
@@ -150,21 +157,16 @@ class CausalPolicy(Policy):
         logits: Tensor = self.model.get_output_embeddings()(states)
         return logits
 
-    def check_model(self) -> None:
-        """UserError for a model to which rows are not the same in a tree as alone: one that does not read by
-        masks and positions, or that changes its logits behind the head."""
+    def _reads_trees(self) -> bool:
         rows = {0: (4, 5, 6), 1: (4, 7, 5)}
         *tree, paths = grow(rows)
         batch = {"trees": [torch.tensor(tree)[:, None]], "places": torch.tensor([paths[0], paths[1]])}
         with evaluating(self):
             try:
                 alone = self.model(input_ids=torch.tensor([*rows.values()])).logits
-                same = torch.allclose(alone, self(batch).logits, rtol=1e-3, atol=1e-3)
+                return torch.allclose(alone, self(batch).logits, rtol=1e-3, atol=1e-3)
             except Exception:  # a model fails at what it does not know in any way
-                same = False
-        if not same:
-            kind = self.model.config.model_type
-            raise UserError(f"a {kind} model is not the same in a tree of rows as in rows of their own")
+                return False
 
 
 def groups(rows: Sequence[TrainingExample]) -> list[list[int]]:

@@ -59,7 +59,6 @@ def load_policy(config: ModelConfig) -> Policy:
         model = add_lora(model, config.lora)
     try:
         policy: Policy = kind(model, tokenizer, config.max_input_tokens)
-        policy.check_model()
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     vocabulary = model.get_input_embeddings().num_embeddings
