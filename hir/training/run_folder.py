@@ -60,19 +60,14 @@ def known(history: Iterable[Row], *names: str) -> list[Row]:
     return [row for row in history if row.keys() >= {*names}]
 
 
-def findings(run: SavedRun) -> list[tuple[str, str]]:
+def findings(run: SavedRun) -> Iterator[tuple[str, str]]:
     """What to worry about in a run, finished or not: titles, and texts with the numbers that say so."""
-    found, base = [*_training(run)], run.history[0]["test/accuracy"]
+    history, base = run.history, run.history[0]["test/accuracy"]
     if run.answers:
         test = sum(row["correct"] for row in run.answers) / len(run.answers)
         if test <= base:
             text = f"Test accuracy went from {base:.3f} to {test:.3f} on {len(run.answers):,} rows."
-            found.append(("Training did not help", text))
-    return found
-
-
-def _training(run: SavedRun) -> Iterator[tuple[str, str]]:
-    history = run.history
+            yield "Training did not help", text
     # Of what is partly right the other relabelings make something.
     partly = run.config.method["name"] == "hir" and run.config.relabel["name"] != "correctness"
     good = "mean_score" if partly else "fraction_correct"
