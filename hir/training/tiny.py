@@ -53,8 +53,6 @@ class Base:
 
     path: Path
     tasks: tuple[str, ...]
-    accuracy: float
-    """Greedy accuracy on labelled rows of its own that it was not trained on."""
     num_updates: int
     queries: frozenset[str]
     """Every query it saw a label of."""
@@ -135,13 +133,13 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
             policy.tokenizer.save_pretrained(whole)
             write_json(whole / "base.json", {**definition, **made})
     made = json.loads((path / "base.json").read_text(encoding="utf-8"))
-    return Base(path, names, made["accuracy"], made["num_updates"], frozenset(row.asked for row in rows))
+    return Base(path, names, made["num_updates"], frozenset(row.asked for row in rows))
 
 
 def _pretrain(
     config: Config, rows: list[Example], judges: Sequence[Feedback], say: Callable[[str], None]
 ) -> tuple[Policy, dict[str, float]]:
-    """Supervised training up to the accuracy on the first rows, which are held out; the judges take turns."""
+    """Supervised training up to a greedy accuracy on the first rows, held out; the judges take turns."""
     base, phi = config.model.base, Relabel(config.instructions)
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
     # p_wrong is in it so that both instructions cost alike.
