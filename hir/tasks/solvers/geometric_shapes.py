@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from hir.tasks.solvers import find
+
 NEAR = 0.02  # what two decimals may be off by
 BY_CORNERS = {3: "triangle", 5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
 
@@ -20,12 +22,8 @@ def solve(stem: str, options: tuple[str, ...]) -> str:
 
     A circle is an ellipse, too, and a rectangle a trapezoid: BIG-Bench Hard takes no other answer there.
     """
-    if not (path := re.search(r'\bd="([^"]*)"', stem)):
-        raise ValueError("no path")
-    for name in shape_names(in_order(edges(path[1]))):
-        if name in options:
-            return name
-    raise ValueError("no option names the shape")
+    names = shape_names(edges(find(r'\bd="([^"]*)"', stem)[1]))
+    return next((name for name in names if name in options), "none of these shapes")
 
 
 def edges(path: str) -> list[Edge]:
@@ -43,17 +41,6 @@ def edges(path: str) -> list[Edge]:
             drawn.append(Edge(pen, to, tuple(numbers[:2]) if command == "A" else ()))
         pen = to
     return drawn
-
-
-def in_order(left: list[Edge]) -> list[Edge]:
-    """The edges one after another, whatever the order and the direction they are drawn in."""
-    outline, left = left[:1], left[1:]
-    while left:
-        end = outline[-1].end
-        edge = min(left, key=lambda e: min(abs(e.start - end), abs(e.end - end)))
-        left.remove(edge)
-        outline.append(edge if abs(edge.start - end) <= NEAR else Edge(edge.end, edge.start, edge.radii))
-    return outline
 
 
 def shape_names(outline: list[Edge]) -> list[str]:

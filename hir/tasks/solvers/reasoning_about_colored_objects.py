@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from hir.tasks.solvers import find
+
 NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
 sixteen seventeen eighteen nineteen twenty""".split()
 
@@ -14,18 +16,11 @@ class Thing(NamedTuple):
 
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
-    """The answer to a row, from its text; ValueError where it cannot be read."""
+    """The color, yes or no, or a number in digits or as a word, as the options have it."""
     scene, _, question = stem.strip().partition(". ")
-    listed = re.search(r"(?:: | see | there is | there are )(?!.*: )(.+)", scene)
-    if not listed or not question:
-        raise ValueError("no scene and question")
-    things = [_thing(phrase) for phrase in re.split(r",? and |, ", listed[1])]
-    answer = _answer(question.strip(), things)
-    named = [str(answer), *NUMBERS[answer : answer + 1]] if isinstance(answer, int) else [answer]
-    for option in options:
-        if option.lower() in named:
-            return option
-    raise ValueError(f"{answer} is no option")
+    listed = find(r"(?:: | see | there is | there are )(?!.*: )(.+)", scene)[1]
+    answer = _answer(question.strip(), [_thing(phrase) for phrase in re.split(r",? and |, ", listed)])
+    return answer if isinstance(answer, str) else str(answer) if str(answer) in options else NUMBERS[answer]
 
 
 def _thing(phrase: str) -> Thing:
@@ -43,12 +38,9 @@ def _answer(question: str, things: list[Thing]) -> str | int:
     def place(reference: str) -> int:
         """Where "the mug" or "the red thing" stands."""
         color, _, kind = reference.partition(" ")
-        named = [i for i, thing in enumerate(things) if thing.name == _singular(reference)]
         if kind in ("thing", "object", "item"):
-            named = [i for i, thing in enumerate(things) if thing.color == color]
-        if len(named) != 1:
-            raise ValueError(f"{len(named)} things are {reference}")
-        return named[0]
+            return [thing.color for thing in things].index(color)
+        return [thing.name for thing in things].index(_singular(reference))
 
     def asked(pattern: str) -> tuple[str, ...] | None:
         found = re.fullmatch(pattern, question)
@@ -61,15 +53,9 @@ def _answer(question: str, things: list[Thing]) -> str | int:
     if told := asked(r"What is the color of the (left|right)-?most .+\?"):
         return things[0 if told[0] == "left" else -1].color
     if told := asked(r"What is the color of the .+ directly to the (left|right) of the (.+)\?"):
-        there = place(told[1]) + (1 if told[0] == "right" else -1)
-        if not 0 <= there < len(things):
-            raise ValueError("nothing stands there")
-        return things[there].color
+        return things[place(told[1]) + (1 if told[0] == "right" else -1)].color
     if told := asked(r"What is the color of the .+ f[au]rthest from the (.+)\?"):
-        here = place(told[0])
-        if 2 * here == len(things) - 1:
-            raise ValueError("two are as far")
-        return things[0 if 2 * here > len(things) - 1 else -1].color
+        return things[0 if 2 * place(told[0]) >= len(things) else -1].color
     if told := asked(r"How many non-(\w+) .+ to the (left|right) of the (.+)\?"):
         here = place(told[2])
         side = things[:here] if told[1] == "left" else things[here + 1 :]
