@@ -42,28 +42,22 @@ def _answer(question: str, things: list[Thing]) -> str | int:
             return [thing.color for thing in things].index(color)
         return [thing.name for thing in things].index(_singular(reference))
 
-    def asked(pattern: str) -> tuple[str, ...] | None:
-        found = re.fullmatch(pattern, question)
-        return found.groups() if found else None
-
-    if told := asked(r"What color is the (.+)\?"):
-        return things[place(told[0])].color
-    if told := asked(r"Is the (.+) (\w+)\?"):
-        return "yes" if things[place(told[0])].color == told[1] else "no"
-    if told := asked(r"What is the color of the (left|right)-?most .+\?"):
-        return things[0 if told[0] == "left" else -1].color
-    if told := asked(r"What is the color of the .+ directly to the (left|right) of the (.+)\?"):
-        return things[place(told[1]) + (1 if told[0] == "right" else -1)].color
-    if told := asked(r"What is the color of the .+ f[au]rthest from the (.+)\?"):
-        return things[0 if 2 * place(told[0]) >= len(things) else -1].color
-    if told := asked(r"How many non-(\w+) .+ to the (left|right) of the (.+)\?"):
-        here = place(told[2])
-        side = things[:here] if told[1] == "left" else things[here + 1 :]
-        return sum(thing.number for thing in side if thing.color != told[0])
-    if told := asked(r"How many .+ are neither (\w+) nor (\w+)\?"):
-        return sum(thing.number for thing in things if thing.color not in told)
-    if told := asked(r"If I remove all the (.+) from the .+, how many (.+) remain on it\?"):
-        gone, kept = (re.sub(" (thing|object|item)s$", "", text) for text in told)
-        left = [thing for thing in things if _singular(gone) not in thing]
-        return sum(thing.number for thing in left if _singular(kept) in thing)
-    raise ValueError("no known question")
+    if asked := re.fullmatch(r"What color is the (.+)\?", question):
+        return things[place(asked[1])].color
+    if asked := re.fullmatch(r"Is the (.+) (\w+)\?", question):
+        return "yes" if things[place(asked[1])].color == asked[2] else "no"
+    if asked := re.fullmatch(r"What is the color of the (left|right)-?most .+\?", question):
+        return things[0 if asked[1] == "left" else -1].color
+    if asked := re.fullmatch(r"What .+ directly to the (left|right) of the (.+)\?", question):
+        return things[place(asked[2]) + (1 if asked[1] == "right" else -1)].color
+    if asked := re.fullmatch(r"What is the color of the .+ f[au]rthest from the (.+)\?", question):
+        return things[0 if 2 * place(asked[1]) >= len(things) else -1].color
+    if asked := re.fullmatch(r"How many non-(\w+) .+ to the (left|right) of the (.+)\?", question):
+        here = place(asked[3])
+        side = things[:here] if asked[2] == "left" else things[here + 1 :]
+        return sum(thing.number for thing in side if thing.color != asked[1])
+    if asked := re.fullmatch(r"How many .+ are neither (\w+) nor (\w+)\?", question):
+        return sum(thing.number for thing in things if thing.color not in asked.groups())
+    asked = find(r"^If I remove all the (.+) from the .+, how many (.+) remain on it\?$", question)
+    gone, kept = (_singular(re.sub(" (thing|object|item)s$", "", text)) for text in asked.groups())
+    return sum(thing.number for thing in things if gone not in thing and kept in thing)
