@@ -50,7 +50,7 @@ def _answer(question: str, rows: list[Row], kinds: list[str]) -> str:
     if "how many" in question:
         return str(len(those))
     [one] = those
-    return one[0]
+    return str(one[0])
 
 
 def _named(name: str, rows: list[Row]) -> Row:
