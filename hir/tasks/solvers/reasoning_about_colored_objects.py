@@ -34,13 +34,16 @@ def _singular(name: str) -> str:
     return re.sub(r"(?<=[^s])s\b", "", re.sub(r"(?<=sh|ch|ss)es\b", "", name))
 
 
+def _trait(reference: str) -> str:
+    """The color of "red thing" or "red items", the name of "mugs"."""
+    return _singular(re.sub(" (thing|object|item)s?$", "", reference))
+
+
 def _answer(question: str, things: list[Thing]) -> str | int:
     def place(reference: str) -> int:
-        """Where "the mug" or "the red thing" stands."""
-        color, _, kind = reference.partition(" ")
-        if kind in ("thing", "object", "item"):
-            return [thing.color for thing in things].index(color)
-        return [thing.name for thing in things].index(_singular(reference))
+        """Where the one "mug" or "red thing" stands."""
+        [here] = (i for i, thing in enumerate(things) if _trait(reference) in thing)
+        return here
 
     if asked := re.fullmatch(r"What color is the (.+)\?", question):
         return things[place(asked[1])].color
@@ -59,5 +62,5 @@ def _answer(question: str, things: list[Thing]) -> str | int:
     if asked := re.fullmatch(r"How many .+ are neither (\w+) nor (\w+)\?", question):
         return sum(thing.number for thing in things if thing.color not in asked.groups())
     asked = find(r"^If I remove all the (.+) from the .+, how many (.+) remain on it\?$", question)
-    gone, kept = (_singular(re.sub(" (thing|object|item)s$", "", text)) for text in asked.groups())
+    gone, kept = map(_trait, asked.groups())
     return sum(thing.number for thing in things if gone not in thing and kept in thing)
