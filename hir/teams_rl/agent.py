@@ -71,7 +71,8 @@ class TextOperations(gymnasium.Env[Observation, np.int64]):
 
 def observe(done: list[int]) -> Observation:
     """What the agent sees after the operations of an episode so far: the last one, as in the paper."""
-    return np.eye(len(OPERATIONS), dtype=np.float32)[done[-1:]].sum(0)
+    seen: Observation = np.eye(len(OPERATIONS), dtype=np.float32)[done[-1:]].sum(0)
+    return seen
 
 
 def operate(
