@@ -33,14 +33,13 @@ Backend = Language | Rules
 class TextOperations(gymnasium.Env[Observation, np.int64]):
     """An episode takes a request through six operations; ``info`` of a step says what came of it.
 
-    ``reward`` and ``state`` are as in Settings of dataset.py; seen is (6,), or (13,) with the episode.
-    All that the backend draws hangs on ``seed``, until ``reset`` gives another.
+    ``reward`` is as in Settings of dataset.py; what is seen, (6,), marks the last operation. All that the
+    backend draws hangs on ``seed``, until ``reset`` gives another.
     """
 
-    def __init__(self, backend: Backend, reward: str, state: str, seed: int) -> None:
-        self.backend, self.reward, self.state, self.seed = backend, reward, state, seed
-        size = len(OPERATIONS) if state == "operation" else 2 * len(OPERATIONS) + 1
-        self.observation_space = spaces.Box(0.0, 1.0, (size,), np.float32)
+    def __init__(self, backend: Backend, reward: str, seed: int) -> None:
+        self.backend, self.reward, self.seed = backend, reward, seed
+        self.observation_space = spaces.Box(0.0, 1.0, (len(OPERATIONS),), np.float32)
         self.action_space = spaces.Discrete(len(OPERATIONS))
         self.episode = -1
         self.archive: Counter[str] = Counter()
@@ -57,7 +56,7 @@ class TextOperations(gymnasium.Env[Observation, np.int64]):
         self.rng = random.Random(f"teams-rl/{self.seed}/{self.episode}")
         self.done: list[int] = []
         self.request = self.backend.start(self.rng)
-        return observe(self.done, self.state), {}
+        return observe(self.done), {}
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         old, operation = self.request, OPERATIONS[action]
@@ -67,17 +66,13 @@ class TextOperations(gymnasium.Env[Observation, np.int64]):
         reward = float(changed or 0) / (1 + self.archive[text] if self.reward == "archive" else 1)
         self.archive[text] += 1
         info = {"operation": operation, "changed": changed, "text": text}
-        return observe(self.done, self.state), reward, False, len(self.done) == HORIZON, info
+        return observe(self.done), reward, False, len(self.done) == HORIZON, info
 
 
-def observe(done: list[int], state: str) -> Observation:
-    """What the agent sees after the operations of an episode so far."""
-    kinds = np.eye(len(OPERATIONS), dtype=np.float32)
-    last = kinds[done[-1]] if done else np.zeros(len(OPERATIONS), np.float32)
-    if state == "operation":
-        return last
-    counts = kinds[done].sum(0) / HORIZON
-    return np.concatenate([last, counts, [len(done) / HORIZON]], dtype=np.float32)
+def observe(done: list[int]) -> Observation:
+    """What the agent sees after the operations of an episode so far: the last one, as in the paper."""
+    seen: Observation = np.eye(len(OPERATIONS), dtype=np.float32)[done[-1:]].sum(0)
+    return seen
 
 
 def operate(

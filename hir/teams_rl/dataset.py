@@ -51,8 +51,6 @@ class Settings:
     reward: Literal["archive", "parent"] = "archive"
     """parent: 1 where the reviewer finds the request changed (paper); archive: that divided by 1 + how often
     the same one came before in the update."""
-    state: Literal["operation", "episode"] = "operation"
-    """What the agent sees: the last operation (paper), or also how often each was done so far."""
     updates: int = limited(40, "[1, inf)")
     """Updates of the agent (reference code: 200)."""
     episodes: int = limited(64, "[1, inf)")
@@ -125,7 +123,7 @@ def _agent(settings: Settings, backend: Backend, path: Path) -> tuple[Agent | No
     """The agent, from its file or trained now, and how its training went."""
     if settings.agent in (*agents.BASELINES, "none"):
         return agents.BASELINES.get(settings.agent), {"queries": {}, "history": []}
-    env = agents.TextOperations(backend, settings.reward, settings.state, settings.seed)
+    env = agents.TextOperations(backend, settings.reward, settings.seed)
     learner = agents.Learner(settings.agent, env, settings.episodes, settings.learner)
     if path.exists():
         made = torch.load(path, weights_only=True)
@@ -175,7 +173,7 @@ def _evolve(settings: Settings, backend: Backend, agent: Agent | None, steps: St
             if agent is None:
                 request = mine.start(rng)
             else:
-                weights = agent(agents.observe(operations, settings.state), step)
+                weights = agent(agents.observe(operations), step)
                 operations += rng.choices(range(len(OPERATIONS)), weights)
                 operation = OPERATIONS[operations[-1]]
                 request, changed = agents.operate(mine, operation, old, rng)

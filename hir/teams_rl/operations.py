@@ -12,41 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from hir.config.schema import check
+from hir.config.values import read_yaml
 from hir.errors import UserError
 from hir.records import Constraint, Example
 from hir.tasks.generated.instructions import KINDS, LETTERS, QUERY, asking, constraint, is_allowed, solve
 
-HARDER = "Make the request below somewhat harder"
-PROMPTS = {
-    "breadth": "Write one new request, inspired by the one below: of the same domain, but rarer, and as long "
-    "and as difficult.",
-    "add_constraints": f"{HARDER}: add one more constraint or requirement.",
-    "deepening": f"{HARDER}: ask for more depth in what it asks for.",
-    "concretizing": f"{HARDER}: put something more specific in place of something general.",
-    "increase_reasoning_steps": f"{HARDER}: where a few simple steps of thought would do, ask for more of "
-    "them.",
-    "complicate_input": f"{HARDER}: give it some data, or ask for a format.",
-}
-"""By operation, in the order of the reference code."""
-
-OPERATIONS = tuple(PROMPTS)
-
-REWRITE = """{what}
-Reply with the request alone, which has at most twenty words more than this one:
-
-{request}"""
-
-COMPARE = """First request: {old}
-
-Second request: {new}
-
-Do they have the same constraints, and the same depth and breadth? Reply with Equal or Not Equal."""
-
-CHECK = """Request: {request}
-
-Answer: {answer}
-
-Does the answer do all that the request asks for? Reply with yes or no."""
+PROMPTS = read_yaml(Path(__file__).with_name("prompts.yaml"))
+OPERATIONS = tuple(PROMPTS["operations"])
 
 Ask = Callable[[str, int], str]
 """A model's reply to a prompt; the same for the same seed."""
@@ -69,12 +41,12 @@ class Language:
 
     def rewrite(self, operation: str, request: Example, rng: random.Random) -> Example:
         """The request after an operation; itself where nothing came of it."""
-        prompt = REWRITE.format(what=PROMPTS[operation], request=request.query)
+        prompt = PROMPTS["rewrite"].format(what=PROMPTS["operations"][operation], request=request.query)
         return replace(request, query=self._ask("operator", prompt, rng) or request.query)
 
     def same(self, old: Example, new: Example, rng: random.Random) -> bool | None:
         """Whether two requests ask for the same; None if the reviewer did not say."""
-        prompt = COMPARE.format(old=old.query, new=new.query)
+        prompt = PROMPTS["compare"].format(old=old.query, new=new.query)
         for _ in range(2):  # asked once more, if it must be
             reply = self._ask("reviewer", prompt, rng)
             if found := re.search(r"\b(not[\s-]+)?equal\b", reply, re.IGNORECASE):
@@ -84,7 +56,7 @@ class Language:
     def answer(self, request: Example, rng: random.Random) -> Example | None:
         """The request with an answer that the reviewer finds to be right; None if there is none."""
         answer = self._ask("responder", request.query, rng)
-        check = CHECK.format(request=request.query, answer=answer)
+        check = PROMPTS["check"].format(request=request.query, answer=answer)
         right = answer and re.match(r"\W*yes\b", self._ask("reviewer", check, rng), re.IGNORECASE)
         return replace(request, targets=(answer,)) if right else None
 

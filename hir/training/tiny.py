@@ -39,7 +39,7 @@ VOCABULARY = 768
 NUM_ROWS = 8192
 NUM_HELD_OUT = 1024
 NUM_HEADS = 4
-EMBEDDED = ("instructions", "object_amount", "object_counting", "word_sorting")
+EMBEDDED = ("instructions", "object_counting", "word_sorting")
 """What the base of a task that has no generator is trained on."""
 BATCH_SIZE = 64
 LR = 3e-3

@@ -44,9 +44,8 @@ def test_an_audit_names_the_rows_whose_label_is_another(
     examples = [{"input": text, "target": target} for text, target in rows]
     (tmp_path / "word_sorting.json").write_text(json.dumps({"examples": examples}))
     assert main(["audit", str(tmp_path)]) == 0
-    first, *lines, result = capsys.readouterr().out.splitlines()
+    first, unread, other = capsys.readouterr().out.splitlines()
     assert first.startswith("word_sorting: 99 rows, 98 read, 97 agree; 0 generated are among")
-    assert lines[0].startswith("  example 2 is a b, the file says b a: ")
-    assert lines[1].startswith("  example 3 is not read: ") and len(lines) == 2
-    assert json.loads(result) == {"word_sorting": {"rows": 99, "read": 98, "agree": 97, "generated": 0}}
+    assert unread.startswith("  example 3 is not read: ")
+    assert other.startswith("  example 2 is a b, the file says b a: ")
     assert main(["audit", str(tmp_path / "none")]) == 2

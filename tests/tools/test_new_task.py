@@ -10,7 +10,7 @@ from hir.tools import new_task
     ("name", "message"),
     [
         *((name, "is no name for a task") for name in ("", "Parity", "2x", "_x", "x__y", "x-y", "../x", "é")),
-        *((name, "there is a task") for name in ("object_amount", "geometric_shapes")),
+        *((name, "there is a task") for name in ("object_counting", "geometric_shapes")),
     ],
 )
 def test_bad_names_are_refused(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,14 +23,8 @@ QUERY = "Name animals."
 WORDS = "cat dog goat pig cow bear owl tiger".split()
 MIN_WORDS, MAX_WORDS = 2, 5
 CASES = ("upper", "lower", "title")
-SEPARATORS = {
-    ", ": "commas",
-    " - ": "dashes",
-    " / ": "slashes",
-    " + ": "pluses",
-    " = ": "equals",
-    " & ": "ands",
-}
+SEPARATORS = {", ": "commas", " - ": "dashes", " / ": "slashes"}
+SEPARATORS |= {" + ": "pluses", " = ": "equals", " & ": "ands"}
 BRACKETS = {"()": "round", "[]": "square", "{}": "curly", "<>": "angle"}
 NAMES: dict[Any, str] = {2: "two", 3: "three", 4: "four", 5: "five", **SEPARATORS, **BRACKETS}
 """How a constraint's text says a value, where not as it is."""

@@ -6,28 +6,23 @@ Rows in the style of BIG-Bench Hard's object_counting, any number of them, as ha
 import random
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from hir.config.schema import limited
+from hir.config.values import read_yaml
 from hir.errors import UserError
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
 
-NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PLURALS = {"peach": "peaches", "potato": "potatoes", "couch": "couches", "mouse": "mice", "fish": "fish"}
-PLURALS |= {f"{berry}y": f"{berry}ies" for berry in ("cherr", "raspberr", "strawberr")}
-PLURALS |= {"head of broccoli": "heads of broccoli", "stalk of celery": "stalks of celery"}
-# The last four of each are in no row of BIG-bench.
-THINGS = {
-    "animals": "cat dog goat pig cow duck frog bear mouse fish snake rabbit donkey horse lion tiger camel",
-    "fruits": "apple banana peach plum grape orange cherry pear raspberry strawberry lemon mango fig kiwi",
-    "vegetables": "carrot onion potato cabbage yam leek turnip pepper garlic lettuce_head head_of_broccoli "
-    "stalk_of_celery cauliflower parsnip beet shallot artichoke",
-    "musical instruments": "piano flute violin drum trumpet clarinet harp guitar accordion trombone cello "
-    "banjo ukulele saxophone",
-    "objects": "lamp chair table bed stove oven couch car toaster fridge microwave desk kettle mirror sofa",
-}
-CATEGORIES = tuple(THINGS)
+NUMBER_WORDS = "zero one two three four five six seven eight nine".split()
+THINGS = read_yaml(Path(__file__).with_suffix(".yaml"))
 Things = dict[str, list[tuple[str, str]]]
+
+
+def plurals(words: str) -> dict[str, str]:
+    """Each of "cat, mouse/mice", and its plural."""
+    pairs = (word.partition("/") for word in words.split(", "))
+    return {one: several or f"{one}s" for one, _, several in pairs}
 
 
 @cache
@@ -35,9 +30,9 @@ def things(first: int | None) -> tuple[Things, Things]:
     """(singular with article, plural) of the first things of each category, and of those of the others."""
     inside: Things = {}
     for category, words in THINGS.items():
-        names = [word.replace("_", " ") for word in words.split()[:first]]
+        names = [*plurals(words).items()][:first]
         inside[category] = [
-            (f"{'an' if s[0] in 'aeiou' else 'a'} {s}", PLURALS.get(s, f"{s}s")) for s in names
+            (f"{'an' if one[0] in 'aeiou' else 'a'} {one}", several) for one, several in names
         ]
     inside["objects"] = [thing for those in inside.values() for thing in those]  # which all of them are
     return inside, {name: [t for t in inside["objects"] if t not in those] for name, those in inside.items()}
@@ -79,40 +74,36 @@ class ObjectCounting(GeneratedTask[Settings]):
     Settings = Settings
 
     def example(self, rng: random.Random) -> Example:
-        category = rng.choice(CATEGORIES)
-        total = rng.randint(self.settings.min_items, self.settings.max_answer) if self.settings.even else None
-        listed, total = list_of_things(self.settings, category, total, rng)
-        return Example(query=f"I have {listed}. How many {category} do I have?", targets=(str(total),))
-
-
-def list_of_things(s: Settings, category: str, total: int | None, rng: random.Random) -> tuple[str, int]:
-    """A list in words with ``total`` things of the category, or as many as come, and their number."""
-    fewest, most = s.min_items, min(s.max_items, s.max_answer)
-    if total:
-        fewest, most = max(fewest, -(-total // s.max_count)), min(most, total)
-    num_items = rng.randint(fewest, most)
-    num_distractors = rng.randint(0, s.max_distractors) if total or rng.random() < 0.25 else 0
-    inside, outside = (those[category] for those in things(None if s.all_things else 8))
-    asked = rng.sample(inside, num_items)
-    others = rng.sample(outside, min(num_distractors, len(outside)))
-    if s.all_things and not {*asked} & {*inside[-4:]}:
-        asked[0] = rng.choice(inside[-4:])
-    counts = [1] * len(asked)
-    if total:
-        for _ in range(total - len(asked)):
-            counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
-        counts += [rng.randint(1, s.max_count) for _ in others]
-    else:
-        several, counts = s.max_count > 1 and rng.random() < 0.7, [s.max_answer + 1]
-        while sum(counts[:num_items]) > s.max_answer:
-            counts = [
-                min(rng.randint(2, s.max_count) for _ in "12") if several and rng.random() < 0.3 else 1
-                for _ in (*asked, *others)
-            ]
-    phrases = [
-        singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
-        for (singular, plural), count in zip(asked + others, counts, strict=True)
-    ]
-    rng.shuffle(phrases)
-    listed = ", ".join(phrases[:-1]) + f", and {phrases[-1]}" if len(phrases) > 1 else phrases[0]
-    return listed, sum(counts[:num_items])
+        s = self.settings
+        category = rng.choice([*THINGS])
+        total = rng.randint(s.min_items, s.max_answer) if s.even else None
+        fewest, most = s.min_items, min(s.max_items, s.max_answer)
+        if total:
+            fewest, most = max(fewest, -(-total // s.max_count)), min(most, total)
+        num_items = rng.randint(fewest, most)
+        num_distractors = rng.randint(0, s.max_distractors) if s.even or rng.random() < 0.25 else 0
+        inside, outside = (those[category] for those in things(None if s.all_things else 8))
+        asked = rng.sample(inside, num_items)
+        others = rng.sample(outside, min(num_distractors, len(outside)))
+        if s.all_things and not {*asked} & {*inside[-4:]}:
+            asked[0] = rng.choice(inside[-4:])
+        counts = [1] * len(asked)
+        if total:
+            for _ in range(total - len(asked)):
+                counts[rng.choice([i for i, count in enumerate(counts) if count < s.max_count])] += 1
+            counts += [rng.randint(1, s.max_count) for _ in others]
+        else:
+            several, counts = s.max_count > 1 and rng.random() < 0.7, [s.max_answer + 1]
+            while sum(counts[:num_items]) > s.max_answer:
+                counts = [
+                    min(rng.randint(2, s.max_count) for _ in "12") if several and rng.random() < 0.3 else 1
+                    for _ in (*asked, *others)
+                ]
+        phrases = [
+            singular if count == 1 else f"{NUMBER_WORDS[count]} {plural}"
+            for (singular, plural), count in zip(asked + others, counts, strict=True)
+        ]
+        rng.shuffle(phrases)
+        listed = ", ".join(phrases[:-1]) + f", and {phrases[-1]}" if len(phrases) > 1 else phrases[0]
+        answer = sum(counts[:num_items])
+        return Example(query=f"I have {listed}. How many {category} do I have?", targets=(str(answer),))

@@ -5,33 +5,19 @@ After BIG-bench's reasoning_about_colored_objects, as BIG-Bench Hard has it; no 
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from hir.config.schema import limited
+from hir.config.values import read_yaml
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, choice_row, register
+from hir.tasks.generated.object_counting import plurals
 
-COLORS = """red orange yellow green blue brown magenta fuchsia mauve teal turquoise burgundy silver gold black
-grey purple pink""".split()
+DATA = read_yaml(Path(__file__).with_suffix(".yaml"))
+COLORS, PLACES, ROWS = (DATA[key].split(", ") for key in ("colors", "places", "rows"))
+PLURALS, QUESTIONS = plurals(DATA["names"]), DATA["questions"]
 NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
 sixteen""".split()
-_NAMES = """mug, cup, plate, jug, pen, pencil, crayon, paperclip, envelope, notebook, booklet, textbook,
-puzzle, keychain, bracelet, necklace, teddy bear, cat toy, stress ball, fidget spinner, scrunchie,
-phone charger, candle, ruler, stapler, dog leash, sheet of paper, pair of sunglasses"""
-NAMES = _NAMES.replace("\n", " ").split(", ")
-PLURALS = {name: f"{name}s" for name in NAMES} | {"dog leash": "dog leashes"}
-PLURALS |= {"sheet of paper": "sheets of paper", "pair of sunglasses": "pairs of sunglasses"}
-PLACES = "shelf bench counter dresser windowsill carpet".split()
-ROWS = ("a bunch of", "a set of", "several", "the following")
-QUESTIONS = {
-    "color": "What color is the {name}?",
-    "is": "Is the {name} {color}?",
-    "neither": "How many {word}s are neither {color} nor {other}?",
-    "end": "What is the color of the {side}-most {word}?",
-    "next": "What is the color of the {word} directly to the {side} of the {reference}?",
-    "furthest": "What is the color of the {word} furthest from the {reference}?",
-    "beside": "How many non-{color} {word}s do you see to the {side} of the {reference}?",
-    "remove": "If I remove all the {gone} from the {place}, how many {kept} remain on it?",
-}
 Row = tuple[list[str], dict[str, str], list[str], str]  # things, what is asked about, options, answer
 
 
@@ -73,7 +59,7 @@ def singles(s: Settings, kind: str, word: str, rng: random.Random) -> Row:
     n = rng.randint(*sizes.get(kind, (2 if kind in ("color", "is") else 3, most)))
     places = {"next": range(n - 1), "furthest": range(n // 2), "beside": (n - 1 - beyond,)}
     here, side = rng.choice(places.get(kind, range(n))), rng.choice(("left", "right"))
-    colors, names = rng.sample(COLORS, len(COLORS)), rng.sample(NAMES, n)
+    colors, names = rng.sample(COLORS, len(COLORS)), rng.sample([*PLURALS], n)
     color, other = rng.choice((colors[here], colors[n])), ""
     if kind == "neither":
         color, other = rng.sample(rng.sample(colors[:n], n - number) + colors[n : number + 2], 2)
@@ -101,7 +87,7 @@ def groups(s: Settings, kind: str, word: str, rng: random.Random) -> Row:
     pairs = [((i + 1, 0), 1 + extra.count(i)) for i in range(number)]
     pairs += [(pair, rng.randint(1, 3)) for pair in (gone, *others)]
     rng.shuffle(pairs)
-    colors, names, axis = rng.sample(COLORS, 9), rng.sample(NAMES, 9), rng.randrange(2)
+    colors, names, axis = rng.sample(COLORS, 9), rng.sample([*PLURALS], 9), rng.randrange(2)
     things = [(n, colors[pair[axis]], names[pair[1 - axis]]) for pair, n in pairs]
     texts = [f"{NUMBERS[n]} {color} {name if n == 1 else PLURALS[name]}" for n, color, name in things]
     traits = (f"{colors[0]} {word}s", PLURALS[names[0]])

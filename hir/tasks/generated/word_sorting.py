@@ -5,29 +5,14 @@ Rows in the style of BIG-Bench Hard's word sorting, any number of them, as long 
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from hir.config.schema import limited
 from hir.errors import UserError
 from hir.records import Example
 from hir.tasks.base import GeneratedTask, register
 
-WORDS = tuple(
-    """
-    able acid acorn again air album apple arch arm army art atlas autumn back bag ball band bank barn basket
-    beach bean beard bee belt bench bike black blanket blue boat bone boot bottle bowl boy brave brick broom
-    brown bucket bug butter cabin camel candle car carpet cart castle cat chain chalk cherry chin city clock
-    cloth coal coat cold cook corn couch crab cream crow cup dance day desk doll door dragon drum dust ear
-    east elbow evening face fan farm feather field fire flag floor flute fly foot fork frame frog game gate
-    gift giraffe glass goat goose grass guitar hand hat hawk head hill hook hotel ice iron jacket jam jelly
-    judge key kite knee ladder lamb lamp leaf letter lion log magnet market meal melon milk moon mother
-    mouth nail needle night north nose oak office olive orange owl paint paper path pen pepper picture
-    pillow plane plate plum pocket pony queen rabbit rat ribbon ring river robin roof root rose salt school
-    seed sheep shell shirt silk sister sky snail soap sock soup spider spring star storm sugar sun swan
-    table tea thumb toast tooth town train tree tulip uncle vase voice wall wave whale wheat white window
-    winter wood yard yellow
-    """.split()
-)
-
+WORDS = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
 FORMS = (
     "Sort the following words alphabetically: List: {}",
     "Sort the following words alphabetically:\nList: {}\nSorted:",

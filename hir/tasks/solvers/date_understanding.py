@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
+from hir.tasks.solvers import find
+
 ORDER = "one first two second three third four fourth five fifth six sixth seven seventh eight eighth"
 NUMBERS: dict[str, Any] = {word: i // 2 + 1 for i, word in enumerate(ORDER.split())}
 NUMBERS |= {"a": 1, "nine": 9, "ninth": 9, "ten": 10, "tenth": 10, "golden wedding": "50-year"}
@@ -18,16 +20,12 @@ M, UNIT = rf"\b((?:{'|'.join(MONTHS)})[a-z]*)", r"(hour|day|week|month|year)s?\b
 
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
-    """The option that is the date asked for."""
+    """The date asked for."""
     text = prepare(stem)
-    asked = re.search(rf"What is the date (?:(today|tomorrow|yesterday)|{N} {UNIT} (ago|from|later))", text)
-    if not asked:
-        raise ValueError("cannot read the question")
+    asked = find(rf"What is the date (?:(today|tomorrow|yesterday)|{N} {UNIT} (ago|from|later))", text)
     day, sign = today(text[: asked.start()]), -1 if asked[4] == "ago" else 1
     day = add(day, DAYS[asked[1]], "day") if asked[1] else add(day, sign * int(asked[2]), asked[3])
-    if (answer := f"{day:%m/%d/%Y}") not in options:
-        raise ValueError(f"{answer} is no option")
-    return answer
+    return f"{day:%m/%d/%Y}"
 
 
 def prepare(text: str) -> str:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from itertools import permutations
 
+from hir.tasks.solvers import find
+
 RANKS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 # What tells which end of the order a sentence counts from, whatever it is that is ordered.
 FRONT = re.compile(r"\b(?:left|above|before|ahead|new|young|more|most|first)")
@@ -13,15 +15,13 @@ Claim = Callable[[tuple[int, ...]], bool]
 
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
-    """The one option that follows; ValueError if a sentence cannot be read or no single option follows."""
-    found = re.search(r": ([^.:]+)\. (.+)$", " ".join(stem.split()))
-    if found is None:
-        raise ValueError("no list of things with statements after it")
-    things = [re.sub(r"^(?:and )?(?:an? |the )?", "", thing) for thing in found[1].split(", ")]
+    """The one option that follows."""
+    listed, statements = find(r": ([^.:]+)\. (.+)$", " ".join(stem.split())).groups()
+    things = [re.sub(r"^(?:and )?(?:an? |the )?", "", thing) for thing in listed.split(", ")]
     if not 2 <= len(things) <= len(RANKS):
         raise ValueError(f"{len(things)} things listed")
     orders = list(permutations(range(len(things))))  # the place of each thing
-    for sentence in re.split(r"(?<=\.) ", found[2]):
+    for sentence in re.split(r"(?<=\.) ", statements):
         orders = list(filter(claim(sentence, things), orders))
     right = [option for option in options if all(map(claim(option, things), orders))]
     if not orders or len(right) != 1:

@@ -2,6 +2,8 @@
 
 import re
 
+from hir.tasks.solvers import find
+
 KINDS = {
     "animals": "bear camel cat chicken cow dog donkey duck fish frog goat horse lion mouse mice pig rabbit "
     "snail snake tiger",
@@ -15,11 +17,10 @@ KINDS = {
 
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
-    """The answer to a row, from its text; ValueError where it cannot be read."""
-    if not (found := re.search(r"I have (.+)\. How many (.+) do I have\?", stem)):
-        raise ValueError("no list and question")
-    kind, total = {*KINDS.get(found[2], "").split()}, 0
-    for number, *nouns in (re.sub(r"ies\b", "y", s).split() for s in re.split(r",? and |, ", found[1])):
-        if found[2] == "objects" or any({n, n[:-1], n[:-2]} & kind for n in nouns):
+    """How many there are."""
+    listed, asked = find(r"I have (.+)\. How many (.+) do I have\?", stem).groups()
+    kind, total = {*KINDS.get(asked, "").split()}, 0
+    for number, *nouns in (re.sub(r"ies\b", "y", s).split() for s in re.split(r",? and |, ", listed)):
+        if asked == "objects" or any({n, n[:-1], n[:-2]} & kind for n in nouns):
             total += max(1, "a an two three four five six seven eight nine".split().index(number))
     return str(total)

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from hir.tasks.solvers import find
+
 NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
 sixteen seventeen eighteen nineteen twenty""".split()
 
@@ -14,18 +16,11 @@ class Thing(NamedTuple):
 
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
-    """The answer to a row, from its text; ValueError where it cannot be read."""
+    """The color, yes or no, or a number in digits or as a word, as the options have it."""
     scene, _, question = stem.strip().partition(". ")
-    listed = re.search(r"(?:: | see | there is | there are )(?!.*: )(.+)", scene)
-    if not listed or not question:
-        raise ValueError("no scene and question")
-    things = [_thing(phrase) for phrase in re.split(r",? and |, ", listed[1])]
-    answer = _answer(question.strip(), things)
-    named = [str(answer), *NUMBERS[answer : answer + 1]] if isinstance(answer, int) else [answer]
-    for option in options:
-        if option.lower() in named:
-            return option
-    raise ValueError(f"{answer} is no option")
+    listed = find(r"(?:: | see | there is | there are )(?!.*: )(.+)", scene)[1]
+    answer = _answer(question.strip(), [_thing(phrase) for phrase in re.split(r",? and |, ", listed)])
+    return answer if isinstance(answer, str) else str(answer) if str(answer) in options else NUMBERS[answer]
 
 
 def _thing(phrase: str) -> Thing:
@@ -39,45 +34,33 @@ def _singular(name: str) -> str:
     return re.sub(r"(?<=[^s])s\b", "", re.sub(r"(?<=sh|ch|ss)es\b", "", name))
 
 
+def _trait(reference: str) -> str:
+    """The color of "red thing" or "red items", the name of "mugs"."""
+    return _singular(re.sub(" (thing|object|item)s?$", "", reference))
+
+
 def _answer(question: str, things: list[Thing]) -> str | int:
     def place(reference: str) -> int:
-        """Where "the mug" or "the red thing" stands."""
-        color, _, kind = reference.partition(" ")
-        named = [i for i, thing in enumerate(things) if thing.name == _singular(reference)]
-        if kind in ("thing", "object", "item"):
-            named = [i for i, thing in enumerate(things) if thing.color == color]
-        if len(named) != 1:
-            raise ValueError(f"{len(named)} things are {reference}")
-        return named[0]
+        """Where the one "mug" or "red thing" stands."""
+        [here] = (i for i, thing in enumerate(things) if _trait(reference) in thing)
+        return here
 
-    def asked(pattern: str) -> tuple[str, ...] | None:
-        found = re.fullmatch(pattern, question)
-        return found.groups() if found else None
-
-    if told := asked(r"What color is the (.+)\?"):
-        return things[place(told[0])].color
-    if told := asked(r"Is the (.+) (\w+)\?"):
-        return "yes" if things[place(told[0])].color == told[1] else "no"
-    if told := asked(r"What is the color of the (left|right)-?most .+\?"):
-        return things[0 if told[0] == "left" else -1].color
-    if told := asked(r"What is the color of the .+ directly to the (left|right) of the (.+)\?"):
-        there = place(told[1]) + (1 if told[0] == "right" else -1)
-        if not 0 <= there < len(things):
-            raise ValueError("nothing stands there")
-        return things[there].color
-    if told := asked(r"What is the color of the .+ f[au]rthest from the (.+)\?"):
-        here = place(told[0])
-        if 2 * here == len(things) - 1:
-            raise ValueError("two are as far")
-        return things[0 if 2 * here > len(things) - 1 else -1].color
-    if told := asked(r"How many non-(\w+) .+ to the (left|right) of the (.+)\?"):
-        here = place(told[2])
-        side = things[:here] if told[1] == "left" else things[here + 1 :]
-        return sum(thing.number for thing in side if thing.color != told[0])
-    if told := asked(r"How many .+ are neither (\w+) nor (\w+)\?"):
-        return sum(thing.number for thing in things if thing.color not in told)
-    if told := asked(r"If I remove all the (.+) from the .+, how many (.+) remain on it\?"):
-        gone, kept = (re.sub(" (thing|object|item)s$", "", text) for text in told)
-        left = [thing for thing in things if _singular(gone) not in thing]
-        return sum(thing.number for thing in left if _singular(kept) in thing)
-    raise ValueError("no known question")
+    if asked := re.fullmatch(r"What color is the (.+)\?", question):
+        return things[place(asked[1])].color
+    if asked := re.fullmatch(r"Is the (.+) (\w+)\?", question):
+        return "yes" if things[place(asked[1])].color == asked[2] else "no"
+    if asked := re.fullmatch(r"What is the color of the (left|right)-?most .+\?", question):
+        return things[0 if asked[1] == "left" else -1].color
+    if asked := re.fullmatch(r"What .+ directly to the (left|right) of the (.+)\?", question):
+        return things[place(asked[2]) + (1 if asked[1] == "right" else -1)].color
+    if asked := re.fullmatch(r"What is the color of the .+ f[au]rthest from the (.+)\?", question):
+        return things[0 if 2 * place(asked[1]) >= len(things) else -1].color
+    if asked := re.fullmatch(r"How many non-(\w+) .+ to the (left|right) of the (.+)\?", question):
+        here = place(asked[3])
+        side = things[:here] if asked[2] == "left" else things[here + 1 :]
+        return sum(thing.number for thing in side if thing.color != asked[1])
+    if asked := re.fullmatch(r"How many .+ are neither (\w+) nor (\w+)\?", question):
+        return sum(thing.number for thing in things if thing.color not in asked.groups())
+    asked = find(r"^If I remove all the (.+) from the .+, how many (.+) remain on it\?$", question)
+    gone, kept = map(_trait, asked.groups())
+    return sum(thing.number for thing in things if gone not in thing and kept in thing)

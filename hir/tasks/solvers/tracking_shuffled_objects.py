@@ -2,15 +2,15 @@
 
 import re
 
+from hir.tasks.solvers import find
+
 
 def solve(stem: str, options: tuple[str, ...]) -> str:
-    """The option that is what the last person named has in the end; ValueError if it cannot be read."""
+    """The option that is what the last person named has in the end."""
     stem = " ".join(stem.split())
     things = {option.rstrip("."): option for option in options}
     thing = "|".join(map(re.escape, sorted(things, key=len, reverse=True)))
-    people = re.match(r"(\w+(?:, \w+)*),? and (\w+) are ", stem)
-    if people is None:
-        raise ValueError("it does not begin with people")
+    people = find(r"^(\w+(?:, \w+)*),? and (\w+) are ", stem)
     names = [*people[1].split(", "), people[2]]
     name = "|".join(names)
     has = dict(re.findall(rf"\b({name}) [^.,:]*?\b({thing})(?=[.,]| and\b)", stem))

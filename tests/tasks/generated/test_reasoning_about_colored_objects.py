@@ -11,7 +11,7 @@ GROUPS = "On the sofa, there are two red pens, one teal mug, and three red mugs.
 def test_answers_by_hand() -> None:
     assert solve(f"{ROW} What is the color of the item furthest from the teal item?", ("red",)) == "red"
     assert solve(f"{ROW} How many non-red items do you see to the right of the mug?", ("1", "one")) == "1"
-    with pytest.raises(ValueError, match="2 things are pen"):
+    with pytest.raises(ValueError, match="too many values"):
         solve(f"{ROW} What color is the pen?", ("red",))
     assert solve(f"{GROUPS}red items from the sofa, how many mugs remain on it?", ("one",))
 
