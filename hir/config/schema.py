@@ -120,8 +120,8 @@ class ModelConfig:
     """Commit or tag on the hub; null: its default branch."""
     max_input_tokens: int = limited(512, "[1, inf)")
     """Longest prompt, in tokens; a longer one is cut in its middle."""
-    chat_template: bool = True
-    """Render a decoder-only model's prompts by its chat template, if it has one."""
+    chat_template: bool | None = None
+    """Render a decoder-only model's prompts by its chat template; null: where it has one."""
     policy: str | None = None
     """seq2seq: any encoder-decoder model; t5: the same numbers, faster, for the T5 family; causal: any
     decoder-only model; or a module of yours; null: what suits the model."""

@@ -53,7 +53,9 @@ def load_policy(config: ModelConfig) -> Policy:
     if unfit:
         what = f"{len(unfit)} weights are missing or of another shape than config.json says"
         raise UserError(f"{where}: {what}, {unfit[0]} among them")
-    if not config.chat_template:
+    if config.chat_template and not tokenizer.chat_template:
+        raise UserError(f"{where} has no chat template: is it a base model? Then leave out model.chat_template")
+    if config.chat_template is False:
         tokenizer.chat_template = None
     if config.lora.r:
         model = add_lora(model, config.lora)
