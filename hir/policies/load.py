@@ -54,7 +54,7 @@ def load_policy(config: ModelConfig) -> Policy:
         what = f"{len(unfit)} weights are missing or of another shape than config.json says"
         raise UserError(f"{where}: {what}, {unfit[0]} among them")
     if config.chat_template and not tokenizer.chat_template:
-        raise UserError(f"{where} has no chat template: is it a base model? Then leave out model.chat_template")
+        raise UserError(f"{where} has no chat template (a base model?): leave out model.chat_template")
     if config.chat_template is False:
         tokenizer.chat_template = None
     if config.lora.r:

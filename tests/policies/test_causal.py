@@ -142,7 +142,7 @@ def test_what_a_decoder_only_model_lacks_is_said(tmp_path, word_tokenizer) -> No
         check_lengths(load_policy(replace(config, max_input_tokens=9)), [task], instructions(), Config())
     with pytest.raises(UserError, match="^sampling=t5 decodes T5 .* not llama: set sampling=causal$"):
         build_sampler(policy, SamplingConfig(), 8)
-    with pytest.raises(UserError, match=f"^model.path={tmp_path} has no chat template: is it a base model?"):
+    with pytest.raises(UserError, match=f"^model.path={tmp_path} has no chat template .a base model"):
         load_policy(replace(config, chat_template=True))
     policy.tokenizer.eos_token = None
     save(policy, tmp_path)
