@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import textwrap
 from contextlib import suppress
 
 
@@ -14,6 +15,11 @@ class UserError(Exception):
         text = super().__str__()
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
         return text if len(text) <= 600 else f"{text[:450]} … {text[-120:]}"
+
+
+def reason(error: BaseException) -> str:
+    """What a library says, which may be of many lines, or nothing."""
+    return textwrap.shorten(str(error), 240) or type(error).__name__
 
 
 def exit_code(error: UserError | OSError) -> int:

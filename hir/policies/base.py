@@ -59,8 +59,9 @@ class Policy(nn.Module):
         """What holds the weights: the model, or what a strategy that shards them put around it. In a tuple,
         which makes it no part of the policy."""
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
-        self.pad_id: int = model.config.pad_token_id
-        self.eos_id: int = model.config.eos_token_id
+        config = model.config.get_text_config()  # of a model that sees and hears, too, its language model's
+        self.pad_id: int = getattr(config, "pad_token_id", -1)
+        self.eos_id: int = getattr(config, "eos_token_id", -1)
         self.end_ids = {self.eos_id}
         """Tokens that end a sampled answer, ``eos_id`` among them."""
         self.context: int | None = None
@@ -85,11 +86,15 @@ class Policy(nn.Module):
     @property
     def hidden_size(self) -> int:
         """Width D of the states that logits are made of."""
-        return int(self.model.config.hidden_size)
+        return int(self.model.config.get_text_config().hidden_size)
 
     def render(self, instruction: str, query: str) -> str:
         """What the model reads: instruction, "Q:", the query and "A:"."""
         return f"{instruction}\nQ: {query}\nA:"
+
+    def told(self, text: str) -> str:
+        """What the model reads where a text is put to it that is no task's, such as a judge's question."""
+        return text
 
     def token_ids(self, texts: Sequence[str], **options: Any) -> list[list[int]]:
         """Tokens of each prompt, whatever their number, end token last; options are the tokenizer's."""

@@ -19,6 +19,8 @@ MAX_ANSWERS = 1024
 """Tokens of answers after which a query's rows begin another tree: attention costs the square of a tree."""
 DATE = "26 Jul 2024"
 """For templates that name the day, Llama's own default: a prompt is the same tomorrow."""
+TODAY = f"{{% macro strftime_now(form) %}}{DATE}{{% endmacro %}}"
+"""Before a template: what it would ask for the day."""
 
 
 class Tree(NamedTuple):
@@ -40,15 +42,13 @@ def grow(sequences: Mapping[int, tuple[int, ...]]) -> Tree:
     # In their order nodes come depth first.
     for number, sequence in sorted(sequences.items(), key=lambda pair: pair[1]):
         shared, size = len(commonprefix([sequence, before])), len(tree.ids)
-        for node in path[shared:]:
-            tree.ends[node] = size
         path = path[:shared] + [*range(size, size + len(sequence) - shared)]
         tree.ids.extend(sequence[shared:])
         tree.depths.extend(range(shared, len(sequence)))
         tree.ends.extend([0] * (len(sequence) - shared))
         tree.paths[number], before = path, sequence
-    for node in path:
-        tree.ends[node] = len(tree.ids)
+        for node in path:
+            tree.ends[node] = len(tree.ids)
     return tree
 
 
@@ -75,6 +75,8 @@ class CausalPolicy(Policy):
         config = model.config.get_text_config()
         limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
         self.context = min((limit for limit in limits if limit), default=None)
+        if not {"\0", "\1"} <= {*self.render("\0", "\1")}:
+            raise UserError("its chat template leaves out a user's message: set model.chat_template=false")
         if not self._reads_trees():
             kind = model.config.model_type
             raise UserError(f"a {kind} model is not the same in a tree of rows as in rows of their own")
@@ -83,10 +85,16 @@ class CausalPolicy(Policy):
         """What the model reads: the query and then the instruction, as a user's message or after "Q:"."""
         if not self.tokenizer.chat_template:
             return f"Q: {query}\n{instruction}\nA:"
-        message = [{"role": "user", "content": f"{query}\n{instruction}"}]
+        return self.told(f"{query}\n{instruction}")
+
+    def told(self, text: str) -> str:
+        """The text as a user's message, where there is a chat template."""
+        if not self.tokenizer.chat_template:
+            return text
         options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
         options |= {"enable_thinking": False, "date_string": DATE}  # for templates that ask
-        prompt: str = self.tokenizer.apply_chat_template(message, **options)
+        options["chat_template"] = TODAY + self.tokenizer.get_chat_template()
+        prompt: str = self.tokenizer.apply_chat_template([{"role": "user", "content": text}], **options)
         return prompt
 
     def token_ids(self, texts: Sequence[str], **options: Any) -> list[list[int]]:
@@ -162,11 +170,8 @@ class CausalPolicy(Policy):
         *tree, paths = grow(rows)
         batch = {"trees": [torch.tensor(tree)[:, None]], "places": torch.tensor([paths[0], paths[1]])}
         with evaluating(self):
-            try:
-                alone = self.model(input_ids=torch.tensor([*rows.values()])).logits
-                return torch.allclose(alone, self(batch).logits, rtol=1e-3, atol=1e-3)
-            except Exception:  # a model fails at what it does not know in any way
-                return False
+            alone = self.model(input_ids=torch.tensor([*rows.values()])).logits
+            return torch.allclose(alone, self(batch).logits, rtol=1e-3, atol=1e-3, equal_nan=True)
 
 
 def groups(rows: Sequence[TrainingExample]) -> list[list[int]]:

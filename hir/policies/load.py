@@ -1,13 +1,12 @@
 """Loads any sequence-to-sequence or decoder-only checkpoint as a policy, with adapters if asked."""
 
-import textwrap
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from hir.config.schema import LoraConfig, ModelConfig
-from hir.errors import UserError
+from hir.errors import UserError, reason
 from hir.policies.base import POLICIES, Policy
 from hir.policies.smollm2 import find_model
 
@@ -30,6 +29,8 @@ def load_policy(config: ModelConfig) -> Policy:
         model_config = AutoConfig.from_pretrained(path, **options)
         if config.dropout is not None:
             model_config.update({name: config.dropout for name in DROPOUTS if hasattr(model_config, name)})
+        if getattr(model_config, "quantization_config", None):
+            raise UserError(f"{where} is quantized, and float32 weights are trained: take one that is not")
         loader: Any = AutoModelForSeq2SeqLM if model_config.is_encoder_decoder else AutoModelForCausalLM
         # The T5 family has a policy of its own, of the same numbers.
         name = "t5" if model_config.model_type in ("t5", "mt5") else "seq2seq"
@@ -47,12 +48,13 @@ def load_policy(config: ModelConfig) -> Policy:
     except (UserError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the libraries raise any on a broken file; a tokenizer's is no Exception
-        reason = textwrap.shorten(str(error), 240) or type(error).__name__
-        raise UserError(f"{where} cannot be loaded, from here or from the hub: {reason}") from error
+        raise UserError(f"{where} cannot be loaded, from here or from the hub: {reason(error)}") from error
     unfit = [*sorted(info["missing_keys"]), *sorted(name for name, *_ in info["mismatched_keys"])]
     if unfit:
         what = f"{len(unfit)} weights are missing or of another shape than config.json says"
         raise UserError(f"{where}: {what}, {unfit[0]} among them")
+    # An answer's odds are those of the policy and sampling.*, whatever penalties the checkpoint comes with.
+    model.generation_config = type(model.generation_config)(eos_token_id=model.generation_config.eos_token_id)
     if config.chat_template and not tokenizer.chat_template:
         raise UserError(f"{where} has no chat template (a base model?): leave out model.chat_template")
     if config.chat_template is False:
@@ -61,8 +63,8 @@ def load_policy(config: ModelConfig) -> Policy:
         model = add_lora(model, config.lora)
     try:
         policy: Policy = kind(model, tokenizer, config.max_input_tokens)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+    except Exception as error:  # a model and a chat template fail at what they do not know in any way
+        raise UserError(f"{where}: {reason(error)}") from error
     vocabulary = model.get_input_embeddings().num_embeddings
     start = getattr(policy, "start_id", 0)
     ids = {"pad_token_id": policy.pad_id, "eos_token_id": policy.eos_id, "decoder_start_token_id": start}

@@ -19,7 +19,7 @@ class Seq2SeqPolicy(Policy):
 
     def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int = 512) -> None:
         super().__init__(model, tokenizer, max_input_tokens)
-        self.start_id: int = model.config.decoder_start_token_id
+        self.start_id: int = getattr(model.config, "decoder_start_token_id", -1)
 
     def collate(self, rows: Sequence[TrainingExample]) -> dict[str, Any]:
         """A batch of B rows under K instructions, the rows' own first, on the CPU; a prompt is in it once.

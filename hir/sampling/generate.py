@@ -21,6 +21,7 @@ class GenerateSampler(Sampler):
         policy, prompts = self.policy, list(encoded.values())
         options: dict[str, Any] = {"do_sample": seed is not None, "max_new_tokens": config.max_new_tokens}
         options |= {"pad_token_id": policy.pad_id, "eos_token_id": sorted(policy.end_ids)}
+        options |= {"decoder_start_token_id": getattr(policy, "start_id", None)}
         if seed is not None:
             options |= {"num_return_sequences": num_samples, "temperature": config.temperature}
             options |= {"top_k": config.top_k, "top_p": config.top_p}

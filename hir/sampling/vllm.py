@@ -6,7 +6,6 @@ Written against what vLLM documents and tested with a stand-in: docs/vllm.md say
 import importlib
 import os
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hir.config.schema import SamplingConfig
 from hir.distributed import rank
-from hir.errors import UserError
+from hir.errors import UserError, reason
 from hir.policies.base import padded
 from hir.randomness import derive_seed
 from hir.sampling.base import Sampler, register
@@ -90,8 +89,7 @@ class VLLMSampler(Sampler):
                 engine.sleep(level=1)
                 return engine
         except Exception as error:  # of the machine or the model
-            reason = textwrap.shorten(str(error), 240) or type(error).__name__
-            raise UserError(f"sampling=vllm cannot start vLLM: {reason}") from error
+            raise UserError(f"sampling=vllm cannot start vLLM: {reason(error)}") from error
 
 
 def checkpoint_weights(model: Any) -> Iterator[tuple[str, Tensor]]:

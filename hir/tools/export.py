@@ -5,10 +5,8 @@ the prompt and usage) and hir_config.yaml (repeats the run). It is written whole
 """
 
 import json
-import os
 import re
 import string
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,10 +18,9 @@ from transformers import GenerationConfig
 from hir.config.load import save_config
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import find_checkpoint, write_json
+from hir.files import find_checkpoint, making, write_json
 from hir.policies.base import Policy
 from hir.policies.causal import CausalPolicy
-from hir.policies.seq2seq import Seq2SeqPolicy
 from hir.quiet import quiet_libraries
 from hir.records import Example
 from hir.relabel.base import build_relabel
@@ -62,14 +59,10 @@ def run(options: Options, settings: list[str]) -> int:
     iterations = read_checkpoint(checkpoint)["epoch"] + 1
     card = model_card(to.name, saved, iterations, policy, base, task)
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.", suffix=".tmp") as scratch:
-            whole = Path(scratch) / to.name
-            whole.mkdir()
+        with making(to) as whole:
             write_model(whole, policy, config)
             (whole / "README.md").write_text(card, encoding="utf-8")
-            os.replace(whole, to)
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         raise UserError(f"to={options.to} cannot be written: {error}") from error
     print(f"exported the model of {folder} after iteration {iterations} to {options.to}")
     return 0
@@ -80,15 +73,14 @@ def write_model(folder: Path, policy: Policy, config: Config) -> None:
 
     Raises OSError or SafetensorError.
     """
-    # sampling=generate heeded the base's own settings, too.
-    own = policy.model.generation_config.to_diff_dict() if config.sampling.name == "generate" else {}
-    for name in ("max_length", "transformers_version", "temperature", "top_k", "top_p"):
-        own.pop(name, None)
-    own |= {"max_new_tokens": config.sampling.max_new_tokens, "do_sample": False, "num_beams": 1}
-    if isinstance(policy, Seq2SeqPolicy):
-        own["decoder_start_token_id"] = policy.start_id
-    own["eos_token_id"] = policy.eos_id if len(policy.end_ids) == 1 else sorted(policy.end_ids)
-    policy.model.generation_config = GenerationConfig(**{**own, "pad_token_id": policy.pad_id})
+    policy.model.generation_config = GenerationConfig(
+        max_new_tokens=config.sampling.max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        pad_token_id=policy.pad_id,
+        eos_token_id=sorted(policy.end_ids),
+        decoder_start_token_id=getattr(policy, "start_id", None),
+    )
     policy.model.save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if written.get("scale_decoder_outputs") is False:
@@ -121,12 +113,13 @@ def model_card(
         validation=known(history, "val/accuracy", "val/accuracy_p_wrong")[-1],
         test=summary["test"]["accuracy"] if summary.get("iterations") == iterations else None,
         answers=run.answers,
-        on_hub=path is not None and not Path(path).is_dir(),
+        on_hub=path is not None and not Path(path).expanduser().is_dir(),
         goal=relabel.goal(row),
         opposite=relabel.opposite(row),
         around=re.split("[\0\1]", form),
         asked=["instruction", "query"] if form.index("\0") < form.index("\1") else ["query", "instruction"],
         causal=isinstance(policy, CausalPolicy),
+        ends=sorted(policy.end_ids),
         special=not policy.tokenizer.chat_template,
         entities={c: entity for c in characters if (entity := policy.text.escape(c)) != c},
     )

@@ -60,4 +60,4 @@ def ask_policy(settings: list[str]) -> Ask:
     policy, _ = build_policy(config)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = build_sampler(policy, config.sampling, config.evaluation.batch_size)
-    return lambda prompt, seed: policy.decode(sampler.sample([prompt], 1, seed)[0][0].tokens)
+    return lambda prompt, seed: policy.decode(sampler.sample([policy.told(prompt)], 1, seed)[0][0].tokens)

@@ -81,8 +81,8 @@ def choose_strategy(config: Config) -> str:
         name = "fsdp"
     if not name.startswith("fsdp"):
         return name
-    asks = METHODS[config.method["name"]].asks_policy
+    asks = METHODS[config.method["name"]].asks_policy or (config.model.lora.r and config.method.get("kl"))
     if name not in ("fsdp", "fsdp_cpu") or asks or config.sampling.name not in ("t5", "causal"):
-        needs = "needs trainer.strategy=fsdp, sampling=t5 or causal and another method than ppo"
+        needs = "needs trainer.strategy=fsdp, sampling=t5 or causal, no ppo, no adapters with method.kl"
         raise UserError(f"trainer.strategy={name} {needs}; or set trainer.strategy=ddp")
     return name

@@ -113,4 +113,6 @@ def ask_start(task: Task, policy: Policy, config: Config) -> None:
         start = copy.deepcopy(policy, {id(policy.tokenizer): policy.tokenizer}).requires_grad_(False)
         sampler = build_sampler(start, config.sampling, config.evaluation.batch_size)
         # It is no part of the module: no checkpoint has it, and it follows the policy to its device.
-        task.feedback.ask_policy = lambda texts: [*map(start.to(policy.device).decode, sampler.greedy(texts))]
+        task.feedback.ask_policy = lambda texts: [
+            *map(start.to(policy.device).decode, sampler.greedy([*map(start.told, texts)]))
+        ]

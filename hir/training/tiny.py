@@ -152,9 +152,7 @@ def _pretrain(
         policy.cuda()
     prompts = [policy.render(phi.goal(row), row.query) for row in held_out]
     targets = [policy.encode_answer(row.targets[0]) for row in train]
-    pairs = [
-        TrainingExample(-1, r.query, phi.goal(r), ids, True) for r, ids in zip(train, targets, strict=True)
-    ]
+    pairs = [TrainingExample(-1, r.query, phi.goal(r), t, True) for r, t in zip(train, targets, strict=True)]
     longest = max(map(len, targets))
     sampling = SamplingConfig("causal" if base.kind == "llama" else "t5", max_new_tokens=longest)
     sampler = build_sampler(policy, sampling, greedy_batch_size=256)

@@ -106,7 +106,8 @@ def test_a_tree_by_hand() -> None:
     )  # fmt: skip
 
 
-TEMPLATE = "one two {{ messages[0].content }} {{ date_string[:2] and 'one' }} {{ enable_thinking or 'two' }}"
+TEMPLATE = "one two {{ messages[0].content }} {{ strftime_now('%d %b %Y') == date_string and 'one' }} "
+TEMPLATE += "{{ enable_thinking or 'two' }}"
 
 
 def save(policy: CausalPolicy, folder: Path) -> ModelConfig:
@@ -119,7 +120,7 @@ def save(policy: CausalPolicy, folder: Path) -> ModelConfig:
 def test_prompts_and_answers_by_hand_plain_and_by_a_template(tmp_path, word_tokenizer) -> None:
     policy = make_causal_policy("llama", word_tokenizer)
     policy.tokenizer.chat_template = TEMPLATE
-    policy.model.generation_config.eos_token_id = [2, 1]
+    policy.model.generation_config.repetition_penalty = 1.5
     config = save(policy, tmp_path)
     plain, chat = (load_policy(replace(config, chat_template=on)) for on in (False, True))
     assert plain.render("right", "cat dog") == "Q: cat dog\nright\nA:"
@@ -129,6 +130,8 @@ def test_prompts_and_answers_by_hand_plain_and_by_a_template(tmp_path, word_toke
     assert plain.encode_answer("one two") == chat.encode_answer("one two") == (9, 10, 1)
     assert (chat.pad_id, chat.eos_id, chat.end_ids) == (1, 1, {1, 2})
     assert [part.tolist() for part in chat.pad([[7], [8, 9]])] == [[[1, 7], [8, 9]], [[0, 1], [1, 1]]]
+    assert chat.model.generation_config.to_diff_dict().keys() <= {"eos_token_id", "transformers_version"}
+    assert (plain.told("cat"), chat.told("cat")) == ("cat", "one two cat one two")
     adapted = load_policy(replace(config, lora=LoraConfig(r=2)))
     names = {name.split(".")[-4] for name, weight in adapted.named_parameters() if weight.requires_grad}
     assert names == {"q_proj", "v_proj"}  # peft's choice for a Llama
@@ -144,7 +147,16 @@ def test_what_a_decoder_only_model_lacks_is_said(tmp_path, word_tokenizer) -> No
         build_sampler(policy, SamplingConfig(), 8)
     with pytest.raises(UserError, match=f"^model.path={tmp_path} has no chat template .a base model"):
         load_policy(replace(config, chat_template=True))
-    policy.tokenizer.eos_token = None
+    for template, told in (
+        ("{{ messages }}{{ raise_exception('no') }}", "no"),
+        ("{% if messages %}", "Unexpected end of template"),
+        ("{% for part in messages[0].content %}{{ part.text }}{% endfor %}", "its chat template leaves out"),
+    ):
+        policy.tokenizer.chat_template = template
+        save(policy, tmp_path)
+        with pytest.raises(UserError, match=f"^model.path={tmp_path}: {told}"):
+            load_policy(config)
+    policy.tokenizer.chat_template = policy.tokenizer.eos_token = None
     save(policy, tmp_path)
     with pytest.raises(UserError, match=f"^model.path={tmp_path}: the tokenizer has no end token"):
         load_policy(config)

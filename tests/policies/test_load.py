@@ -80,6 +80,11 @@ def bidirectional(folder: Path) -> None:
     transformers.BertLMHeadModel(config).save_pretrained(folder)
 
 
+def quantized(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"x": 1}}))
+
+
 def without_tokenizer(folder: Path) -> None:
     for file in folder.glob("tokenizer*"):
         file.unlink()
@@ -99,6 +104,7 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",
         ),
         (wider, "4 weights are missing or of another shape"),
+        (quantized, "is quantized, and float32 weights are trained"),
         (without_tokenizer, "no tokenizer that knows a word there"),
     ],
 )

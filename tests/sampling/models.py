@@ -99,7 +99,7 @@ CAUSAL: dict[str, dict[str, Any]] = {
 
 
 def make_causal_policy(kind: str, tokenizer: Any, **sizes: Any) -> CausalPolicy:
-    """A random decoder-only policy in training mode, whose end token, 1, pads."""
+    """A random decoder-only policy in training mode, whose end token, 1, pads; 2 ends its answers, too."""
     tokenizer.pad_token = tokenizer.eos_token
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, **CAUSAL[kind], **sizes}
     ids = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
@@ -109,6 +109,7 @@ def make_causal_policy(kind: str, tokenizer: Any, **sizes: Any) -> CausalPolicy:
         model = transformers.AutoModelForCausalLM.from_config(config)
         for weight in model.parameters():
             nn.init.normal_(weight, 1.0 if weight.dim() == 1 else 0.0, 0.4)
+    model.generation_config.eos_token_id = [1, 2]
     return CausalPolicy(model, tokenizer).train()
 
 
@@ -129,7 +130,8 @@ def generated(policy: Policy, prompt: str, max_new_tokens: int) -> tuple[int, ..
             input_ids=input_ids, max_new_tokens=max_new_tokens, do_sample=False, use_cache=False
         )
     tokens = output[0, 1 if hasattr(policy, "start_id") else input_ids.shape[1] :].tolist()
-    return tuple(tokens[: tokens.index(1) + 1] if 1 in tokens else tokens)
+    length = next((i for i, token in enumerate(tokens, 1) if token in policy.end_ids), len(tokens))
+    return tuple(tokens[:length])
 
 
 def check_log_probs(

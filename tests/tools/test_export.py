@@ -140,7 +140,8 @@ def test_the_card_s_code_loads_the_trained_model(
     settings = json.loads((out / "generation_config.json").read_text())
     wanted = {"max_new_tokens": 20, "do_sample": False, "num_beams": 1, "decoder_start_token_id": 0}
     assert {name: settings[name] for name in wanted} == wanted
-    model.generate = Mock(return_value=tokenizer("&lt;R>&amp;lt;", return_tensors="pt")["input_ids"])
+    answered = tokenizer("&lt;R>&amp;lt;")["input_ids"]
+    model.generate = Mock(return_value=torch.tensor([[0, *answered]]))  # after the start token
     assert card["answer"]("Which?") == "<R>&lt;"  # as characters travel that the tokenizer does not know
 
 

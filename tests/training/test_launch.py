@@ -122,6 +122,7 @@ def test_a_truncated_checkpoint_and_pickled_code_are_refused(tmp_path: Path) -> 
         "trainer.strategy=fsdp sampling=generate",
         "trainer.strategy=fsdp_cpu_offload",
         "trainer.devices=2 method=ppo",
+        "trainer.devices=2 method=grpo method.kl=0.04 model.lora.r=8",
     ],
 )
 def test_what_a_strategy_cannot_do_is_refused_in_one_line(arguments: str) -> None:
