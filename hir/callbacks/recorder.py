@@ -32,9 +32,7 @@ class RunRecorder(Callback):
     """
 
     def __init__(self, config: Config, folder: Path, evaluation: BigBenchEvaluation, started: float) -> None:
-        self.config = config
-        self.folder = folder
-        self.evaluation = evaluation
+        self.config, self.folder, self.evaluation = config, folder, evaluation
         self.history: list[dict[str, float]] = []
         """One row an iteration, the base's first as iteration 0."""
         self.samples: list[dict[str, Any]] = []

@@ -127,6 +127,8 @@ class ModelConfig:
     decoder-only model; or a module of yours; null: what suits the model."""
     dropout: float | None = limited(None, "[0, 1)")
     """Dropout rate in training; null: the checkpoint's own."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass and keep none: less memory, a third slower."""
     shard: bool = False
     """Share out weights and optimizer over several devices: trainer.strategy=fsdp, where none is set."""
     lora: LoraConfig = field(default_factory=LoraConfig)

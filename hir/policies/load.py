@@ -45,6 +45,8 @@ def load_policy(config: ModelConfig) -> Policy:
         # Weights of another shape are refused below, by name.
         options |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
         model, info = loader.from_pretrained(path, **options)
+        if config.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
     except (UserError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the libraries raise any on a broken file; a tokenizer's is no Exception

@@ -50,11 +50,8 @@ class HIRDataModule(LightningDataModule):
 
     def __init__(self, config: Config, task: Task, policy: Policy, method: Method, relabel: Relabel) -> None:
         super().__init__()
-        self.config = config
-        self.task = task
-        self.policy = policy
-        self.method = method
-        self.phi = relabel
+        self.config, self.task, self.policy = config, task, policy
+        self.method, self.phi = method, relabel
         self.buffer = ReplayBuffer(config.buffer)
         self.plan: list[TrainingExample] = []
         sampling, training = config.sampling, config.training

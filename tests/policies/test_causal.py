@@ -137,6 +137,17 @@ def test_prompts_and_answers_by_hand_plain_and_by_a_template(tmp_path, word_toke
     assert names == {"q_proj", "v_proj"}  # peft's choice for a Llama
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
+def test_gradient_checkpointing_changes_no_gradient(tmp_path, word_tokenizer) -> None:
+    config, found = save(make_causal_policy("llama", word_tokenizer), tmp_path), []
+    for on in (False, True):
+        policy = load_policy(replace(config, gradient_checkpointing=on)).double().train()
+        assert policy.model.is_gradient_checkpointing == on
+        policy(policy.collate(ROWS)).logits.square().sum().backward()
+        found.append({name: weight.grad for name, weight in policy.named_parameters()})
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-6)
+
+
 def test_what_a_decoder_only_model_lacks_is_said(tmp_path, word_tokenizer) -> None:
     policy = make_causal_policy("llama", word_tokenizer, max_position_embeddings=40)
     config = save(policy, tmp_path)
