@@ -153,24 +153,20 @@ def known_tasks() -> list[str]:
     return sorted({*GENERATORS.modules(), *SOURCES["bbh"]})
 
 
-def _is_generated(config: TaskConfig) -> bool:
-    known = config.source is None and config.data_dir is None and config.name in GENERATORS
-    return config.source == "generated" or known
-
-
-def load_task(config: TaskConfig, seed: int) -> Task:
+def load_task(config: TaskConfig, seed: int, num_generated: int = 8192) -> Task:
     """The task that the configuration describes; ``config.seed`` goes before ``seed``.
 
-    A file is read by its content: with data_dir, bbh and bigbench mean the same, and either format is
-    accepted. Raises UserError for whatever is wrong with the configuration, the file or the download.
+    A generated one has ``num_generated`` training rows where ``config.num_train`` names no number. A file is
+    read by its content: with data_dir, bbh and bigbench mean the same, and either format is accepted. Raises
+    UserError for whatever is wrong with the configuration, the file or the download.
     """
     seed = seed if config.seed is None else config.seed
     name, source = config.name, config.source
     if config.mix:
         return _mixture(config, seed)
-    if _is_generated(config):
-        generator = generated_task(name, config.settings)
-        return generator.splits(seed, config.num_train or 8192, config.num_validation, config.num_test)
+    if source == "generated" or (source is None and config.data_dir is None and name in GENERATORS):
+        generator, num_train = generated_task(name, config.settings), config.num_train or num_generated
+        return generator.splits(seed, num_train, config.num_validation, config.num_test)
     if source == "teams_rl":
         dataset = import_module("hir.teams_rl.dataset")  # which needs libraries of its own
         path = dataset.made_for_task(config.teams_rl) / "instructions.json"
@@ -212,9 +208,7 @@ def _mixture(config: TaskConfig, seed: int) -> Task:
     parts = []
     for name in config.mix:
         one = replace(config, mix=[], name=name, settings=config.settings.get(name, {}), **numbers)
-        if one.num_train is None and _is_generated(one):
-            one.num_train = share(8192)
-        parts.append(load_task(one, seed))
+        parts.append(load_task(one, seed, share(8192)))
 
     def joined(split: str) -> tuple[Example, ...]:
         return tuple(replace(row, task=part.name) for part in parts for row in getattr(part, split))
