@@ -26,7 +26,7 @@ Files:
   method=NAME  {method}, or a module of yours
   feedback=NAME  constraints, function, judge, reward_model, or a module of yours; none: the task's own
   relabel=NAME  correctness, graded, constraints, or a module of yours
-  sampling=NAME  t5 (the T5 family), generate (any model), or a module of yours
+  sampling=NAME  t5 (the T5 family), causal (decoder-only), generate (any model), vllm, or a module of yours
   experiment=NAME  {experiment}
   config=FILE  a run's config.yaml, to repeat the run, or any file with keys of this list
 

@@ -1,4 +1,4 @@
-"""Write a run's model as a folder for transformers: python -m hir export run=PATH to=DIR [key=value ...]
+"""Write a run's model as a folder for transformers: python -m hir export run=PATH to=DIR
 
 DIR gets weights (safetensors), config.json, generation_config.json, the tokenizer, README.md (model card with
 the prompt and usage) and hir_config.yaml (repeats the run). It is written whole or not at all.

@@ -112,7 +112,8 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     """
     task, base = config.task.name, config.model.base
     names = tuple(config.task.mix) or ((task,) if task in GENERATORS else EMBEDDED)
-    given = config.task.settings if config.task.mix else {task: config.task.settings}
+    own = config.task.settings
+    given = {name: own.get(name, {}) for name in names} if config.task.mix else {task: own}
     sources = [generated_task(name, given.get(name, task_settings(name))) for name in names]
     share = [source.pretraining_rows(base.seed, NUM_ROWS // len(sources)) for source in sources]
     rows = [row for turn in zip(*share, strict=True) for row in turn]

@@ -80,6 +80,8 @@ def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig, m
     assert len({base.path for base in (*made, make(short)[0])}) == 5
     counting = [query for query in of_a_file.queries if query.startswith("I have ")]
     assert 0 < len(counting) < len(of_a_file.queries)
+    of_a_mix, _ = make(short, name="two", mix=["object_counting", "word_sorting"])
+    assert max(map(len, of_a_mix.queries)) > 100 > max(map(len, of_a_file.queries))  # difficult as its rows
 
 
 @pytest.mark.parametrize(("needed", "updates"), [(0, 4), (2 * 64, 12)])
