@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -158,6 +159,14 @@ def test_the_card_s_code_writes_what_the_encoder_was_trained_on(
             ids = model.call_args.kwargs["input_ids"][0].tolist()
             assert ids == tokenizer(escape(f"{instruction}\nQ: {query}\nA:"))["input_ids"], query
             assert tokenizer.unk_token_id not in ids
+
+
+def test_what_lies_beside_the_folder_stays(made: Path, tmp_path: Path) -> None:
+    mine = tmp_path / ".mine.tmp"
+    mine.touch()
+    os.utime(mine, (0, 0))  # old, as what a killed process left behind in a folder of the project's would be
+    assert export(f"run={made}", f"to={tmp_path / 'out'}") == 0
+    assert {*tmp_path.iterdir()} == {mine, tmp_path / "out"}
 
 
 def test_card_and_configuration_tell_of_the_run(made: Path, exported: Path) -> None:
