@@ -76,8 +76,7 @@ class CausalPolicy(Policy):
         if not {"\0", "\1"} <= {*self.render("\0", "\1")}:
             raise UserError("its chat template leaves out a user's message: set model.chat_template=false")
         if not self._reads_trees():
-            kind = model.config.model_type
-            raise UserError(f"a {kind} model is not the same in a tree of rows as in rows of their own")
+            raise UserError(f"a {config.model_type} model is not the same in a tree as in single rows")
 
     def render(self, instruction: str, query: str) -> str:
         """What the model reads: the query and then the instruction, as a user's message or after "Q:"."""
@@ -144,19 +143,19 @@ class CausalPolicy(Policy):
 
     def forward(self, batch: Batch) -> Output:
         """Each node is computed once; logits are made for trained tokens alone."""
-        states = []
-        for ids, depths, ends in batch["trees"]:
-            node = torch.arange(ids.shape[1], device=ids.device)
-            read = (node <= node[:, None]) & (node[:, None] < ends[:, None])  # (R, T, T)
-            states.append(self.states(ids, depths, read).flatten(0, 1))
-        hidden = torch.cat(states)[batch["places"]]
+        trees = (self.states(ids, depths, self.tree_mask(ends)) for ids, depths, ends in batch["trees"])
+        hidden = torch.cat([states.flatten(0, 1) for states in trees])[batch["places"]]
         return Output(self.logits(hidden), hidden)
 
-    def states(self, input_ids: Tensor, positions: Tensor, read: Tensor | None, **cache: Any) -> Tensor:
-        """States (R, T, D) of tokens (R, T) at positions (R, T) that read (R, T, S), or all before them."""
-        options = {"position_ids": positions, "use_cache": bool(cache), **cache}
-        mask = None if read is None else read[:, None]
-        states: Tensor = self.model.get_decoder()(input_ids=input_ids, attention_mask=mask, **options)[0]
+    def tree_mask(self, ends: Tensor) -> Any:
+        """What the nodes of trees with these ends (R, T) read: (R, 1, T, T)."""
+        node = torch.arange(ends.shape[1], device=ends.device)
+        return ((node <= node[:, None]) & (node[:, None] < ends[:, None]))[:, None]
+
+    def states(self, input_ids: Tensor, positions: Tensor, read: Any = None, **cache: Any) -> Tensor:
+        """States (R, T, D) of tokens (R, T) at these positions that read (R, 1, T, S), or all before them."""
+        options = {"attention_mask": read, "position_ids": positions, "use_cache": bool(cache), **cache}
+        states: Tensor = self.model.get_decoder()(input_ids=input_ids, **options)[0]
         return states
 
     def logits(self, states: Tensor) -> Tensor:
@@ -169,8 +168,9 @@ class CausalPolicy(Policy):
         *tree, paths = grow(rows)
         batch = {"trees": [torch.tensor(tree)[:, None]], "places": torch.tensor([paths[0], paths[1]])}
         with evaluating(self):
+            in_tree = self(batch).logits
             alone = self.model(input_ids=torch.tensor([*rows.values()])).logits
-            return torch.allclose(alone, self(batch).logits, rtol=1e-3, atol=1e-3, equal_nan=True)
+            return torch.allclose(in_tree, alone, rtol=1e-3, atol=1e-3, equal_nan=True)
 
 
 def groups(rows: Sequence[TrainingExample]) -> list[list[int]]:

@@ -59,7 +59,7 @@ class CausalSampler(Sampler):
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         query, place = torch.arange(len(ids), device=device), torch.arange(ids.shape[1], device=device)
         # Padding is behind, where no token reads it.
-        states = policy.states(ids, place[None], None, past_key_values=cache)[query, lengths - 1]
+        states = policy.states(ids, place[None], past_key_values=cache)[query, lengths - 1]
         row_of = query.repeat_interleave(num_samples)
         live = torch.arange(len(row_of), device=device)  # the answers that tokens are drawn for
         ended = torch.zeros(len(live), dtype=torch.bool, device=device)
@@ -80,7 +80,7 @@ class CausalSampler(Sampler):
                 live, newest = (part.view(-1, num_samples)[stays].flatten() for part in (live, newest))
                 lengths, prompt = lengths[stays], prompt[stays]
                 cache.batch_select_indices(stays)
-            read = torch.cat([prompt, own.repeat(1, t + 1).expand(len(prompt), -1, -1)], -1)
+            read = torch.cat([prompt, own.repeat(1, t + 1).expand(len(prompt), -1, -1)], -1)[:, None]
             positions = (lengths + t)[:, None].expand(-1, num_samples)
             newest = newest.view(positions.shape)
             states = policy.states(newest, positions, read, past_key_values=cache).flatten(0, 1)

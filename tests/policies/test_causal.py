@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention import flex_attention as torch_flex
+from transformers.integrations import flex_attention as transformers_flex
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
+from examples.flex_attention import FlexCausalPolicy, block_mask
 from hir.config.schema import Config, LoraConfig, ModelConfig, SamplingConfig
 from hir.errors import UserError
 from hir.feedback.base import Match
@@ -97,6 +100,30 @@ def test_loss_and_gradients_equal_those_of_each_row_alone(kind, method, word_tok
     assert len(batch["trees"]) > 1 and all(gradient.any() for gradient in found[0][1].values())
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # torch.compile's own
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_flex_attention_reads_what_the_dense_mask_shows(kind, word_tokenizer, tmp_path, monkeypatch) -> None:
+    config = save(make_causal_policy(kind, word_tokenizer), tmp_path)
+    policies = [load_policy(replace(config, policy=name)) for name in ("causal", "examples.flex_attention")]
+    dense, flex = (policy.eval() for policy in policies)
+    batch, used = dense.collate(ROWS), []
+
+    def uncompiled(*tensors: Tensor, **options: Any) -> Any:  # a CPU's knows no gradients
+        used.append(options["block_mask"].to_dense().shape)
+        return torch_flex.flex_attention(*tensors, **options)
+
+    with torch.no_grad():
+        expected = dense(batch)
+        torch.testing.assert_close(flex(batch), expected)  # on a CPU by the dense mask
+        monkeypatch.setattr(FlexCausalPolicy, "tree_mask", staticmethod(block_mask))
+        monkeypatch.setattr(torch_flex, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
+        monkeypatch.setattr(transformers_flex.WrappedFlexAttention, "__call__", lambda self: uncompiled)
+        torch.testing.assert_close(flex(batch), expected, rtol=1e-4, atol=1e-4)
+    assert len(used) == len(batch["trees"]) * flex.model.config.num_hidden_layers
+    samplers = [build_sampler(policy, SamplingConfig(name="causal"), 8) for policy in policies]
+    assert len({tuple(sampler.greedy(["cat", "one two"])) for sampler in samplers}) == 1  # dense masks again
+
+
 def test_a_tree_by_hand() -> None:
     # 5 and 6 begin both; 7 8 and 7 are one branch, 9 the other.
     tree = grow({0: (5, 6, 9), 1: (5, 6, 7, 8), 2: (5, 6, 7), 3: (5, 6, 9)})
@@ -154,6 +181,9 @@ def test_what_a_decoder_only_model_lacks_is_said(tmp_path, word_tokenizer) -> No
     task = Task("t", (), (), (), Match())
     with pytest.raises(UserError, match="=32 exceed the 40 tokens of the model's context: lower them$"):
         check_lengths(load_policy(replace(config, max_input_tokens=9)), [task], instructions(), Config())
+    save(make_causal_policy("gpt2", word_tokenizer), tmp_path / "gpt2")
+    with pytest.raises(UserError, match="GPT2LMHeadModel does not support .* flex_attention"):
+        load_policy(replace(config, path=str(tmp_path / "gpt2"), policy="examples.flex_attention"))
     with pytest.raises(UserError, match="^sampling=t5 decodes T5 .* not llama: set sampling=causal$"):
         build_sampler(policy, SamplingConfig(), 8)
     with pytest.raises(UserError, match=f"^model.path={tmp_path} has no chat template .a base model"):

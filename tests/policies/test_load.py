@@ -98,7 +98,7 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
     [
         (pickle_only, "no file named model.safetensors"),
         (neither, "Unrecognized configuration class"),
-        (bidirectional, "a bert model is not the same in a tree of rows as in rows of their own"),
+        (bidirectional, "a bert model is not the same in a tree as in single rows"),
         (
             lambda folder: change_weights(folder, lambda weights: weights.pop(MISSING)),
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",
