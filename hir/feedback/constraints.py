@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from hir.errors import UserError
+from hir.errors import UserError, reason
 from hir.feedback.base import Feedback, Match, register
 from hir.records import Constraint, Example, Verdict
 
@@ -20,18 +20,18 @@ def check(constraint: Constraint, output: str) -> bool:
 
 def read_constraints(given: Any) -> tuple[Constraint, ...]:
     """The constraints of a row of a file, objects with a text, a kind and its arguments; UserError."""
-    made = []
+    made = dict[Constraint, Constraint]()
     for one in given if isinstance(given, list) else [given]:
         fields = one if isinstance(one, dict) else {}
         text, kind, arguments = map(fields.get, ("text", "kind", "arguments"))
-        if not isinstance(text, str) or not isinstance(arguments, dict) or kind not in CHECKERS:
+        if not isinstance(text, str) or not isinstance(arguments, dict) or str(kind) not in CHECKERS:
             raise UserError(f"constraints: {one!r:.80} has no text, known kind and object of arguments")
         values = (tuple(v) if isinstance(v, list) else v for v in arguments.values())
-        made.append(Constraint(text, kind, (*zip(arguments, values, strict=True),)))
+        constraint = Constraint(text, str(kind), (*zip(arguments, values, strict=True),))
         try:
-            check(made[-1], "a")
-        except TypeError as error:
-            raise UserError(f"constraints: {text!r:.80}: {error}") from error
+            check(made.setdefault(constraint, constraint), "a")
+        except Exception as error:  # a checker fails at arguments of other types in any way
+            raise UserError(f"constraints: {text!r:.80}: {reason(error)}") from error
     return tuple(made)
 
 

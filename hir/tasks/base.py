@@ -27,6 +27,7 @@ from hir.tasks.splits import split_rows
 
 S = TypeVar("S")
 
+OPTIONS = "\nOptions:\n"
 MAX_MISSES = 10_000
 """Rows in a row that are no new query before a generator counts as exhausted."""
 
@@ -69,17 +70,15 @@ class Task:
 def is_pretraining(query: str) -> bool:
     """Whether a generated query belongs to the pre-training of the embedded model: a quarter of all do.
 
-    A property of the text alone, so that rows of pre-training and rows of a task never meet,
-    whatever their seeds.
+    A property of the text before its options: whatever the seeds, pre-training and a task share no row.
     """
-    return hashlib.sha256(query.encode()).digest()[0] % 4 == 0
+    return hashlib.sha256(query.partition(OPTIONS)[0].encode()).digest()[0] % 4 == 0
 
 
 def choice_row(stem: str, options: Sequence[str], right: int) -> Example:
     """A row with its options listed as BIG-Bench Hard does; ``right`` is the place of the right one."""
     lines = (f"({option_letter(i)}) {option}" for i, option in enumerate(options))
-    query = "\n".join((stem, "Options:", *lines))
-    return Example(query, (f"({option_letter(right)})",), tuple(options))
+    return Example(stem + OPTIONS + "\n".join(lines), (f"({option_letter(right)})",), tuple(options))
 
 
 class GeneratedTask(Generic[S]):
@@ -124,14 +123,14 @@ class GeneratedTask(Generic[S]):
         return self.unique_rows(seed, n, lambda row: is_pretraining(row.query))
 
     def unique_rows(self, seed: int, n: int, wanted: Callable[[Example], bool]) -> tuple[Example, ...]:
-        """The first n rows of file ``seed`` that are wanted and no repeats of a query and its constraints."""
+        """The first n wanted rows of file ``seed``, none a repeat of another, with other options say."""
         rows: dict[str, Example] = {}
         index = misses = 0
         while len(rows) < n:
             row = self.row(seed, index)
             index, misses = index + 1, misses + 1
-            if row.asked not in rows and wanted(row):
-                rows[row.asked], misses = row, 0
+            if (asked := row.asked.partition(OPTIONS)[0]) not in rows and wanted(row):
+                rows[asked], misses = row, 0
             elif misses == MAX_MISSES:
                 has = f"but these task.settings give about {len(rows)}"
                 raise UserError(f"task {self.name}: more queries asked than it has: {n} of a kind, {has}")
@@ -182,11 +181,8 @@ def load_task(config: TaskConfig, seed: int, num_generated: int = 8192) -> Task:
         rows = ifeval.read_rows(path)
     else:
         rows, left_out = bigbench.read_rows(path, bigbench.MOST_UNUSABLE * (config.bad_rows == "skip"))
-    notes: tuple[str, ...] = ()
-    if left_out:
-        first, reason = next(iter(left_out.items()))
-        number = f"{len(left_out)} of {len(left_out) + len(rows)} rows of {name}"
-        notes = (f"{number} cannot be used and are left out: the first is example {first}, {reason}",)
+    number = f"{len(left_out)} of {len(left_out) + len(rows)} rows of {name} cannot be used and are left out"
+    notes = tuple(f"{number}: the first is example {i}, {left_out[i]}" for i in [*left_out][:1])
     if settings := own.settings_of(rows):
         tested = generated_task(name, {**settings, **config.settings})
         held_out = tested.splits(seed, 1, config.num_validation, config.num_test)
@@ -194,21 +190,20 @@ def load_task(config: TaskConfig, seed: int, num_generated: int = 8192) -> Task:
     train, validation, test = split_rows(rows, config, seed)
     rule = f"at most {len(train)}, the training rows of {name}, or null for all of them"
     check((config.num_train or 0) <= len(train), "task.num_train", rule, config.num_train)
-    judge = Constraints() if any(row.constraints for row in train) else Match()
+    judge = Constraints() if any(row.constraints for row in rows) else Match()
     return Task(name, train[: config.num_train], validation, test, judge, notes)
 
 
 def _mixture(config: TaskConfig, seed: int) -> Task:
     """The tasks of ``config.mix`` as one."""
-
-    def share(number: int | None) -> Any:
-        return number and max(1, number // len(config.mix))
-
-    numbers = {key: share(getattr(config, key)) for key in ("num_train", "num_validation", "num_test")}
+    known = all(name in config.mix and isinstance(of_one, dict) for name, of_one in config.settings.items())
+    check(known, "task.settings", "the settings of one of task.mix each, by its name", config.settings)
+    given = {key: getattr(config, key) for key in ("num_train", "num_validation", "num_test")}
+    numbers = {key: number and max(1, number // len(config.mix)) for key, number in given.items()}
     parts = []
     for name in config.mix:
         one = replace(config, mix=[], name=name, settings=config.settings.get(name, {}), **numbers)
-        parts.append(load_task(one, seed, share(8192)))
+        parts.append(load_task(one, seed, max(1, 8192 // len(config.mix))))
 
     def joined(split: str) -> tuple[Example, ...]:
         return tuple(replace(row, task=part.name) for part in parts for row in getattr(part, split))

@@ -46,8 +46,6 @@ _CUE = re.compile(
 
 PLAIN_INPUT_PREFIXES = ("", "q:", "question:", "input:")
 PLAIN_OUTPUT_PREFIXES = ("", "a:", "answer:", "output:")
-
-
 MOST_UNUSABLE = 0.05
 """Largest share of a file's rows that are left out, rather than the file being refused."""
 

@@ -13,13 +13,15 @@ def split_rows(rows: Sequence[Example], config: TaskConfig, seed: int) -> list[t
     """Train, validation and test rows, each in the order of the file; a function of the arguments only.
 
     Rows with equal queries stay on one side, so the sides are disjoint; with ``task.split=grouped`` so do the
-    rows of one ``Example.group``. Sizes are as near to the fractions of all rows as that allows.
+    rows of one ``Example.group``, but for a query that an earlier group has, too. Sizes are as near to the
+    fractions of all rows as that allows.
     Raises UserError where nothing is left for training.
     """
-    units: dict[str, list[int]] = defaultdict(list)
+    units, unit_of = defaultdict[str, list[int]](list), dict[str, str]()
     for i, row in enumerate(rows):
-        grouped = config.split == "grouped" and row.group
-        units[row.group if grouped else " ".join(row.query.split())].append(i)
+        query = " ".join(row.query.split())
+        unit = row.group if config.split == "grouped" and row.group else query
+        units[unit_of.setdefault(query, unit)].append(i)
     order = list(units.values())
     random.Random(f"split/{seed}").shuffle(order)
     test, order = _take(order, max(1, round(config.test_fraction * len(rows))))

@@ -121,8 +121,11 @@ class Learner:
         common |= {"gamma": 0.995, "gae_lambda": 0.97}  # as in the reference code
         kind, reference = LEARNERS[name]
         try:
+            assert not any(isinstance(value, str) for value in settings.values()), (
+                "no text is among its values"
+            )
             self.model = kind("MlpPolicy", env, **{**common, **reference, **settings})
-        except (TypeError, ValueError, AssertionError) as error:
+        except Exception as error:  # a library that says what is wrong by whatever it runs into
             raise UserError(f"learner={dict(settings)}: {error}") from error
 
     def learn(self, updates: int, told: Callable[[dict[str, float]], None]) -> None:

@@ -84,7 +84,8 @@ def build(
         wanted.pop(name, None)
     wanted["policy"] = sorted(policy)
     wanted["endpoint"] = {name: wanted["endpoint"][name] for name in ("base_url", "model", "request")}
-    if saved.exists() and json.loads(saved.read_text(encoding="utf-8")) != wanted:
+    begun = saved.exists() and any((out / name).exists() for name in ("agent.pt", "steps.jsonl"))
+    if begun and json.loads(saved.read_text(encoding="utf-8")) != wanted:
         raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
     backend = _backend(settings, out, ask_policy)
     write_json(saved, wanted)

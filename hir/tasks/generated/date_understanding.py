@@ -45,7 +45,7 @@ class DateUnderstanding(GeneratedTask[Settings]):
         while len(dates) < 6:
             near, far = rng.randint(-1, 1), rng.randint(-60, 60)
             months, days = rng.choice(((0, near), (0, far), (far // 6, 0), (12 * far, 0)))
-            dates.add(shift(rng.choice((t, answer)), months, days))
+            dates.add(shift(rng.choice(sorted(dates)), months, days))
         options = [f"{day:%m/%d/%Y}" for day in rng.sample(sorted(dates), 6)]
         stem = f"{story} What is the date {asked} in MM/DD/YYYY?"
         return choice_row(stem, options, options.index(f"{answer:%m/%d/%Y}"))

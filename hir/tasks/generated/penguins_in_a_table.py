@@ -15,7 +15,7 @@ from hir.tasks.base import GeneratedTask, choice_row, register
 HEADER = "name, age, height (cm), weight (kg)"
 TABLE = """Here is a table where the first line is a header and each subsequent line is a penguin:  {} {}  \
 For example: the age of {} is {}, the weight of {} is {} kg, the height of {} is {} cm.  """
-NAMES = "Craig Hamish Igor Jason Kenji Kevin Kyle Lars Mehmet Nigel Olaf Raj Sven Todd Trevor".split()
+NAMES = "Craig Hamish Igor Jason Kenji Kevin Kyle Lars Mehmet Nigel Olaf Raj Sven Todd Ulrik".split()
 KNOWN = {"is a female": "Alice Emma Helen Julia", "has a welsh name": "Gareth Llewellyn Rhys"}
 KNOWN["has the first name of a famous jazzman"] = "Duke Miles Thelonious"
 KNOWN["shares his first name with a famous painter"] = "Claude Pablo Salvador"
@@ -95,7 +95,8 @@ def _asked(rng: random.Random, place: int, kind: str, herd: Rows, shown: Rows, t
         yield f"{text} less than {m} kg?", sum(a[3] < m for a in old), few
     n = sum(a[c] for a in herd)
     text, n = ("average", n // len(herd)) if trait == "height" and not n % len(herd) else ("cumulated", n)
-    yield f"What is the {text} {trait} of the {kind}s?", n, [n + n // 6 * (j - place) for j in range(5)]
+    sums = range(n - place * (step := rng.randint(1, n // 5)), n + 5 * step, step)
+    yield f"What is the {text} {trait} of the {kind}s?", n, [*sums[:5]]
     yield f"How many {kind}s are {'listed' if kind == 'animal' else 'there'} in the {tables}?", len(herd), few
     yield f"How many species are listed in the {tables}?", 1 if tables == "table" else 2, [1, 2, 3, 4, 5]
     if tables == "table":
