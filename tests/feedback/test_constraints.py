@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hir.errors import UserError
 from hir.feedback.base import Match, build_feedback
-from hir.feedback.constraints import check
+from hir.feedback.constraints import check, read_constraints
 from hir.records import Constraint, Example
 from hir.tasks.ifeval import KINDS, constraint
 
@@ -128,3 +128,16 @@ def test_verdicts_say_what_is_met_and_other_rows_go_to_their_own_feedback() -> N
     assert [v.met for v in verdicts] == [(True, True), (), (True, False), (False,) * 2, (False,) * 2, ()]
     assert json.dumps([v.met for v in verdicts])  # truth values, not matches
     assert feedback([], []) == []
+
+
+@pytest.mark.parametrize(("kind", "arguments"), [
+    ("length_constraints:number_words", {"num_words": 3, "relation": "more than"}),
+    ("keywords:existence", {"keywords": [1]}),
+    ("keywords:existence", {"keywords": {"a": {"b": 1}}}),
+    ("startend:end_checker", {"end_phrase": None}),
+    ("punctuation:no_comma", {"most": 1}),
+    (["punctuation:no_comma"], {}),
+])  # fmt: skip
+def test_constraints_of_a_file_that_cannot_be_checked_are_refused(kind: Any, arguments: Any) -> None:
+    with pytest.raises(UserError, match="^constraints: "):
+        read_constraints([{"text": "as asked", "kind": kind, "arguments": arguments}])

@@ -114,6 +114,16 @@ def test_rows_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> None:
         load(tmp_path, "sums", bad_rows="refuse")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_constraints_judge_wherever_their_row_falls(tmp_path: Path, seed: int) -> None:
+    no_comma = {"text": "no comma", "kind": "punctuation:no_comma", "arguments": {}}
+    rows = [{"input": f"{i}?", "target": str(i)} for i in range(10)]
+    write(tmp_path / "mine.json", [*rows, {"input": "List.", "target": "a,b", "constraints": [no_comma]}])
+    task = load_task(TaskConfig("mine", data_dir=str(tmp_path)), seed=seed)
+    row = next(row for row in task.rows if row.constraints)
+    assert task.verify(row, "ab") and not task.verify(row, "a,b")
+
+
 def test_a_mix_shares_its_numbers_of_rows_and_judges_each_row_as_its_task_does(tmp_path: Path) -> None:
     settings = {"object_counting": {"max_items": 3, "max_answer": 5}}
     mix = {"mix": ["object_counting", "word_sorting"], "settings": settings}
@@ -122,6 +132,9 @@ def test_a_mix_shares_its_numbers_of_rows_and_judges_each_row_as_its_task_does(t
         assert [row.task for row in rows] == ["object_counting"] * number + ["word_sorting"] * number
     assert {int(row.target) for row in task.rows[:50]} <= {2, 3, 4, 5}
     assert all(task.verify(row, row.target) and not task.verify(row, "none") for row in task.rows)
+    for wrong in ({"max_items": 3}, {"object_countin": {}}, {"word_sorting": 3}):
+        with pytest.raises(UserError, match="task.settings must be the settings of one of task.mix each"):
+            load_task(TaskConfig("two", **{**mix, "settings": wrong}), seed=0)
     for name in mix["mix"]:
         write(tmp_path / f"{name}.json", [{"input": f"{i}?", "target": str(i)} for i in range(20)])
     assert len(load_task(TaskConfig("two", data_dir=str(tmp_path), **mix), seed=0).train) == 2 * 14

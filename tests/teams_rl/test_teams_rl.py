@@ -250,6 +250,10 @@ def test_broken_off_the_same_command_gives_the_same_rows(
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
     with pytest.raises(UserError, match="holds instructions of other settings"):
         build(replace(SHORT, seed=2), broken)
+    for learner in ({"gama": 0.9}, {"gamma": "x"}, {"batch_size": 0}):
+        with pytest.raises(UserError, match="^learner={"):
+            build(replace(SHORT, agent="trpo", learner=learner), tmp_path / "begun")
+    assert build(SHORT, tmp_path / "begun")["rows"] > 0  # nothing was begun by then
 
 
 def teach(endpoint: Endpoint, most: int, folder: Path) -> Settings:

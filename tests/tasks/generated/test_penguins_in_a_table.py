@@ -23,3 +23,14 @@ def test_settings() -> None:
     assert not any(word in plain.row(0, i).query for word in ("We ", "giraffes:") for i in range(300))
     with pytest.raises(UserError, match="max_changes must be"):
         generated_task("penguins_in_a_table", {"max_changes": 3})
+
+
+def test_the_options_of_a_sum_do_not_give_it_away() -> None:
+    told = []
+    for row in generated_task("penguins_in_a_table", {}).unique_rows(0, 1500, lambda row: True):
+        if " cumulated " in row.query or " average " in row.query:
+            options, right = [*map(int, row.options)], ord(row.targets[0][1]) - ord("A")
+            step = options[1] - options[0]  # a sixth of the right one, once
+            sixths = [option // 6 == step for option in options]
+            told.append(sixths[right] and sum(sixths) == 1)
+    assert len(told) > 200 and sum(told) < 0.25 * len(told)
