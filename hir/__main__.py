@@ -37,8 +37,7 @@ def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = Fals
     """The options in a command line, and what in it are settings of train.py, where it takes any.
 
     A key may be named --key, too, and the first one need not be named; the last of a repeated one wins.
-    MISSING is the default of one that must be given. Raises UserError where a key is unknown or missing, or a
-    value of another type.
+    MISSING is the default of one that must be given. UserError: a key is unknown or missing, a value wrong.
     """
     keys, tree, settings = keys_of(kind), OmegaConf.structured(kind), []
     for argument in argv:

@@ -5,8 +5,8 @@ import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loops.fit_loop import _FitLoop
 
 from hir.callbacks.recorder import WRITTEN
@@ -36,7 +36,10 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
         # Lightning alone would let each process train a run of its own where their number is another.
         started = trainer._accelerator_connector.cluster_environment
         started.validate_settings(trainer.num_devices, trainer.num_nodes)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        for callback in vars(trainer)["callbacks"]:
+            if isinstance(callback, Timer):  # of trainer.max_time
+                callback._interval = "epoch"  # an iteration that ends in its middle would count
+    except Exception as error:  # of any kind, as what was given is
         reason = " ".join(str(error).split())
         raise UserError(f"trainer.*: Lightning refuses these arguments: {reason}") from error
     rows = rows_per_device(config, trainer.world_size)
@@ -62,8 +65,8 @@ def run_folder(config: Config) -> Path:
     if config.resume and folder.resolve() == find_checkpoint(config.resume)[0].resolve():
         return folder
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not os.access(parent, os.W_OK):
-        raise UserError(f"run_dir={folder} cannot be written: {parent} is read-only")
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UserError(f"run_dir={folder} cannot be written: {parent} is read-only, or no folder")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     # What a run may leave that is killed before its first checkpoint is no run to lose.
     left = {*WRITTEN, "checkpoints", "wandb", *(path.name for path in folder.glob(".*.tmp"))}

@@ -162,6 +162,8 @@ def test_ppo_resumes_with_its_value_head_and_is_evaluated_without(
     assert done.returncode == 0 and "split as in training" not in done.stdout, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])["object_counting"]
     assert found["rows"] == 30 and found["accuracy"] == summary["test"]["accuracy"]
+    done = run(environment, f"run={whole}", "task=word_sorting", program="-m hir evaluate")
+    assert "word_sorting (30 test rows)" in done.stdout, done.stderr  # whose settings are others
 
 
 def test_any_seq2seq_folder_trains_under_bf16_and_evaluates_on_another_task(

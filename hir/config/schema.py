@@ -100,7 +100,7 @@ class BaseConfig:
     """Stop once accuracy on labelled rows of its own reaches this."""
     seed: int = limited(0, "[0, inf)")
     """Seed of weights and rows; the base is the same for every run seed."""
-    d_model: int = limited(64, "[1, inf)")
+    d_model: int = limited(64, "[4, inf)")
     """Width of the tiny model, shared by 4 attention heads; its feed-forward layers are twice as wide."""
     num_layers: int = limited(2, "[1, inf)")
     """Layers of a T5's encoder, whose decoder has one; of a Llama."""
@@ -196,7 +196,7 @@ class TrainingConfig:
     lr: float = limited(5e-4, "(0, inf)")
     """Learning rate of AdamW (paper: 5e-4)."""
     final_lr: float | None = limited(None, "[0, inf)")
-    """Learning rate reached linearly at the last step; null: constant."""
+    """Learning rate reached linearly at the last step, and kept by a longer resume; null: constant."""
     weight_decay: float = limited(0.0, "[0, inf)")
     """Weight decay of AdamW."""
 

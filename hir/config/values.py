@@ -18,10 +18,12 @@ T = TypeVar("T")
 RESERVED = {
     "accumulate_grad_batches": "training.rows_per_device",
     "default_root_dir": "run_dir",
-    "limit_train_batches": "training.num_updates",
+    "fast_dev_run": "trainer.max_epochs=1",
     "logger": "logger",
-    "max_steps": "training.num_updates",
     "plugins": "trainer.precision and trainer.strategy",
+    **dict.fromkeys(("limit_train_batches", "max_steps", "overfit_batches"), "training.num_updates"),
+    **dict.fromkeys(("check_val_every_n_epoch", "val_check_interval"), "evaluation.every"),
+    **dict.fromkeys(("callbacks", "enable_progress_bar", "use_distributed_sampler"), "hir/trainer.py"),
 }
 """Arguments of Lightning's Trainer that the project sets itself, and the key that stands for each."""
 
@@ -78,8 +80,7 @@ def parse_yaml(text: str) -> Any:
 def set_value(tree: Any, key: Key, name: str, value: Any) -> None:
     """Set the value of a dotted name in a structured tree: mappings merge, and an empty one empties.
 
-    ``key`` is its own, or that of the mapping that holds it. Raises ConfigError where the value is of another
-    type, or beyond its limits.
+    ``key`` is its own, or that of the mapping that holds it. ConfigError: another type, or beyond its limits.
     """
     hint = r": write \${ for a plain ${" if "${" in str(value) else ""
     refused = ConfigError(f"{name} must be {key.type_name}, not {value!r}{hint}")

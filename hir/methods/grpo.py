@@ -36,8 +36,7 @@ class GRPO(Method):
         clip: float = limited(0.2, "(0, 1)")
         """Clipping range: nothing is gained by a probability ratio outside 1 - clip .. 1 + clip."""
         kl: float = limited(0.0, "[0, inf)")
-        """Weight of the KL divergence from the start weights; 0 keeps no copy. DeepSeekMath: 0.04, against a
-        reward model that can be fooled."""
+        """Weight of the KL divergence from the start weights; 0 keeps no copy. DeepSeekMath: 0.04."""
         reward: Literal["correct", "score"] = "correct"
         """What an answer earns: 1 if it is right, or its score, such as the share of constraints met."""
 

@@ -10,8 +10,8 @@ from hir.errors import UserError, reason
 from hir.policies.base import POLICIES, Policy
 from hir.policies.smollm2 import find_model
 
-DROPOUTS = ("dropout_rate", "attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop")
-"""What models call their dropout rates."""
+DROPOUTS = ("dropout", "dropout_rate", "pdrop")
+"""How the names end that models have for their dropout rates."""
 
 
 def load_policy(config: ModelConfig) -> Policy:
@@ -28,7 +28,8 @@ def load_policy(config: ModelConfig) -> Policy:
         path = find_model(str(config.path))
         model_config = AutoConfig.from_pretrained(path, **options)
         if config.dropout is not None:
-            model_config.update({name: config.dropout for name in DROPOUTS if hasattr(model_config, name)})
+            names = [name for name in model_config.to_dict() if name.endswith(DROPOUTS)]
+            model_config.update(dict.fromkeys(names, config.dropout))
         if getattr(model_config, "quantization_config", None):
             raise UserError(f"{where} is quantized, and float32 weights are trained: take one that is not")
         loader: Any = AutoModelForSeq2SeqLM if model_config.is_encoder_decoder else AutoModelForCausalLM
@@ -95,6 +96,7 @@ def add_lora(model: Any, config: LoraConfig) -> Any:
         # peft takes its own name for all layers only outside a list.
         target_modules="all-linear" if "all-linear" in layers else layers or None,
     )
+    torch.manual_seed(0)  # peft draws from torch's own generator, which is seeded anew for each iteration
     try:
         return peft.get_peft_model(model, settings)
     except ValueError as error:

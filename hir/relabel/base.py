@@ -23,8 +23,7 @@ register = RELABELS.register
 class Relabel:
     """The script phi of the paper (Zhang et al. 2023, Section 4.1): p, q, o and the feedback make p*.
 
-    As it stands it is the paper's: p_correct for right answers, p_wrong for wrong ones. The constraints of a
-    row's own follow either.
+    As it stands it is the paper's: p_correct for right answers, p_wrong for others; its constraints follow.
     """
 
     @dataclass

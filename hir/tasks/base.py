@@ -36,8 +36,7 @@ MAX_MISSES = 10_000
 class Task:
     """Rows of one task in disjoint splits, and the feedback on answers to them.
 
-    Training may read the queries of ``train`` and ask for feedback; the targets are for feedback and for
-    supervised baselines.
+    Training reads the queries of ``train`` and asks for feedback; supervised baselines read targets, too.
     """
 
     name: str
@@ -111,8 +110,7 @@ class GeneratedTask(Generic[S]):
     def splits(self, seed: int, num_train: int, num_validation: int, num_test: int) -> Task:
         """A Task of so many different queries, none of them a pre-training query.
 
-        Test rows come first, then validation, then training, so that more training rows change neither
-        of the others.
+        Test rows come first, then validation, then training: more of the last change none of the others.
         """
         held_out = num_test + num_validation
         rows = self.unique_rows(seed, held_out + num_train, lambda row: not is_pretraining(row.query))

@@ -2,8 +2,7 @@
 
 A row is a JSON object a line with prompt, instruction_id_list and kwargs. The prompt states its demands
 itself; a constraint has its text for hindsight, which says what was met. The kinds behave as the published
-code does, but where a comment says otherwise: what must stand in an answer is plain text, and without case
-where nothing is said.
+code does, but where a comment says otherwise: what must stand in an answer is plain text, mostly of any case.
 """
 
 import json

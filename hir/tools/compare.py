@@ -152,8 +152,7 @@ def read_result(cell: Cell) -> Row:
 def columns(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, str]:
     """What an arm's cells, at least one, say together: a line of the table, by the heads of its columns.
 
-    ``first`` has the first arm's cells: their test accuracies are taken off over the seeds that both have, of
-    which rows and base are the same.
+    ``first`` has the first arm's cells: their test accuracies are taken off over the seeds that both have.
     """
     by_seed = {row["seed"]: row["test"] for row in first}
     differences = [row["test"] - by_seed[row["seed"]] for row in rows if row["seed"] in by_seed]

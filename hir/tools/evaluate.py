@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from hir.callbacks.evaluation import accuracy, answer
-from hir.config.load import task_settings
+from hir.config.load import load_config
 from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
@@ -40,8 +40,10 @@ def run(options: Options, settings: list[str]) -> int:
     trained = load_run_config(own or settings)  # what the model is made from, whatever task it is now asked
     named = [text.partition("=")[2] for text in settings if re.match("(--)?task=", text)]
     if own and named:  # in place of the trained task's
-        difficulty = json.dumps(task_settings(named[-1]))
-        own += ["task.source=null", "task.num_train=null", "task.mix=[]", f"task.settings={difficulty}"]
+        fresh = load_config([f"task={named[-1]}"]).task
+        own += ["task.source=null", "task.num_train=null", "task.settings={}"]
+        own += [f"task.settings.{key}={json.dumps(value)}" for key, value in fresh.settings.items()]
+        own.append(f"task.mix={json.dumps(fresh.mix)}")
     config = load_run_config([*own, *settings])
     quiet_libraries()
     tasks = load_tasks(config)

@@ -62,8 +62,7 @@ def is_finished(cell: Cell) -> bool:
 def slots(jobs: int | None, cells: Sequence[Cell]) -> list[dict[str, str]]:
     """The environment of each run at a time: its share of the GPUs and of the cores.
 
-    ``jobs`` run at a time; None: one for each trainer.devices GPUs where the cells may use any, else one a
-    core.
+    ``jobs`` run at a time; None: one for each trainer.devices GPUs where there are any, else one a core.
     """
     on_gpu = any(cell.config.trainer.get("accelerator") != "cpu" for cell in cells)
     gpus = [str(i) for i in range(torch.cuda.device_count())] if on_gpu else []

@@ -73,7 +73,7 @@ def _further_task(text: str, own: Task, config: Config) -> Task:
     known = source in ("", "bbh", "bigbench", "generated")
     check(known, "evaluation.tasks", "NAME, bbh/NAME, bigbench/NAME or generated/NAME", text)
     folder = config.evaluation.data_dir or config.task.data_dir
-    if source and folder and Path(folder, source).is_dir():
+    if source and folder and Path(folder, source).expanduser().is_dir():
         folder = str(Path(folder, source))
     kind: Any = source or (None if config.task.source == "generated" else config.task.source)
     settings = config.task.settings if name == config.task.name else task_settings(name)

@@ -92,15 +92,17 @@ class HIRDataModule(LightningDataModule):
         own = [rollout for samples in judged for rollout in samples if rollout.verdict.judged]
         rows = self.method.relabel(own, generator(self.config.seed, iteration, rank(), "relabeling"))
         self.buffer.extend(iteration, [row for share in gather([rows]) for row in share])
-        gathered = gather(judged)
-        unjudged = [r.verdict.note for samples in gathered for r in samples if not r.verdict.judged]
-        first = (rollout for samples in gathered for rollout in samples[: sampling.num_samples])
-        if not (rollouts := [rollout for rollout in first if rollout.verdict.judged]):
+        # Each rank says what its own answers are trained under: it has seen no others.
+        gathered = gather([[(r, self.method.instruction(r)) for r in samples] for samples in judged])
+        unjudged = [r.verdict.note for samples in gathered for r, _ in samples if not r.verdict.judged]
+        first = (pair for samples in gathered for pair in samples[: sampling.num_samples])
+        pairs = [(rollout, text) for rollout, text in first if rollout.verdict.judged]
+        if not (rollouts := [rollout for rollout, _ in pairs]):
             raise UserError(f"the judge failed on all answers of iteration {iteration + 1}: {unjudged[0]}")
         self.plan = self._training_order(iteration)
-        logged = rollouts[: self.config.evaluation.num_logged_rollouts]
-        if logged and all(rollout.correct for rollout in logged):
-            logged[-1] = next((rollout for rollout in rollouts if not rollout.correct), logged[-1])
+        logged = pairs[: self.config.evaluation.num_logged_rollouts]
+        if logged and all(rollout.correct for rollout, _ in logged):
+            logged[-1] = next((pair for pair in pairs if not pair[0].correct), logged[-1])
         return SamplingReport(
             num_samples=sum(map(len, gathered)),
             fraction_correct=sum(r.correct for r in rollouts) / len(rollouts),
@@ -108,7 +110,7 @@ class HIRDataModule(LightningDataModule):
             fraction_unique=len({(r.instruction, r.query, r.output_ids) for r in rollouts}) / len(rollouts),
             unjudged=tuple(unjudged),
             seconds=time.perf_counter() - start,
-            logged=tuple((rollout, self.method.instruction(rollout)) for rollout in logged),
+            logged=tuple(logged),
         )
 
     def _sample(

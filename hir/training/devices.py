@@ -79,6 +79,8 @@ def choose_strategy(config: Config) -> str:
     alone = devices in (0, 1) or (isinstance(devices, list) and len(devices) == 1)
     if name == "auto" and config.model.shard and not (alone and config.trainer.get("num_nodes") in (None, 1)):
         name = "fsdp"
+    if name.startswith(("ddp_spawn", "ddp_fork", "ddp_notebook")):
+        raise UserError(f"trainer.strategy={name} starts processes that cannot take the run over: set ddp")
     if not name.startswith("fsdp"):
         return name
     asks = METHODS[config.method["name"]].asks_policy or (config.model.lora.r and config.method.get("kl"))

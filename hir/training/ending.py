@@ -34,8 +34,7 @@ GRACE = 10.0
 def exit_on_signals() -> Iterator[None]:
     """Drop the iteration in hand at any of these signals, and exit with 128 + its number.
 
-    All of them become KeyboardInterrupt, which Lightning knows; the last checkpoint stands. Those that are
-    ignored, as under nohup, stay so.
+    All become KeyboardInterrupt, which Lightning knows; the last checkpoint stands. Those ignored stay so.
     """
     received: list[int] = []
     ignored = (signal.SIG_IGN, None)

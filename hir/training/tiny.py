@@ -107,8 +107,7 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     """The pre-trained tiny model for a task, from the cache or made now.
 
     A generated task gets a base trained on its own kind of rows, a mix one on those of all its tasks; any
-    other task gets one trained on the EMBEDDED. The base does not depend on the run's seed: it stands in
-    for a published checkpoint.
+    other task gets one trained on the EMBEDDED. No run's seed changes it: it stands in for a published model.
     """
     task, base = config.task.name, config.model.base
     names = tuple(config.task.mix) or ((task,) if task in GENERATORS else EMBEDDED)

@@ -225,6 +225,7 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
         ("task.source=w", "task.source must be generated or bbh or bigbench or teams_rl or null, not 'w'"),
         ("trainer=3", "trainer must be a mapping, not 3"),
         ("trainer.max_steps=3", "trainer.max_steps is set by the project: use training.num_updates"),
+        ("trainer.callbacks=a", "trainer.callbacks is set by the project: use hir/trainer.py"),
         ("trainer.max_epochs=0",
          "trainer.max_epochs must be an integer of at least 1, the number of HIR iterations, not 0"),
         ("trainer.precision=16-mixed", "trainer.precision must be bf16-mixed or 32-true, since fp16 "

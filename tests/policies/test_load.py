@@ -155,6 +155,8 @@ def test_lora_trains_adapters_of_the_named_layers_alone(folder: Path) -> None:
     shapes = trained("q")
     assert len(shapes) == 6 and all(".q.lora_" in name for name in shapes)
     assert {*shapes.values()} == {(16, 2), (2, 16)}
+    one, again = (load(folder, lora=LoraConfig(r=2)).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], again[name]) for name in one)  # whatever torch drew before
     # Every linear layer but the head.
     layers = {name.partition(".lora_")[0].rpartition(".")[2] for name in trained("all-linear")}
     assert layers == {*"qkvo", "wi", "wo"}

@@ -17,6 +17,8 @@ def test_text_to_tokens_and_back(policy: Seq2SeqPolicy) -> None:
     input_ids, mask = policy.pad([[7, 1], [7, 8, 9, 1]])
     assert input_ids.tolist() == [[7, 1, 0, 0], [7, 8, 9, 1]]
     assert mask.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    policy.tokenizer.add_special_tokens({"bos_token": "two"})  # as BART's answers begin
+    assert policy.decode((10, 9, 1)) == "one" and policy.decode((10, 10, 9, 1)) == "two one"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Timer
 
 import train
 from hir.config.load import load_config
@@ -50,6 +51,12 @@ def test_processes_that_a_launcher_has_started_are_counted(tmp_path: Path) -> No
     for other in (settings, ["trainer.devices=1"]):
         with pytest.raises(UserError, match="^trainer.*: Lightning refuses these arguments: You set `.*=1` "):
             build_trainer(load_config(other), tmp_path)
+
+
+def test_a_time_limit_ends_no_iteration_in_its_middle(tmp_path: Path) -> None:
+    trainer = build_trainer(load_config(["trainer.max_time=00:00:00:09"]), tmp_path)
+    timers = [each for each in vars(trainer)["callbacks"] if isinstance(each, Timer)]
+    assert [timer._interval for timer in timers] == ["epoch"]
 
 
 @pytest.mark.parametrize(
