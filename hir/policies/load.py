@@ -63,6 +63,7 @@ def load_policy(config: ModelConfig) -> Policy:
     if config.chat_template is False:
         tokenizer.chat_template = None
     if config.lora.r:
+        torch.manual_seed(0)  # peft draws from torch's own generator, which is seeded anew for each iteration
         model = add_lora(model, config.lora)
     try:
         policy: Policy = kind(model, tokenizer, config.max_input_tokens)
@@ -96,7 +97,6 @@ def add_lora(model: Any, config: LoraConfig) -> Any:
         # peft takes its own name for all layers only outside a list.
         target_modules="all-linear" if "all-linear" in layers else layers or None,
     )
-    torch.manual_seed(0)  # peft draws from torch's own generator, which is seeded anew for each iteration
     try:
         return peft.get_peft_model(model, settings)
     except ValueError as error:
