@@ -86,7 +86,7 @@ class BigBenchEvaluation(Callback):
     further: Sequence[Task]
     """Tasks whose test splits are evaluated beside it."""
     results: dict[str, float] = field(default_factory=dict)
-    """Accuracies after the iteration that just ended, by metric; before the first and at the end test's."""
+    """By metric, accuracies after the iteration just ended; the test's before the first and at the end."""
     test_answers: list[GreedyAnswer] = field(default_factory=list)
     """The final model's judged answers to the task's test rows."""
     seconds: float = 0.0

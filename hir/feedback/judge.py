@@ -32,7 +32,8 @@ class Judge:
     @dataclass
     class Settings(EndpointSettings):
         prompt: str = PROMPT
-        """What it is asked, with {query}, {instruction} (constraints), {answer}, {target}; form added."""
+        """What it is asked, with {query}, {instruction} (its constraints), {answer} and {target}; the form of
+        the reply is added."""
         scale: int = limited(1, "[1, 1000]")
         """1: it says yes or no; else it gives points, so many to a perfect answer."""
         threshold: float = limited(1.0, "(0, 1]")

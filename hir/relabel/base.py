@@ -23,7 +23,7 @@ register = RELABELS.register
 class Relabel:
     """The script phi of the paper (Zhang et al. 2023, Section 4.1): p, q, o and the feedback make p*.
 
-    As it stands it is the paper's: p_correct for right answers, p_wrong for others; its constraints follow.
+    As it stands it is the paper's: p_correct for right answers, p_wrong for others. Constraints follow both.
     """
 
     @dataclass

@@ -37,7 +37,8 @@ class PackedT5Policy(Seq2SeqPolicy):
         """A batch of B rows under K instructions, the rows' own first, on the CPU; a prompt is in it once.
 
         ``input_ids``, the P prompts by length, in buckets (P_i, S_i) of like length; ``attention_mask``
-        (P, S); ``packs``, what the decoder reads; ``places`` (K, N), of trained tokens; what methods read.
+        (P, S); ``packs``, what the decoder reads; ``places`` (K, N), where the N trained tokens stand among
+        its states; and what methods read.
         """
         cut = not self.sharded
         prompts = self.prompts_of(rows)

@@ -2,7 +2,8 @@
 
 Copies the smallest one there is, word_sorting, under a new name in snake_case, such as even_numbers: its file
 hir/tasks/generated/NAME.py, its test tests/tasks/generated/test_NAME.py and its settings conf/task/NAME.yaml.
-Test and `python train.py task=NAME` work from the start; docs/new_task.md goes on from there.
+Test and `python train.py task=NAME` work from the start. Then change what it asks: docs/new_task.md goes
+through it.
 """
 
 import re
