@@ -34,13 +34,9 @@ def smoothed_nll(
 ) -> Tensor:
     """Label-smoothed token cross entropy, mean over tokens (L_supervise, Eq. 4).
 
-    A token costs (1 - epsilon) * -log p(label) + epsilon * mean over the vocabulary of -log p.
-
-    Args:
-        log_probs: (N, V) token log-probabilities.
-        labels: (N,).
-        epsilon: smoothing in [0, 1); the paper uses 0.2.
-        token_weights: (N,) factors of the tokens; they scale the cost and not the count.
+    A token costs (1 - epsilon) * -log p(label) + epsilon * mean over the vocabulary of -log p, with epsilon
+    in [0, 1), in the paper 0.2; ``log_probs`` are (N, V), ``labels`` (N,). ``token_weights`` (N,) scale the
+    cost and not the count.
     """
     cost = -(1 - epsilon) * chosen_log_probs(log_probs, labels)
     if epsilon:
@@ -55,10 +51,7 @@ def contrastive_instruction_loss(log_probs: Tensor, epsilon: float) -> Tensor:
 
     The paper has epsilon = 0. The reference code smooths, (1 - epsilon) * -log s_own + epsilon * the mean of
     -log s_other over the others, which bounds the best margin at log((1 - epsilon) / epsilon) for two.
-
-    Args:
-        log_probs: (K, B) log-probability of each output under each instruction, its own in row 0.
-        epsilon: smoothing in [0, 1).
+    ``log_probs`` (K, B) are of each output under each instruction, its own in row 0.
     """
     log_share = log_probs.log_softmax(0)
     loss = -(1 - epsilon) * log_share[0]

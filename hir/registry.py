@@ -24,8 +24,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, package: str, key: str) -> None:
-        self.package = package
-        self.key = key
+        self.package, self.key = package, key
         self._entries: dict[str, T] = {}
 
     def register(self, *names: str) -> Callable[[Any], Any]:

@@ -26,11 +26,9 @@ class ConsoleReport(Callback):
     """Prints plain lines on rank 0, on a terminal too. Must stand after the recorder."""
 
     def __init__(self, config: Config, run: Run, recorder: RunRecorder) -> None:
-        self.config = config
-        self.run = run
+        self.config, self.run, self.recorder = config, run, recorder
         # Counted before a strategy shares them out.
         self.num_weights = sum(weight.numel() for weight in run.module.policy.model.parameters())
-        self.recorder = recorder
         # In a notebook, too, a log is plain lines.
         self.console = Console(highlight=False, soft_wrap=True, force_jupyter=False)
         self._said = time.monotonic()  # when the last line was printed

@@ -27,8 +27,7 @@ class WandbReport(Callback):
     """
 
     def __init__(self, config: Config, recorder: RunRecorder) -> None:
-        self.config = config
-        self.recorder = recorder
+        self.config, self.recorder = config, recorder
         self.folder = recorder.folder / "wandb"
         self.continues = config.resume is not None and (self.folder / "id.txt").is_file()
         self.run: Any = None  # of wandb.Run, which takes seconds to import

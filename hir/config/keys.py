@@ -19,14 +19,8 @@ GROUPS = ("task", "model", "feedback", "relabel", "method", "sampling")
 CHOICES = (*GROUPS, "experiment", "config")
 """Undotted keys that name a file."""
 
-TYPES = {
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    list: "a list of texts",
-    dict: "a mapping",
-}
+TYPES: dict[type, str] = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+TYPES |= {list: "a list of texts", dict: "a mapping"}
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,7 @@ class HIR(Method):
             check(whole, "method.unlikelihood", rule, self.unlikelihood)
 
     def __init__(self, config: Settings, relabel: Relabel, policy: Policy) -> None:
-        self.config = config
-        self.phi = relabel
+        self.config, self.phi = config, relabel
 
     def instruction(self, rollout: Rollout) -> str | None:
         """The one that the answer fits."""

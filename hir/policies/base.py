@@ -37,13 +37,10 @@ class Output(NamedTuple):
 
 
 class Policy(nn.Module):
-    """A language model and its tokenizer; a kind of model brings ``collate`` and ``forward``.
+    """A transformers model in float32 and its tokenizer; a kind of model brings ``collate`` and ``forward``.
 
-    Args:
-        model: transformers model, float32.
-        tokenizer: its tokenizer.
-        max_input_tokens: longest prompt. A longer one loses tokens in its middle, so that the instruction at
-            its start and the question with the answer cue at its end stay.
+    A prompt of more than ``max_input_tokens`` loses tokens in its middle, so that the instruction at its
+    start and the question with the answer cue at its end stay.
     """
 
     attention: ClassVar[str | None] = None
@@ -51,10 +48,8 @@ class Policy(nn.Module):
 
     def __init__(self, model: Any, tokenizer: Any, max_input_tokens: int = 512) -> None:
         super().__init__()
-        self.model = model
-        self.tokenizer = tokenizer
+        self.model, self.tokenizer, self.max_input_tokens = model, tokenizer, max_input_tokens
         self.text = TextEscape(tokenizer)
-        self.max_input_tokens = max_input_tokens
         self.root: tuple[Any] = (model,)
         """What holds the weights: the model, or what a strategy that shards them put around it. In a tuple,
         which makes it no part of the policy."""
@@ -200,16 +195,13 @@ def label_log_probs(batch: Batch, output: Output) -> Tensor:
 
 def row_tensors(rows: Sequence[TrainingExample]) -> dict[str, Tensor]:
     """What of B rows methods read: see ``Batch``."""
+    brought = [name for name in TOKEN_VALUES if getattr(rows[0], name)]
     return {
         "labels": torch.tensor([token for row in rows for token in row.output_ids]),
         "rows": torch.tensor([i for i, row in enumerate(rows) for _ in row.output_ids]),
         "weights": torch.tensor([row.weight for row in rows]),
         "correct": torch.tensor([row.correct for row in rows]),
-        **{
-            name: torch.tensor([value for row in rows for value in getattr(row, name)])
-            for name in TOKEN_VALUES
-            if getattr(rows[0], name)
-        },
+        **{name: torch.tensor([v for row in rows for v in getattr(row, name)]) for name in brought},
     }
 
 

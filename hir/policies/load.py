@@ -17,10 +17,8 @@ DROPOUTS = ("dropout", "dropout_rate", "pdrop")
 def load_policy(config: ModelConfig) -> Policy:
     """The checkpoint at ``config.path``: a folder made by save_pretrained, or a name on the hub.
 
-    Weights come as float32 from safetensors files only; code from a checkpoint is never run.
-
-    Raises:
-        UserError: nothing whole and loadable is there, or it is another kind of model.
+    Weights come as float32 from safetensors files only; code from a checkpoint is never run. UserError where
+    nothing whole and loadable is there, or it is another kind of model.
     """
     where = f"model.path={config.path}"
     options: dict[str, Any] = {"trust_remote_code": False, "revision": config.revision or "main"}
@@ -81,8 +79,7 @@ def load_policy(config: ModelConfig) -> Policy:
 def add_lora(model: Any, config: LoraConfig) -> Any:
     """The model with low-rank adapters; only they are trained.
 
-    Raises:
-        UserError: peft is not installed, or the model has no layer of the given names.
+    UserError where peft is not installed, or the model has no layer of the given names.
     """
     try:
         import peft

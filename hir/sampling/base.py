@@ -9,6 +9,11 @@ from torch import Tensor
 from hir.config.schema import SamplingConfig
 from hir.registry import Registry
 
+Prompts = dict[int, list[int]]
+"""Tokens of each prompt by its number, in the order in which they are answered."""
+Batches = Iterator[tuple[Tensor, Tensor]]
+"""Tokens and log-probabilities (R, T) of the answers in a batch."""
+
 
 class Answer(NamedTuple):
     """One sampled answer."""
@@ -23,9 +28,7 @@ class Sampler:
     """Draws answers from a policy's live weights; ``greedy`` has a batch size of its own, in prompts."""
 
     def __init__(self, policy: Any, config: SamplingConfig, greedy_batch_size: int) -> None:
-        self.policy = policy
-        self.config = config
-        self.greedy_batch_size = greedy_batch_size
+        self.policy, self.config, self.greedy_batch_size = policy, config, greedy_batch_size
         self.progress: Callable[[int, int], object] = lambda done, total: None
         """Told after each batch how many of the prompts are answered; the console sets it."""
 
@@ -48,12 +51,10 @@ class Sampler:
             self.progress(sum(map(bool, answers)), len(prompts))
         return answers
 
-    def draw(
-        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of answers to encoded prompts, in their order: tokens and log-probabilities (R, T).
+    def draw(self, encoded: Prompts, num_samples: int, seed: int | None, config: SamplingConfig) -> Batches:
+        """Answers to prompts in their order, those to one together, without start token.
 
-        Those to a prompt stand together, without start token; what comes behind an end token is ignored.
+        What comes behind an end token is ignored.
         """
         raise NotImplementedError
 

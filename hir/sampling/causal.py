@@ -4,8 +4,6 @@ Its keys and values serve all its answers: those are columns of one row, of whic
 itself. A prompt whose answers have all ended leaves the batch.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from transformers import DynamicCache
@@ -15,7 +13,7 @@ from hir.distributed import gather
 from hir.errors import UserError
 from hir.policies.base import evaluating, gathered, padded
 from hir.policies.causal import CausalPolicy
-from hir.sampling.base import Sampler, register
+from hir.sampling.base import Batches, Prompts, Sampler, register
 from hir.sampling.draw import draw, uniforms_for
 
 
@@ -28,9 +26,7 @@ class CausalSampler(Sampler):
         if not isinstance(policy, CausalPolicy):
             raise UserError("sampling=causal samples from decoder-only models: set sampling=generate, or t5")
 
-    def draw(
-        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def draw(self, encoded: Prompts, num_samples: int, seed: int | None, config: SamplingConfig) -> Batches:
         uniforms = uniforms_for(len(encoded), num_samples, seed, config)
         numbers, size = list(encoded), config.batch_size
         batches = [numbers[start : start + size] for start in range(0, len(numbers), size)]

@@ -1,6 +1,5 @@
 """Sampling with transformers' generate: works for every model it loads."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,16 +7,14 @@ from torch import Tensor
 
 from hir.config.schema import SamplingConfig
 from hir.policies.base import evaluating
-from hir.sampling.base import Sampler, register
+from hir.sampling.base import Batches, Prompts, Sampler, register
 
 
 @register("generate")
 class GenerateSampler(Sampler):
     """A Sampler that calls generate of the policy's model."""
 
-    def draw(
-        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def draw(self, encoded: Prompts, num_samples: int, seed: int | None, config: SamplingConfig) -> Batches:
         policy, prompts = self.policy, list(encoded.values())
         options: dict[str, Any] = {"do_sample": seed is not None, "max_new_tokens": config.max_new_tokens}
         options |= {"pad_token_id": policy.pad_id, "eos_token_id": sorted(policy.end_ids)}

@@ -18,7 +18,7 @@ from hir.distributed import rank
 from hir.errors import UserError, reason
 from hir.policies.base import padded
 from hir.randomness import derive_seed
-from hir.sampling.base import Sampler, register
+from hir.sampling.base import Batches, Prompts, Sampler, register
 
 
 @register("vllm")
@@ -38,9 +38,7 @@ class VLLMSampler(Sampler):
             raise UserError("sampling=vllm needs vLLM: pip install vllm") from error
         self.engine: Any = None
 
-    def draw(
-        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def draw(self, encoded: Prompts, num_samples: int, seed: int | None, config: SamplingConfig) -> Batches:
         device, eos = self.policy.device, self.policy.eos_id
         given: dict[str, Any] = {"n": num_samples, "max_tokens": config.max_new_tokens, "logprobs": 0}
         given |= {"temperature": config.temperature, "top_k": config.top_k, "top_p": config.top_p}

@@ -4,14 +4,12 @@ A query is encoded once, and its cross-attention keys and values serve all its a
 that begin alike are one row until they part, and finished ones leave the batch.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from hir.config.schema import SamplingConfig
 from hir.policies.seq2seq import Seq2SeqPolicy
-from hir.sampling.base import Sampler, register
+from hir.sampling.base import Batches, Prompts, Sampler, register
 from hir.sampling.draw import draw, uniforms_for
 from hir.t5.weights import Queries, Rows, T5Weights
 
@@ -27,9 +25,7 @@ class T5Sampler(Sampler):
         super().__init__(policy, config, greedy_batch_size)
         self.weights = T5Weights(policy.model, config.max_new_tokens, torch.float32)
 
-    def draw(
-        self, encoded: dict[int, list[int]], num_samples: int, seed: int | None, config: SamplingConfig
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def draw(self, encoded: Prompts, num_samples: int, seed: int | None, config: SamplingConfig) -> Batches:
         kind = self.policy.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         if (self.weights.dtype, self.weights.device) != (dtype, self.policy.device):

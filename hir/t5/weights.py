@@ -63,13 +63,9 @@ class Rows:
 class T5Weights:
     """The weights of a T5-family model in the layout and number format of sampling, and the model they make.
 
-    Args:
-        model: transformers model of the T5 family, with or without adapters; ``refresh`` reads it.
-        max_new_tokens: positions of the decoder.
-        dtype: format of the products; sums, norms and softmax are float32, as under autocast.
-
-    Raises:
-        UserError: another kind of model.
+    ``refresh`` reads the transformers model, with or without adapters; UserError where it is of another kind.
+    The decoder has ``max_new_tokens`` positions. ``dtype`` is the format of the products; sums, norms and
+    softmax are float32, as under autocast.
     """
 
     def __init__(self, model: Any, max_new_tokens: int, dtype: torch.dtype) -> None:

@@ -19,14 +19,9 @@ from hir.packages import packaged
 
 ENDS = ("*.json", "*.jsonl", "*/task.json", "*/*/task.json")
 
-BBH = (
-    "https://raw.githubusercontent.com/suzgunmirac/BIG-Bench-Hard/"
-    "9ee07bd481feebf959a6b59d61ea57bdcf30964d/bbh/{}.json"
-)
-BIGBENCH = (
-    "https://raw.githubusercontent.com/google/BIG-bench/"
-    "092b196c1f8f14a54bbc62f24759d43bde46dd3b/bigbench/benchmark_tasks/{}/task.json"
-)
+GITHUB = "https://raw.githubusercontent.com/"
+BBH = "suzgunmirac/BIG-Bench-Hard/9ee07bd481feebf959a6b59d61ea57bdcf30964d/bbh/{}.json"
+BIGBENCH = "google/BIG-bench/092b196c1f8f14a54bbc62f24759d43bde46dd3b/bigbench/benchmark_tasks/{}/task.json"
 # The first half of the sha256 of a task's file in each, and its path in BIG-bench.
 CHECKSUMS = """
 0148d4ac5fca05b2f82373e5fef7208e ff716f0e399109146db3a998281c3995 date_understanding
@@ -47,8 +42,8 @@ SOURCES: dict[str, dict[str, tuple[str, str]]] = {"bbh": {}, "bigbench": {}}
 """URL and checksum of the paper's 12 tasks in each format."""
 for bbh, bigbench, path in map(str.split, CHECKSUMS.strip().splitlines()):
     name = path.replace("/", "_")
-    SOURCES["bbh"][name] = (BBH.format(name), bbh)
-    SOURCES["bigbench"][name] = (BIGBENCH.format(path), bigbench)
+    SOURCES["bbh"][name] = (GITHUB + BBH.format(name), bbh)
+    SOURCES["bigbench"][name] = (GITHUB + BIGBENCH.format(path), bigbench)
 
 
 def find_file(data_dir: str, name: str) -> Path:
@@ -96,9 +91,8 @@ def download(source: str, name: str) -> Path:
         for task, content in contents.items():
             atomic_write(folder / f"{task}.json", content)
     except (OSError, http.client.HTTPException) as error:
-        raise UserError(
-            f"could not download {url}: {error}; task.data_dir=DIR reads local files instead"
-        ) from error
+        instead = "task.data_dir=DIR reads local files instead"
+        raise UserError(f"could not download {url}: {error}; {instead}") from error
     return path
 
 

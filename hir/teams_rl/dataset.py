@@ -74,10 +74,9 @@ def build(
 ) -> dict[str, Any]:
     """Build a set of instructions in a folder, or go on with it; returns the contents of its results.json.
 
-    The folder has agent.pt, the trained agent; steps.jsonl, a line for each operation as soon as it is done
-    and its request is answered; instructions.json, the rows of those; results.json, their numbers.
-    ``ask_policy`` asks the model of backend=policy, which the settings ``policy`` of train.py make. UserError
-    where the folder holds a set of other settings, or the backend cannot go on; what is done stays.
+    hir/tools/teams_rl.py says what is in it. ``ask_policy`` asks the model of backend=policy, which the
+    settings ``policy`` of train.py make. UserError where the folder holds a set of other settings, or the
+    backend cannot go on; what is done stays.
     """
     saved, wanted = out / "settings.json", asdict(settings)
     for name in ("queries", "rows", "out"):  # of the former there may be more next time

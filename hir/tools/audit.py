@@ -22,8 +22,6 @@ from hir.tasks.files import SOURCES, find_file
 
 @dataclass
 class Options:
-    """Arguments of an audit."""
-
     data_dir: str = MISSING
     """Folder of the tasks' files."""
 

@@ -42,8 +42,6 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Options:
-    """Arguments of a comparison."""
-
     tasks: str = "object_counting"
     """Tasks, as A,B."""
     methods: str = "hir"
@@ -113,13 +111,11 @@ def read_variants(path: Path) -> Axis:
     variants = read_yaml(path)
     if not variants or not all(isinstance(keys, dict | None) for keys in variants.values()):
         raise UserError(f"variants={path} must map names to settings: 'no contrast: {{method.alpha: 0}}'")
-    return [
-        (
-            str(name),
-            [f"{key}={v if isinstance(v, str) else json.dumps(v)}" for key, v in (keys or {}).items()],
-        )
-        for name, keys in variants.items()
-    ]
+    axis: Axis = []
+    for name, keys in variants.items():
+        texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in (keys or {}).items()}
+        axis.append((str(name), [f"{key}={text}" for key, text in texts.items()]))
+    return axis
 
 
 def file_name(text: str) -> str:

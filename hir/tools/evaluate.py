@@ -25,8 +25,6 @@ from hir.training.settings import ask_start, check_lengths, load_run_config
 
 @dataclass
 class Options:
-    """What the command line asks for, settings apart."""
-
     run: str | None = None
     """Run folder or checkpoint; null: the configured model."""
 

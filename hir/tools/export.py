@@ -35,8 +35,6 @@ from hir.training.tiny import Base
 
 @dataclass
 class Options:
-    """What the command line asks for."""
-
     run: str = MISSING
     """Run folder or checkpoint; of a run that has not ended, its last finished iteration."""
     to: str = MISSING

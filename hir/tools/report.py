@@ -26,8 +26,6 @@ SHOWN = ("instruction", "query", "target", "output", "correct", "missed", "relab
 
 @dataclass
 class Options:
-    """What is shown, and where it is written."""
-
     run: str = MISSING
     """A run's folder, finished or not."""
     to: str | None = None

@@ -29,8 +29,6 @@ from hir.training.settings import load_run_config
 
 @dataclass
 class Options(Settings):
-    """Arguments of the tool."""
-
     out: str = MISSING
     """Folder of all that is written."""
 

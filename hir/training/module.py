@@ -27,12 +27,8 @@ class HIRModule(LightningModule):
 
     def __init__(self, config: Config, datamodule: HIRDataModule, sampler: Sampler, rows: list[str]) -> None:
         super().__init__()
-        self.config = config
-        self.datamodule = datamodule
-        self.policy = datamodule.policy
-        self.method = datamodule.method
-        self.sampler = sampler
-        self.rows = rows
+        self.config, self.datamodule, self.sampler, self.rows = config, datamodule, sampler, rows
+        self.policy, self.method = datamodule.policy, datamodule.method
         self.report: SamplingReport | None = None
         """What the current iteration's sampling brought."""
 
@@ -100,7 +96,5 @@ class HIRModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises UserError where rows have changed since: what was trained on may be tested on."""
         if checkpoint["hir"]["rows"] != self.rows:
-            raise UserError(
-                f"resume={self.config.resume}: a task's rows, or their split, are others than in training: "
-                "restore them, or start a new run"
-            )
+            told = "a task's rows, or their split, are others than in training"
+            raise UserError(f"resume={self.config.resume}: {told}: restore them, or start a new run")

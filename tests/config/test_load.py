@@ -279,9 +279,7 @@ def test_mistakes_in_a_file_are_told_in_one_line(tmp_path: Path, text: str, expe
 # Interpolation, saving, help
 
 
-def test_files_may_interpolate_and_leave_sections_empty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_interpolate_and_leave_sections_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIR_TEST_DATA", "/data")
     text = "task: {data_dir: '${oc.env:HIR_TEST_DATA}/x', seed: '${seed}'}\ntraining:\n"
     (tmp_path / "mine.yaml").write_text(text + "model: {lora: {target_modules: all-linear}}\n")

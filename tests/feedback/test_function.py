@@ -87,9 +87,7 @@ def test_what_a_function_returns_is_checked(asking: Callable[..., Feedback], sou
         ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
     ],
 )
-def test_what_cannot_be_imported_is_refused_before_training(
-    asking: Callable[..., Feedback], source: str, said: str
-) -> None:
+def test_what_cannot_be_imported_is_refused(asking: Callable[..., Feedback], source: str, said: str) -> None:
     with pytest.raises(UserError, match=rf"feedback.function=mine\d+:judge.*{said}"):
         asking(source)
     for path in ("", "judge", ":judge", "examples.judge:"):

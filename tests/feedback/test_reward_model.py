@@ -50,19 +50,11 @@ def scores(feedback: Feedback, *outputs: str) -> list[float]:
     return [verdict.score for verdict in feedback([CAT] * len(outputs), outputs)]
 
 
-@pytest.mark.parametrize(
-    ("settings", "score"),
-    [
-        ({"label": "good"}, 0.8),  # 4 / (1 + 4)
-        ({"label": "bad"}, 0.2),
-    ],
-)
-def test_a_logit_becomes_a_score_and_by_the_threshold_right(
-    save: Save, settings: dict[str, str], score: float
-) -> None:
+@pytest.mark.parametrize(("label", "score"), [("good", 0.8), ("bad", 0.2)])  # 4 / 5 and 1 / 5
+def test_a_logit_becomes_a_score_and_by_the_threshold_right(save: Save, label: str, score: float) -> None:
     folder = save(["bad", "good"], [0.0, math.log(4)])
     for threshold in (0.3, 0.6, 0.9):
-        [verdict] = reward(folder, threshold=threshold, **settings)([CAT], ["two"])
+        [verdict] = reward(folder, threshold=threshold, label=label)([CAT], ["two"])
         assert verdict.score == pytest.approx(score) and verdict.judged
         assert verdict.correct == (score >= threshold)
 

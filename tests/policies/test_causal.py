@@ -26,21 +26,16 @@ from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
 from hir.training.settings import check_lengths
 from tests.methods.fake import build, instructions
-from tests.sampling.models import CAUSAL, make_causal_policy
-
-
-def row(query: str, correct: bool, *output_ids: int, **more: Any) -> TrainingExample:
-    own, other = ("right", "wrong") if correct else ("wrong", "right")
-    return TrainingExample(0, query, own, output_ids, correct, contrast=(other,), **more)
-
+from tests.policies.rows import row_of
+from tests.sampling.models import CAUSAL, make_causal_policy, norm
 
 ROWS = [
-    row("cat dog", True, 9, 1),
-    row("cat dog", False, 9, 10, 1, weight=0.5),  # begins alike, under the other instruction
-    row("cat dog", True, 9, 1),  # again
-    row("cat", False, 10, 9),  # cut, without an end token, and a query that begins as another
-    row("two", False, 8, 1, prefix_ids=(10, 9)),
-    row("one two " * 12, True, 1),
+    row_of("cat dog", True, 9, 1),
+    row_of("cat dog", False, 9, 10, 1, weight=0.5),  # begins alike, under the other instruction
+    row_of("cat dog", True, 9, 1),  # again
+    row_of("cat", False, 10, 9),  # cut, without an end token, and a query that begins as another
+    row_of("two", False, 8, 1, prefix_ids=(10, 9)),
+    row_of("one two " * 12, True, 1),
 ]
 
 
@@ -56,9 +51,8 @@ class Alone:
         for start in range(0, len(prompts), len(rows)):
             pairs = zip(prompts[start : start + len(rows)], rows, strict=True)
             inputs = [[*ids, *row.prefix_ids, *row.output_ids] for ids, row in pairs]
-            output = self.policy.model(
-                padded(inputs, 0), attention_mask=token_mask(inputs), output_hidden_states=True
-            )
+            mask = token_mask(inputs)
+            output = self.policy.model(padded(inputs, 0), attention_mask=mask, output_hidden_states=True)
             places = [
                 (number, place)
                 for number, (ids, row) in enumerate(zip(inputs, rows, strict=True))
@@ -67,11 +61,6 @@ class Alone:
             logits.append(output.logits[tuple(zip(*places, strict=True))])
             hidden.append(output.hidden_states[-1][tuple(zip(*places, strict=True))])
         return Output(torch.stack(logits), torch.stack(hidden))
-
-
-def norm(self: Any, hidden: Tensor) -> Tensor:
-    """In the weights' own precision, where transformers' rounds to float32."""
-    return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
 
 
 @pytest.mark.parametrize("method", ["hir", "farl", "grpo", "ppo"])

@@ -65,9 +65,9 @@ def pickle_only(folder: Path) -> None:
     weights.unlink()
 
 
-def wider(folder: Path) -> None:
+def edit(folder: Path, **changes: object) -> None:
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "d_ff": 48}))
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
 
 
 def neither(folder: Path) -> None:
@@ -78,11 +78,6 @@ def bidirectional(folder: Path) -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = transformers.BertConfig(vocab_size=11, pad_token_id=0, **sizes)
     transformers.BertLMHeadModel(config).save_pretrained(folder)
-
-
-def quantized(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"x": 1}}))
 
 
 def without_tokenizer(folder: Path) -> None:
@@ -103,8 +98,11 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
             lambda folder: change_weights(folder, lambda weights: weights.pop(MISSING)),
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",
         ),
-        (wider, "4 weights are missing or of another shape"),
-        (quantized, "is quantized, and float32 weights are trained"),
+        (lambda folder: edit(folder, d_ff=48), "4 weights are missing or of another shape"),
+        (
+            lambda folder: edit(folder, quantization_config={"x": 1}),
+            "is quantized, and float32 weights are trained",
+        ),
         (without_tokenizer, "no tokenizer that knows a word there"),
     ],
 )

@@ -19,9 +19,8 @@ def words(relation: str, number: int) -> Constraint:
 
 
 def phi(**settings: object) -> Constraints:
-    relabel = build_relabel(
-        InstructionConfig(correct="Do:", wrong="Do not:"), {"name": "constraints", **settings}
-    )
+    instructions = InstructionConfig(correct="Do:", wrong="Do not:")
+    relabel = build_relabel(instructions, {"name": "constraints", **settings})
     assert isinstance(relabel, Constraints)
     return relabel
 

@@ -8,16 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hir.config.schema import Config
-from hir.errors import UserError
-from hir.trainer import run_folder
 from tests.command_line import FAULTY, SMALL, run
 from tests.robustness.same import Place, differences
 
-slow = pytest.mark.slow
+pytestmark = pytest.mark.slow
 
 
-@slow
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -35,7 +31,6 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
     assert saved["epoch"] == 0 and all(weight.isfinite().all() for weight in saved["state_dict"].values())
 
 
-@slow
 def test_a_full_disk_costs_no_iteration(finished: Path, environment: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     fresh = [*SMALL, "trainer.max_epochs=3", f"run_dir={folder}"]
@@ -49,7 +44,6 @@ def test_a_full_disk_costs_no_iteration(finished: Path, environment: dict[str, s
     assert differences(Place(tmp_path), Place(tmp_path / "whole")) == []
 
 
-@slow
 def test_a_folder_that_is_removed_while_its_run_goes_on_comes_back_whole(
     finished: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -58,13 +52,3 @@ def test_a_folder_that_is_removed_while_its_run_goes_on_comes_back_whole(
     assert run(environment, "removed", "2", "0", *fresh, program=FAULTY).returncode == 0
     shutil.copytree(finished, tmp_path / "whole" / "run")
     assert differences(Place(tmp_path), Place(tmp_path / "whole")) == []
-
-
-def test_what_a_run_left_before_its_first_checkpoint_is_no_run_to_lose(tmp_path: Path) -> None:
-    config = Config(run_dir=str(tmp_path))
-    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n")  # no more than an iteration
-    (tmp_path / "checkpoints").mkdir()
-    assert run_folder(config) == tmp_path
-    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n2\n")
-    with pytest.raises(UserError, match="holds another run"):
-        run_folder(config)

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch import nn
+from torch import Tensor, nn
 
 from hir.config.schema import LoraConfig
 from hir.policies.base import Policy, evaluating, padded
@@ -111,6 +111,11 @@ def make_causal_policy(kind: str, tokenizer: Any, **sizes: Any) -> CausalPolicy:
             nn.init.normal_(weight, 1.0 if weight.dim() == 1 else 0.0, 0.4)
     model.generation_config.eos_token_id = [1, 2]
     return CausalPolicy(model, tokenizer).train()
+
+
+def norm(self: Any, hidden: Tensor) -> Tensor:
+    """A norm's forward in the weights' own precision, where transformers' rounds to float32."""
+    return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
 
 
 def make_prompts(policy: Policy, lengths: Sequence[int], seed: int = 0) -> list[str]:

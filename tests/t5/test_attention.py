@@ -21,7 +21,8 @@ from hir.relabel.base import Relabel
 from hir.t5 import packing
 from hir.t5.policies import PackedT5Policy
 from tests.conftest import WORDS
-from tests.sampling.models import FAMILIES, make_policy
+from tests.policies.rows import row_of
+from tests.sampling.models import FAMILIES, make_policy, norm
 
 # peft asks transformers for an attribute under its former name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -33,20 +34,15 @@ BART = BartConfig(
 )  # fmt: skip
 
 
-def row(query: str, correct: bool, *output_ids: int, **more: Any) -> TrainingExample:
-    own, other = ("right", "wrong") if correct else ("wrong", "right")
-    return TrainingExample(0, query, own, output_ids, correct, contrast=(other,), **more)
-
-
 ROWS = [
-    row("cat", True, 9, 1),
-    row("cat", False, 7, 8, 1, weight=0.5),
-    row("cat", False, 10, 1, weight=0.5),
-    row("dog dog cat one", True, 10, 9, 10, 1),
-    row("two", False, 8, 1, prefix_ids=(10, 9)),
-    row("two", False, 8, 7, 1),
-    row("two one two", False, 7, 1),
-    row("one two one two one two one", True, 7, 1),
+    row_of("cat", True, 9, 1),
+    row_of("cat", False, 7, 8, 1, weight=0.5),
+    row_of("cat", False, 10, 1, weight=0.5),
+    row_of("dog dog cat one", True, 10, 9, 10, 1),
+    row_of("two", False, 8, 1, prefix_ids=(10, 9)),
+    row_of("two", False, 8, 7, 1),
+    row_of("two one two", False, 7, 1),
+    row_of("one two one two one two one", True, 7, 1),
 ]
 """Groups of 3, 1, 2, 1 and 1 rows, of both classes, with prompts and answers of many lengths."""
 
@@ -54,10 +50,6 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def norm_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """T5's own squares in float32 whatever the weights are, and that rounding would hide 1e-9."""
-
-    def norm(self: Any, hidden: Tensor) -> Tensor:
-        return self.weight * hidden * (hidden.square().mean(-1, keepdim=True) + self.variance_epsilon).rsqrt()
-
     for kind in (T5LayerNorm, MT5LayerNorm):
         monkeypatch.setattr(kind, "forward", norm)
 

@@ -37,9 +37,7 @@ def files() -> list[str]:
     return sorted(str(p.relative_to(cache_dir())) for p in cache_dir().rglob("*") if p.is_file())
 
 
-def test_a_file_is_fetched_once_and_again_where_it_is_broken(
-    served: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_is_fetched_once_and_again_if_broken(served: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = download("bbh", NAME)
     assert path.read_bytes() == GOOD and files() == [f"tasks/bbh/{NAME}.json"]
     assert capsys.readouterr().err == f"downloading {served.as_uri()}\n"

@@ -114,10 +114,8 @@ def test_a_method_without_p_wrong_is_not_blamed_for_it() -> None:
 def test_page_of_a_run() -> None:
     page = Page(page_of(saved_run("seed=3", "method.alpha=0.5")))
     assert "runs/one iteration 2 samples 128 updates 6 seconds 5.0 fraction_correct 0.96" in page.text
-    assert (
-        "val/accuracy 1.0 val/accuracy_p_wrong 0.0 train/loss 0.5 test accuracy 0.8 seconds total 100.0"
-        in page.text
-    )
+    end = "train/loss 0.5 test accuracy 0.8 seconds total 100.0"
+    assert f"val/accuracy 1.0 val/accuracy_p_wrong 0.0 {end}" in page.text
     assert "First of 2 wrong answers to 10 test rows query target output qt2 2 3 qt3 3 ghost" in page.text
     head = "instruction query target output correct missed relabeled_instruction"
     asked = f"{CORRECT} How many? 2"

@@ -51,9 +51,7 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     asked = []
 
     class Scripted:
-        def sample(
-            self, prompts: Sequence[str], num_samples: int, seed: int, config: Any
-        ) -> list[list[Answer]]:
+        def sample(self, prompts: Sequence[str], num_samples: int, seed: int, config: Any) -> Any:
             drawn = config.temperature, config.top_k
             asked.append((sorted(prompt.split()[2] for prompt in prompts), num_samples, drawn))
             known = [config.temperature > 1 or "cat" in prompt for prompt in prompts]
@@ -69,9 +67,7 @@ def test_queries_without_a_right_answer_are_asked_again(policy: Seq2SeqPolicy) -
     assert (report.fraction_correct, report.fraction_unique) == (0.5, 0.5)
 
 
-def test_answers_that_were_not_judged_are_left_out_and_when_all_are_the_run_ends(
-    policy: Seq2SeqPolicy,
-) -> None:
+def test_unjudged_answers_are_left_out_and_when_all_are_the_run_ends(policy: Seq2SeqPolicy) -> None:
     data, lost = datamodule(policy, ["cat", "dog"], SamplingConfig(num_samples=2)), {"dog"}
     given = Answer(policy.encode_answer("one"), ())
     sampler = SimpleNamespace(sample=lambda prompts, number, *rest: [[given] * number for _ in prompts])

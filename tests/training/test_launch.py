@@ -100,6 +100,12 @@ def test_a_folder_that_holds_what_is_not_a_killed_runs_is_refused(tmp_path: Path
         with pytest.raises(UserError, match="holds another run"):
             run_folder(config)
         (tmp_path / name).unlink()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n")  # no more than an iteration to lose
+    assert run_folder(config) == tmp_path
+    (tmp_path / "metrics.csv").write_text("iteration\n0\n1\n2\n")
+    with pytest.raises(UserError, match="holds another run"):
+        run_folder(config)
 
 
 def test_rows_of_a_further_task_that_have_changed_are_refused() -> None:
