@@ -11,6 +11,7 @@ import torch
 
 from hir.errors import UserError
 from hir.trainer import run_folder
+from hir.training import checkpoints
 from hir.training.checkpoints import check_resume
 from hir.training.run_folder import findings, read_run
 from hir.training.settings import load_run_config
@@ -97,7 +98,7 @@ def test_mistakes_exit_2_with_one_line_and_leave_nothing(
 
 
 def test_a_run_goes_on_in_its_folder_alone_as_it_began_and_for_more_iterations(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "summary.json").write_text("{}")
     resume = f"resume={finished}"
@@ -111,6 +112,10 @@ def test_a_run_goes_on_in_its_folder_alone_as_it_began_and_for_more_iterations(
             config = load_run_config(arguments)
             run_folder(config)
             check_resume(config)
+    older = checkpoints.read_checkpoint(finished / "checkpoints/last.ckpt")
+    del older["hir"]["config"]["model"]["base"]["lr"]  # as if the key were newer than the run
+    monkeypatch.setattr(checkpoints, "read_checkpoint", lambda path: older)
+    assert check_resume(load_run_config([resume, "trainer.max_epochs=5"]))
 
 
 def test_no_correct_sample_is_said_and_ends_nothing(environment: dict[str, str], tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ class TaskConfig:
     """Share of a file's rows held out for the test (paper: 0.2)."""
     validation_fraction: float = limited(0.1, "(0, 1)")
     """Share of a file's rows carved from the training part for validation."""
+    answers: Literal["given", "text"] = "given"
+    """given: as the rows have them; text: the text of the right option in place of its letter, for supervised
+    training and the tiny model's base. Letter and text are judged alike."""
     bad_rows: Literal["skip", "refuse"] = "skip"
     """skip: leave out a file's rows that cannot be used, and refuse one with over 5 %; refuse: over none."""
     num_train: int | None = limited(None, "[1, inf)")
@@ -104,8 +107,14 @@ class BaseConfig:
     """Width of the tiny model, shared by 4 attention heads; its feed-forward layers are twice as wide."""
     num_layers: int = limited(2, "[1, inf)")
     """Layers of a T5's encoder, whose decoder has one; of a Llama."""
+    num_rows: int = limited(8192, "[2048, inf)")
+    """Labelled rows, of which 1024 are held out."""
+    batch_size: int = limited(64, "[1, 512]")
+    """Rows an update."""
+    lr: float = limited(3e-3, "(0, inf)")
+    """Learning rate of AdamW."""
     max_updates: int = limited(1000, "[1, inf)")
-    """Give up reaching the accuracy after so many updates of 64 rows."""
+    """Give up reaching the accuracy after so many updates."""
 
 
 @dataclass

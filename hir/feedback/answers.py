@@ -8,6 +8,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import MAX_EMAX, Context, Decimal
 
 from hir.records import Example
@@ -98,6 +99,15 @@ def read_choice(text: str, options: Sequence[str], lettered: bool = True) -> int
         same = normalise_answer(match[3]) == normalise_answer(options[index])
         return index if same and read_choice(match[3], options, False) in (index, None) else None
     return None
+
+
+def in_words(example: Example) -> Example:
+    """The example with texts of options as its targets, in place of letters, where they name them."""
+    options, lettered = example.options, example.lettered
+    named = [read_choice(target, options, lettered) for target in example.targets]
+    texts = [target if i is None else options[i] for i, target in zip(named, example.targets, strict=True)]
+    clear = [read_choice(text, options, lettered) for text in texts] == named
+    return replace(example, targets=tuple(texts)) if clear else example
 
 
 def multiple_choice(example: Example, output: str) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from hir.config.load import task_settings
 from hir.config.schema import Config, check
+from hir.feedback.answers import in_words
 from hir.feedback.base import build_feedback
 from hir.methods.base import build_method
 from hir.policies.base import Policy
@@ -64,6 +65,11 @@ def build_policy(config: Config, say: Callable[[str], None] = print) -> tuple[Po
 def load_tasks(config: Config) -> list[Task]:
     """The run's own task, and those of evaluation.tasks: split as it is, or whole where a source is named."""
     own = load_task(config.task, config.seed)
+    if config.task.answers == "text":
+        train, validation, test = (
+            tuple(map(in_words, rows)) for rows in (own.train, own.validation, own.test)
+        )
+        own = replace(own, train=train, validation=validation, test=test)
     judged = replace(own, feedback=build_feedback(config.feedback, own.feedback))
     return [judged, *(_further_task(name, own, config) for name in config.evaluation.tasks)]
 

@@ -75,6 +75,7 @@ def check_resume(config: Config) -> Path:
     folder, path = find_checkpoint(str(config.resume))
     checkpoint = read_checkpoint(path)
     saved, now = flat(checkpoint["hir"]["config"]), flat(asdict(config))
+    saved = {**flat(asdict(Config())), **saved}  # keys that are newer than the run
     for key in {**now, **saved}:
         before, after = saved.get(key), now.get(key)
         if key.startswith(tuple(FIXED)) and key not in OF_THE_HARDWARE and before != after:

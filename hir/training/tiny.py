@@ -24,6 +24,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hir.config.load import task_settings
 from hir.config.schema import BaseConfig, Config, SamplingConfig
+from hir.feedback.answers import in_words
 from hir.feedback.base import Feedback
 from hir.files import cache_dir, making, write_json
 from hir.policies.base import Policy
@@ -36,13 +37,10 @@ from hir.sampling.base import build_sampler
 from hir.tasks.base import GENERATORS, Task, generated_task
 
 VOCABULARY = 768
-NUM_ROWS = 8192
 NUM_HELD_OUT = 1024
 NUM_HEADS = 4
 EMBEDDED = ("instructions", "object_counting", "word_sorting")
 """What the base of a task that has no generator is trained on."""
-BATCH_SIZE = 64
-LR = 3e-3
 WARMUP = 50
 CHECK_EVERY = 5
 
@@ -114,13 +112,15 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     own = config.task.settings
     given = {name: own.get(name, {}) for name in names} if config.task.mix else {task: own}
     sources = [generated_task(name, given.get(name, task_settings(name))) for name in names]
-    share = [source.pretraining_rows(base.seed, NUM_ROWS // len(sources)) for source in sources]
+    share = [source.pretraining_rows(base.seed, base.num_rows // len(sources)) for source in sources]
     rows = [row for turn in zip(*share, strict=True) for row in turn]
+    if config.task.answers == "text":
+        rows = [*map(in_words, rows)]
     definition: dict[str, object] = {
         "base": asdict(base),
         "instructions": [config.instructions.correct, config.instructions.wrong],
         "rows": hashlib.sha256("\0".join(r.asked + "\0" + r.targets[0] for r in rows).encode()).hexdigest(),
-        "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, NUM_HEADS, BATCH_SIZE, LR, WARMUP, CHECK_EVERY],
+        "recipe": ["prefix space", VOCABULARY, NUM_HELD_OUT, NUM_HEADS, WARMUP, CHECK_EVERY, _device(config)],
         "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
     }
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
@@ -136,6 +136,10 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     return Base(path, names, made["num_updates"], frozenset(row.asked for row in rows))
 
 
+def _device(config: Config) -> str:
+    return "cuda" if torch.cuda.is_available() and config.trainer.get("accelerator") != "cpu" else "cpu"
+
+
 def _pretrain(
     config: Config, rows: list[Example], judges: Sequence[Feedback], say: Callable[[str], None]
 ) -> tuple[Policy, dict[str, float]]:
@@ -148,24 +152,24 @@ def _pretrain(
     kind = CausalPolicy if base.kind == "llama" else Seq2SeqPolicy
     tokenizer = build_tokenizer([*texts, *[phi.wrong] * (len(texts) // 8)], end=kind is Seq2SeqPolicy)
     policy: Policy = kind(build_model(base, len(tokenizer)), tokenizer)
-    if torch.cuda.is_available() and config.trainer.get("accelerator") != "cpu":
-        policy.cuda()
+    policy.to(_device(config))
     prompts = [policy.render(phi.goal(row), row.query) for row in held_out]
     targets = [policy.encode_answer(row.targets[0]) for row in train]
     pairs = [TrainingExample(-1, r.query, phi.goal(r), t, True) for r, t in zip(train, targets, strict=True)]
     longest = max(map(len, targets))
     sampling = SamplingConfig("causal" if base.kind == "llama" else "t5", max_new_tokens=longest)
     sampler = build_sampler(policy, sampling, greedy_batch_size=256)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=LR, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=base.lr, weight_decay=0.0)
     rng = random.Random(derive_seed(base.seed, 0, 0, "tiny pre-training"))
     accuracy, update = 0.0, 0
     policy.train()
     while accuracy < base.accuracy and update < base.max_updates:
         update += 1
         for group in optimizer.param_groups:
-            group["lr"] = LR * min(1.0, update / WARMUP)
-        batch = move_data_to_device(policy.collate(rng.sample(pairs, BATCH_SIZE)), policy.device)
-        loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
+            group["lr"] = base.lr * min(1.0, update / WARMUP)
+        batch = move_data_to_device(policy.collate(rng.sample(pairs, base.batch_size)), policy.device)
+        with torch.autocast(policy.device.type, torch.bfloat16, policy.device.type == "cuda"):
+            loss = F.cross_entropy(policy(batch).logits[0], batch["labels"])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)

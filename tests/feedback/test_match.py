@@ -1,6 +1,6 @@
 import pytest
 
-from hir.feedback.answers import exact_match, multiple_choice, option_letter, read_choice
+from hir.feedback.answers import exact_match, in_words, multiple_choice, option_letter, read_choice
 from hir.records import Example
 
 Judged = tuple[str | tuple[str, ...], str, str]
@@ -106,6 +106,13 @@ def test_a_target_that_is_no_option_is_compared_as_a_text() -> None:
 
 def test_an_answer_that_could_be_two_options_names_neither() -> None:
     assert [read_choice(text, ("Yes", "yes.")) for text in ("yes", "Yes", "yes.")] == [None, 0, 1]
+
+
+def test_in_words_the_targets_are_texts_where_a_text_names_its_option() -> None:
+    given = {("(B)", "C"): BIRDS, ("(A)",): ("B", "A"), ("The raven", "nobody"): BIRDS}  # "B" is (B) there
+    told = [in_words(Example("q", targets, options)).targets for targets, options in given.items()]
+    assert told == [("The raven", "The robin"), ("(A)",), ("The raven", "nobody")]
+    assert in_words(Example("q", ("7",))).targets == ("7",)
 
 
 def test_an_answer_that_is_empty_once_normalised_is_never_right() -> None:

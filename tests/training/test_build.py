@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hir.config.schema import Config, InstructionConfig, SamplingConfig
+from hir.config.schema import Config, InstructionConfig, SamplingConfig, TaskConfig
 from hir.feedback.base import Match
 from hir.feedback.judge import Judge
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -12,6 +12,7 @@ from hir.records import Example
 from hir.relabel.base import Relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
+from hir.training.build import load_tasks
 from hir.training.settings import ask_start, check_lengths
 
 ROWS = tuple(Example(query, targets) for query, targets in (
@@ -33,6 +34,15 @@ def test_targets_that_are_longer_than_an_answer_are_counted(policy: Seq2SeqPolic
     said = "targets of mine: the longest has 5 tokens, sampling.max_new_tokens="
     assert told(4) == (f"no answer is as long as 1 of 4 {said}4",)
     assert told(3) == (f"no answer is as long as 2 of 4 {said}3",)
+
+
+def test_answers_in_texts_are_the_same_rows_with_other_targets() -> None:
+    config = TaskConfig("date_understanding", num_train=8, num_validation=4, num_test=4)
+    [letters], [texts] = (load_tasks(Config(task=replace(config, answers=of))) for of in ("given", "text"))
+    for given, row in zip(letters.rows, texts.rows, strict=True):
+        assert row == replace(given, targets=(given.options["ABCDEF".index(given.target[1])],))
+        assert letters.verify(given, row.target) and texts.verify(row, given.target)
+    assert letters.fingerprint != texts.fingerprint
 
 
 def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPolicy) -> None:

@@ -41,9 +41,9 @@ def test_the_weights_are_as_many_as_promised_and_draw_nothing_of_the_run() -> No
 def small(tmp_path, monkeypatch: pytest.MonkeyPatch) -> ModelConfig:
     """A base that is made in a second: few rows, few updates, in a cache of its own."""
     monkeypatch.setenv("HIR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tiny, "NUM_ROWS", 320)
     monkeypatch.setattr(tiny, "NUM_HELD_OUT", 64)
-    return ModelConfig(base=BaseConfig(accuracy=0.01, max_updates=4, d_model=16, num_layers=1))
+    base = BaseConfig(accuracy=0.01, max_updates=4, d_model=16, num_layers=1, num_rows=320)
+    return ModelConfig(base=base)
 
 
 def make(model: ModelConfig, **task: object) -> tuple[tiny.Base, list[str]]:
@@ -71,13 +71,14 @@ def test_the_base_is_made_once_loads_as_any_checkpoint_and_is_the_same_on_anothe
         assert (base.path / name).read_bytes() == (second.path / name).read_bytes()
 
 
-def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig, monkeypatch) -> None:
+def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig) -> None:
     short = replace(small, base=replace(small.base, max_updates=1))
     other = replace(small, base=replace(small.base, d_model=32, max_updates=1))
     of_a_file, _ = make(short, name="snarks")
     made = [of_a_file, make(short)[0], make(other)[0], make(short, settings={"max_distractors": 0})[0]]
-    monkeypatch.setattr(tiny, "BATCH_SIZE", 32)
-    assert len({base.path for base in (*made, make(short)[0])}) == 5
+    assert len({base.path for base in made}) == 4
+    given, texts = (make(short, name="date_understanding", answers=of)[0] for of in ("given", "text"))
+    assert given.path != texts.path and given.queries == texts.queries
     counting = [query for query in of_a_file.queries if query.startswith("I have ")]
     assert 0 < len(counting) < len(of_a_file.queries)
     of_a_mix, _ = make(short, name="two", mix=["object_counting", "word_sorting"])
