@@ -143,7 +143,10 @@ def _device(config: Config) -> str:
 def _pretrain(
     config: Config, rows: list[Example], judges: Sequence[Feedback], say: Callable[[str], None]
 ) -> tuple[Policy, dict[str, float]]:
-    """Supervised training up to a greedy accuracy on the first rows, held out; the judges take turns."""
+    """Supervised training up to a greedy accuracy on the first rows, held out; the judges take turns.
+
+    On a GPU it is in bf16, whatever the run's precision.
+    """
     base, phi = config.model.base, Relabel(config.instructions)
     held_out, train = rows[:NUM_HELD_OUT], rows[NUM_HELD_OUT:]
     # p_wrong is in it so that both instructions cost alike.
