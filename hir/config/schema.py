@@ -116,6 +116,10 @@ class BaseConfig:
     max_updates: int = limited(1000, "[1, inf)")
     """Give up reaching the accuracy after so many updates."""
 
+    def __post_init__(self) -> None:
+        rule = "a multiple of 8 for a Llama, whose 4 heads turn pairs of numbers"
+        check(self.kind != "llama" or self.d_model % 8 == 0, "model.base.d_model", rule, self.d_model)
+
 
 @dataclass
 class ModelConfig:

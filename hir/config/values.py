@@ -30,6 +30,9 @@ RESERVED = {
 MAX_CHARACTERS = 20_000
 """Of a YAML text: its parser crashes on tens of thousands of brackets."""
 
+FLAGS = ("barebones", "detect_anomaly", "enable_checkpointing", "enable_model_summary", "inference_mode")
+"""Arguments of Lightning's Trainer that it takes whatever they are."""
+
 PRECISIONS = (None, 32, "32", "32-true", "bf16", "bf16-mixed")
 
 
@@ -143,5 +146,11 @@ def check_trainer(trainer: dict[str, Any]) -> None:
     trainer["max_epochs"] = epochs = as_integer(trainer.get("max_epochs"))
     rule = "an integer of at least 1, the number of HIR iterations"
     check(type(epochs) is int and epochs > 0, "trainer.max_epochs", rule, epochs)
+    for name in FLAGS:
+        check(
+            isinstance(trainer.get(name), bool | None), f"trainer.{name}", "true or false", trainer.get(name)
+        )
+    every = trainer.get("log_every_n_steps", 1)
+    check(type(every) is int and every > 0, "trainer.log_every_n_steps", "an integer of at least 1", every)
     rule = "bf16-mixed or 32-true, since fp16 overflows in T5 and bf16-true rounds AdamW's updates away"
     check(trainer.get("precision") in PRECISIONS, "trainer.precision", rule, trainer.get("precision"))

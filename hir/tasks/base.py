@@ -130,8 +130,8 @@ class GeneratedTask(Generic[S]):
             if (asked := row.asked.partition(OPTIONS)[0]) not in rows and wanted(row):
                 rows[asked], misses = row, 0
             elif misses == MAX_MISSES:
-                has = f"but these task.settings give about {len(rows)}"
-                raise UserError(f"task {self.name}: more queries asked than it has: {n} of a kind, {has}")
+                few = f"of {n} different rows of a split or a base its task.settings give about {len(rows)}"
+                raise UserError(f"task {self.name}: {few}: widen them, or ask for fewer rows")
         return tuple(rows.values())
 
 

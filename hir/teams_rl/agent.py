@@ -121,7 +121,8 @@ class Learner:
         common |= {"gamma": 0.995, "gae_lambda": 0.97}  # as in the reference code
         kind, reference = LEARNERS[name]
         try:
-            assert not any(isinstance(v, str) for v in settings.values()), "its values are numbers"
+            if any(isinstance(value, str) for value in settings.values()):
+                raise TypeError("its values are numbers")
             self.model = kind("MlpPolicy", env, **{**common, **reference, **settings})
         except Exception as error:  # a library that says what is wrong by whatever it runs into
             raise UserError(f"learner={dict(settings)}: {error}") from error

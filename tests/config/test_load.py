@@ -230,6 +230,12 @@ def test_values_are_read_by_the_type_of_their_key(argument: str, expected: Any) 
          "trainer.max_epochs must be an integer of at least 1, the number of HIR iterations, not 0"),
         ("trainer.precision=16-mixed", "trainer.precision must be bf16-mixed or 32-true, since fp16 "
          "overflows in T5 and bf16-true rounds AdamW's updates away, not '16-mixed'"),
+        ("trainer.detect_anomaly=maybe", "trainer.detect_anomaly must be true or false, not 'maybe'"),
+        ("trainer.log_every_n_steps=.5",
+         "trainer.log_every_n_steps must be an integer of at least 1, not 0.5"),
+        ("model=tiny_causal model.base.d_model=12",
+         "model.base.d_model must be a multiple of 8 for a Llama, "
+         "whose 4 heads turn pairs of numbers, not 12"),
         ("model=hub",
          "model.path must be null with model=tiny, and with model=hub a folder or a hub name, not None"),
         ("model.path=some/model", "model.path must be null with model=tiny, and with model=hub a "

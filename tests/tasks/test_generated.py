@@ -74,9 +74,9 @@ def test_more_queries_than_there_are_is_refused() -> None:
     queries = {generator.row(9, i).query for i in range(3000)}
     wanted = sum(not is_pretraining(query) for query in queries)
     assert len(queries) == 72 and len(generator.splits(0, wanted - 4, 2, 2).train) == wanted - 4
-    with pytest.raises(UserError, match=f"than it has: 505 of a kind, but .* give about {wanted}$"):
+    with pytest.raises(UserError, match=f"of 505 different .* give about {wanted}: widen"):
         generator.splits(0, 500, 2, 3)
-    with pytest.raises(UserError, match=f"than it has: 73 of a kind, but .* give about {72 - wanted}$"):
+    with pytest.raises(UserError, match=f"of 73 different .* give about {72 - wanted}: widen"):
         generator.pretraining_rows(0, 73)
 
 

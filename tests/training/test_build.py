@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from hir.config.schema import Config, InstructionConfig, SamplingConfig, TaskConfig
+from hir.errors import UserError
 from hir.feedback.base import Match
 from hir.feedback.judge import Judge
 from hir.policies.seq2seq import Seq2SeqPolicy
@@ -13,7 +16,7 @@ from hir.relabel.base import Relabel
 from hir.sampling.base import build_sampler
 from hir.tasks.base import Task
 from hir.training.build import load_tasks
-from hir.training.settings import ask_start, check_lengths
+from hir.training.settings import ask_start, check_lengths, check_rows, load_run_config
 
 ROWS = tuple(Example(query, targets) for query, targets in (
     ("cat", ("one",)),
@@ -43,6 +46,20 @@ def test_answers_in_texts_are_the_same_rows_with_other_targets() -> None:
         assert row == replace(given, targets=(given.options["ABCDEF".index(given.target[1])],))
         assert letters.verify(given, row.target) and texts.verify(row, given.target)
     assert letters.fingerprint != texts.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("method=sft", "method=sft is trained on targets, and rows of mine have none"),
+        ("relabel=constraints", "needs rows with constraints, and those of mine have none"),
+        ("task.answers=text", "needs rows with options, and those of mine have none"),
+    ],
+)
+def test_what_rows_do_not_have_is_refused(argument: str, expected: str) -> None:
+    bare = replace(TASK, train=tuple(replace(row, targets=()) for row in TASK.train))
+    with pytest.raises(UserError, match=f"{expected}$"):
+        check_rows(bare, load_run_config([argument]))
 
 
 def test_a_judge_without_an_endpoint_asks_the_policy_as_it_was(policy: Seq2SeqPolicy) -> None:
