@@ -25,6 +25,8 @@ class Method:
     """Whether it learns from what was just sampled alone; settings under which it would not are refused."""
     samples: ClassVar[bool] = True
     """Whether it learns from the policy's answers; where not, none are drawn, and it is given the targets."""
+    reads_targets: ClassVar[bool] = False
+    """Whether it is trained on targets beside answers; rows must have them then."""
     min_samples: ClassVar[int] = 1
     """Least answers to a query."""
     asks_policy: ClassVar[bool] = False

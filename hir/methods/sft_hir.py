@@ -19,6 +19,8 @@ class SFTHIR(HIR):
     Those iterations read targets, as the method sft does and HIR never; the ones after hear verdicts alone.
     """
 
+    reads_targets = True
+
     @dataclass
     class Settings(HIR.Settings):
         sft_iterations: int = limited(10, "[0, inf)")

@@ -118,12 +118,11 @@ class Policy(nn.Module):
         ]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of an answer's tokens, without its start and end token and outer spaces.
+        """Text of an answer's tokens, without its end token and outer spaces.
 
         Any other special token is text, which no answer has: were "<pad> 7" right a policy would pad.
         """
-        begun = self.model.config.is_encoder_decoder and [*ids[:1]] == [self.tokenizer.bos_token_id]  # BART's
-        kept = [token for token in ids[begun:] if token not in self.end_ids]
+        kept = [token for token in ids if token not in self.end_ids]
         return self.text.unescape(self.tokenizer.decode(kept)).strip()
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:

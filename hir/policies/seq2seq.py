@@ -43,6 +43,10 @@ class Seq2SeqPolicy(Policy):
             **row_tensors(rows),
         }
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Without a start token at its head, too: BART writes one."""
+        return super().decode(ids[[*ids[:1]] == [self.tokenizer.bos_token_id] :])
+
     def forward(self, batch: Batch) -> Output:
         """Each prompt is encoded once; logits are made for trained tokens alone."""
         encoded = self._encode(batch["input_ids"], batch["attention_mask"])

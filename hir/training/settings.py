@@ -79,7 +79,8 @@ def check_on_policy(config: Config) -> None:
 def check_rows(task: Task, config: Config) -> None:
     """Refuse what rows do not have: targets to train on, constraints to relabel, options; UserError."""
     name, relabel = config.method["name"], config.relabel["name"]
-    if (not METHODS[name].samples or name == "sft_hir") and not all(row.targets for row in task.train):
+    method = METHODS[name]
+    if (method.reads_targets or not method.samples) and not all(row.targets for row in task.train):
         raise UserError(f"method={name} is trained on targets, and rows of {task.name} have none")
     if relabel == "constraints" and not any(row.constraints for row in task.train):
         raise UserError(f"relabel={relabel} needs rows with constraints, and those of {task.name} have none")
