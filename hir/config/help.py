@@ -59,6 +59,8 @@ def _settings(path: Path, section: str) -> Iterator[str]:
     for definition in ast.walk(ast.parse(path.read_text())):
         if isinstance(definition, ast.ClassDef) and definition.name == "Settings":
             texts = meanings(definition)
+            if definition.bases:
+                yield f"  the settings of {', '.join(map(ast.unparse, definition.bases))}, and"
             for field in definition.body:
                 if isinstance(field, ast.AnnAssign) and field.value:
                     name, kind, default = map(ast.unparse, (field.target, field.annotation, field.value))
