@@ -104,7 +104,7 @@ class BaseConfig:
     seed: int = limited(0, "[0, inf)")
     """Seed of weights and rows; the base is the same for every run seed."""
     d_model: int = limited(64, "[4, inf)")
-    """Width of the tiny model, shared by 4 attention heads; its feed-forward layers are 2 or 3 times as wide."""
+    """Width of the tiny model, shared by 4 attention heads; feed-forward layers are 2 or 3 times as wide."""
     num_layers: int = limited(2, "[1, inf)")
     """Layers of a T5's encoder, whose decoder has one; of a Llama."""
     num_rows: int = limited(8192, "[2048, inf)")
