@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from safetensors import SafetensorError
+
 from hir.errors import UserError
 
 CHECKPOINT = "checkpoints/last.ckpt"
@@ -42,20 +44,24 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def making(path: Path) -> Iterator[Path]:
+def making(path: Path, clear: bool = True) -> Iterator[Path]:
     """A folder to fill, put in the place of ``path`` whole, or not at all. Raises UserError.
 
-    What killed processes left beside it goes. Another one may make the same meanwhile: the first's stays.
+    With ``clear`` what killed processes left beside it goes. Where another makes the same, the first's stays.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(path.parent, age=3600)
+        if clear:
+            clear_leftovers(path.parent, age=3600)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp") as scratch:
             whole = Path(scratch) / path.name
             whole.mkdir()
             yield whole
-            with suppress(OSError):
+            try:
                 os.replace(whole, path)
+            except OSError:
+                if not path.is_dir():
+                    raise
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -69,11 +75,11 @@ def writing(path: Path) -> Iterator[None]:
     """Make whatever the disk answers a UserError that names the file; a full disk's own names none."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        cause = error if isinstance(error, OSError) else error.__context__  # torch covers it by its own
-        if not isinstance(cause, OSError):
+    except (OSError, RuntimeError, SafetensorError) as error:
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch covers it by its own
+        if not isinstance(cause, OSError | SafetensorError):
             raise
-        raise UserError(f"{path} cannot be written: {cause.strerror}") from error
+        raise UserError(f"{path} cannot be written: {getattr(cause, 'strerror', cause)}") from error
 
 
 def clear_leftovers(folder: Path, age: float = 0.0) -> None:

@@ -267,5 +267,5 @@ class Config:
         check(tiny == (self.model.path is None), "model.path", rule, self.model.path)
         for section in ("feedback", "relabel", "method"):
             name = getattr(self, section).get("name", {})
-            named = isinstance(name, str) or (section == "feedback" and name is None)
+            named = (isinstance(name, str) and name != "") or (section == "feedback" and name is None)
             check(named, f"{section}.name", "that of a file or a module", name)

@@ -30,9 +30,6 @@ RESERVED = {
 MAX_CHARACTERS = 20_000
 """Of a YAML text: its parser crashes on tens of thousands of brackets."""
 
-FLAGS = ("barebones", "detect_anomaly", "enable_checkpointing", "enable_model_summary", "inference_mode")
-"""Arguments of Lightning's Trainer that it takes whatever they are."""
-
 PRECISIONS = (None, 32, "32", "32-true", "bf16", "bf16-mixed")
 
 
@@ -146,7 +143,7 @@ def check_trainer(trainer: dict[str, Any]) -> None:
     trainer["max_epochs"] = epochs = as_integer(trainer.get("max_epochs"))
     rule = "an integer of at least 1, the number of HIR iterations"
     check(type(epochs) is int and epochs > 0, "trainer.max_epochs", rule, epochs)
-    for name in FLAGS:
+    for name in ("detect_anomaly", "enable_checkpointing", "inference_mode"):  # which it takes as they are
         check(
             isinstance(trainer.get(name), bool | None), f"trainer.{name}", "true or false", trainer.get(name)
         )

@@ -32,7 +32,7 @@ class Function:
         check(bool(module and function), "feedback.function", "module:function", settings.function)
         try:
             self.function: Any = getattr(importlib.import_module(module), function)
-        except Exception as error:  # a module of the user's may raise anything
+        except (Exception, SystemExit) as error:  # a module of the user's may raise anything
             raise UserError(f"{self.name} cannot be imported: {_in_short(error)}") from error
 
     def __call__(self, rows: Sequence[Example], outputs: Sequence[str]) -> list[Verdict]:
@@ -40,7 +40,7 @@ class Function:
             given = self.function([*rows], [*outputs]) if rows else ()
             # Scores may be NumPy's or torch's.
             values = [value.item() if hasattr(value, "item") else value for value in given]
-        except Exception as error:  # and so may a function
+        except (Exception, SystemExit) as error:  # and so may a function
             [*_, where] = traceback.extract_tb(error.__traceback__)[:2]  # its own line, or this call of it
             raise UserError(f"{self.name}: {_in_short(error)} ({where.filename}:{where.lineno})") from error
         if len(values) != len(rows):
@@ -51,9 +51,9 @@ class Function:
         parts = (0, len(row.constraints))
         if _is_score(value):
             return Verdict(value >= self.threshold, float(value))
-        if isinstance(value, Verdict) and _is_score(value.score) and len(value.met) in parts:
+        if isinstance(value, Verdict) and _is_score(value.score) and len(value.met or ()) in parts:
             # NumPy's, too, as plain values: they are written to files.
-            met = tuple(map(bool, value.met))
+            met = tuple(map(bool, value.met or ()))
             return replace(value, correct=bool(value.correct), score=float(value.score), met=met)
         rule = "true or false, a score from 0 to 1, or a Verdict with such a score and a part a constraint"
         raise UserError(f"{self.name} returned {_in_short(value)}: it must be {rule}")
@@ -64,5 +64,5 @@ def _is_score(value: Any) -> bool:
 
 
 def _in_short(value: Any) -> str:
-    text = f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
+    text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else repr(value)
     return " ".join(text.split())[:240]

@@ -165,6 +165,7 @@ def load_task(config: TaskConfig, seed: int, num_generated: int = 8192) -> Task:
         generator, num_train = generated_task(name, config.settings), config.num_train or num_generated
         return generator.splits(seed, num_train, config.num_validation, config.num_test)
     if source == "teams_rl":
+        check(name == "instructions", "task", "instructions with task.source=teams_rl", name)
         dataset = import_module("hir.teams_rl.dataset")  # which needs libraries of its own
         path = dataset.made_for_task(config.teams_rl) / "instructions.json"
     elif config.data_dir is not None:
@@ -173,6 +174,12 @@ def load_task(config: TaskConfig, seed: int, num_generated: int = 8192) -> Task:
         path = download(source or "bbh", name)
     else:
         raise UserError(f"unknown task {name!r} without task.data_dir{suggest(name, known_tasks())}")
+    check(
+        name in GENERATORS or not config.settings,
+        "task.settings",
+        f"empty: {name} is a file",
+        config.settings,
+    )
     own = GENERATORS[name] if name in GENERATORS else GeneratedTask  # it may bring checkers of constraints
     left_out: dict[int, str] = {}
     if path.suffix == ".jsonl":

@@ -121,13 +121,13 @@ def _example(row: dict[str, Any], append: bool, graded: bool, permute: bool, bar
     if len(set(options)) < len(options):
         raise UserError(f"duplicate options ({reprlib.repr(Counter(options).most_common(1)[0][0])})")
     constraints = read_constraints(row.get("constraints", []))
-    group = row["group"] if isinstance(row.get("group"), str) else scenario(stem)
+    group = scenario(stem) if row.get("group") in (None, "") else _text(row["group"], "group")
     return Example(body, targets, options, lettered, constraints, group)
 
 
 def _text(value: Any, key: str) -> str:
-    """A text that says something; of a target a number, true or false, too."""
-    if key == "target" and isinstance(value, (int, float)) and abs(value) < math.inf:
+    """A text that says something; of a target or a group a number, true or false, too."""
+    if key != "input" and isinstance(value, (int, float)) and abs(value) < math.inf:
         value = json.dumps(value)
     if not value or isinstance(value, str) and not clean(value.strip()[:1000]):  # for the sake of speed
         raise UserError(f"{'no' if value is None else 'empty'} {key}")

@@ -26,7 +26,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from hir.config.keys import CHOICES, lookup
-from hir.config.schema import limited
+from hir.config.schema import check, limited
 from hir.config.values import read_yaml
 from hir.errors import UserError
 from hir.figures import curve_image, interval
@@ -66,9 +66,10 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
     if options.variants is not None:
         axes.append(read_variants(Path(options.variants)))
     for name in [a.partition("=")[0] for axis in axes for _, arguments in axis for a in arguments]:
-        if option := RESERVED.get(name.removesuffix(".name")):
+        if option := RESERVED.get(name.removeprefix("--").removesuffix(".name")):
             raise UserError(f"{name} is set by the comparison: use {option}=")
     tasks, methods = ([part.strip() for part in text.split(",")] for text in (options.tasks, options.methods))
+    check("" not in (*tasks, *methods, options.out), "tasks, methods and out", "names", "")
     cells: dict[Path, Cell] = {}
     seeds = parse_seeds(options.seeds)
     if (number := math.prod(map(len, (seeds, tasks, methods, *axes)))) > 2_000:
@@ -89,7 +90,7 @@ def build_cells(options: Options, settings: Sequence[str]) -> list[Cell]:
 
 def parse_seeds(text: str) -> Sequence[int]:
     """``5`` is seeds 1 to 5; with a comma, ``3,7`` or ``3,``, it is the seeds themselves."""
-    if not re.fullmatch(r"[0-9]{1,18}(,[0-9]{1,18})*,?", text) or text == "0":
+    if not re.fullmatch(r"[0-9]{1,18}(,[0-9]{1,18})*,?", text) or not text.strip("0"):
         raise UserError(f"seeds must be a number of seeds, as 5, or a list, as 3,7,9, not {text!r}")
     given = [int(part) for part in text.split(",") if part]
     return given if "," in text else range(1, given[0] + 1)

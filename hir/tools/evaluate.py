@@ -14,6 +14,7 @@ import torch
 
 from hir.callbacks.evaluation import accuracy, answer
 from hir.config.load import load_config
+from hir.errors import UserError
 from hir.files import find_checkpoint
 from hir.quiet import quiet_libraries
 from hir.relabel.base import build_relabel
@@ -31,6 +32,10 @@ class Options:
 
 def run(options: Options, settings: list[str]) -> int:
     """Print the results as lines and as JSON; UserError for a mistake in run, settings or files."""
+    for setting in settings:
+        key = re.split("[.=]", setting.removeprefix("--"))[0]
+        if key in ("run_dir", "resume") or (key == "model" and options.run):
+            raise UserError(f"{setting}: evaluate takes run=PATH, and a run has its own model")
     own, checkpoint = list[str](), None
     if options.run is not None:
         folder, checkpoint = find_checkpoint(options.run)

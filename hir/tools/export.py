@@ -5,22 +5,19 @@ the prompt and usage) and hir_config.yaml (repeats the run). It is written whole
 """
 
 import json
-import os
 import re
 import string
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import StrictUndefined, Template
 from omegaconf import MISSING
-from safetensors import SafetensorError
 from transformers import GenerationConfig
 
 from hir.config.load import save_config
 from hir.config.schema import Config
 from hir.errors import UserError
-from hir.files import find_checkpoint, write_json
+from hir.files import find_checkpoint, making, write_json
 from hir.policies.base import Policy
 from hir.policies.causal import CausalPolicy
 from hir.quiet import quiet_libraries
@@ -58,16 +55,9 @@ def run(options: Options, settings: list[str]) -> int:
     task = base.unseen(task) if base else task
     iterations = read_checkpoint(checkpoint)["epoch"] + 1
     card = model_card(to.name, saved, iterations, policy, base, task)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)  # a user's folder, where nothing is cleared up
-        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.", suffix=".tmp") as scratch:
-            whole = Path(scratch) / to.name
-            whole.mkdir()
-            write_model(whole, policy, config)
-            (whole / "README.md").write_text(card, encoding="utf-8")
-            os.replace(whole, to)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"to={options.to} cannot be written: {error}") from error
+    with making(to, clear=False) as whole:  # beside a user's files
+        write_model(whole, policy, config)
+        (whole / "README.md").write_text(card, encoding="utf-8")
     print(f"exported the model of {folder} after iteration {iterations} to {options.to}")
     return 0
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import MISSING
 
 from hir.config.load import flat, load_config
+from hir.config.schema import check
 from hir.figures import curve_image
 from hir.files import atomic_write
 from hir.training.run_folder import SavedRun, findings, known, read_run
@@ -35,6 +36,7 @@ class Options:
 def run(options: Options, settings: list[str]) -> int:
     """Write the page of a run; UserError where the folder holds none."""
     to = Path(options.to or f"{options.run}/report.html")
+    check(to.suffix == ".html", "to", "a file NAME.html", options.to)
     atomic_write(to.resolve(), page(read_run(options.run)).encode())
     print(f"written to {to}")
     return 0

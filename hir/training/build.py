@@ -76,8 +76,13 @@ def load_tasks(config: Config) -> list[Task]:
 
 def _further_task(text: str, own: Task, config: Config) -> Task:
     source, _, name = text.rpartition("/")
-    known = source in ("", "bbh", "bigbench", "generated")
-    check(known, "evaluation.tasks", "NAME, bbh/NAME, bigbench/NAME or generated/NAME", text)
+    known = source in ("", "bbh", "bigbench", "generated") and text not in (
+        "train",
+        "val",
+        "test",
+    )  # metrics'
+    rule = "NAME, other than train, val and test, bbh/NAME, bigbench/NAME or generated/NAME"
+    check(known, "evaluation.tasks", rule, text)
     folder = config.evaluation.data_dir or config.task.data_dir
     if source and folder and Path(folder, source).expanduser().is_dir():
         folder = str(Path(folder, source))

@@ -40,9 +40,17 @@ def read_run(folder: str | Path) -> SavedRun:
     if not (path / "config.yaml").is_file() or not (path / "metrics.csv").is_file():
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")
     config = load_config([f"config={path / 'config.yaml'}"])
-    samples, answers = _lines(path / "samples.jsonl"), _lines(path / "answers.jsonl")
-    summary = json.loads(file.read_text("utf-8")) if (file := path / "summary.json").is_file() else None
-    return SavedRun(path, config, read_history(path), samples, answers, summary)
+    try:
+        samples, answers, history = (
+            *map(_lines, (path / "samples.jsonl", path / "answers.jsonl")),
+            read_history(path),
+        )
+        summary = json.loads(file.read_text("utf-8")) if (file := path / "summary.json").is_file() else None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} has a damaged file: {error}") from error
+    if not history:
+        raise UserError(f"{path} has no row in its metrics.csv")
+    return SavedRun(path, config, history, samples, answers, summary)
 
 
 def read_history(folder: Path) -> list[Row]:

@@ -78,12 +78,15 @@ def check_on_policy(config: Config) -> None:
 
 def check_rows(task: Task, config: Config) -> None:
     """Refuse what rows do not have: targets to train on, constraints to relabel, options; UserError."""
-    name, relabel = config.method["name"], config.relabel["name"]
+    name = config.method["name"]
     method = METHODS[name]
     if (method.reads_targets or not method.samples) and not all(row.targets for row in task.train):
         raise UserError(f"method={name} is trained on targets, and rows of {task.name} have none")
-    if relabel == "constraints" and not any(row.constraints for row in task.train):
-        raise UserError(f"relabel={relabel} needs rows with constraints, and those of {task.name} have none")
+    for section in ("relabel", "feedback"):
+        if getattr(config, section)["name"] == "constraints" and not any(r.constraints for r in task.train):
+            raise UserError(
+                f"{section}=constraints needs rows with constraints: those of {task.name} have none"
+            )
     if config.task.answers == "text" and not any(row.options for row in task.train):
         raise UserError(f"task.answers=text needs rows with options, and those of {task.name} have none")
 

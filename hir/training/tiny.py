@@ -108,9 +108,9 @@ def make_base(config: Config, say: Callable[[str], None] = print) -> Base:
     other task gets one trained on the EMBEDDED. No run's seed changes it: it stands in for a published model.
     """
     task, base = config.task.name, config.model.base
-    names = tuple(config.task.mix) or ((task,) if task in GENERATORS else EMBEDDED)
-    own = config.task.settings
-    given = {name: own.get(name, {}) for name in names} if config.task.mix else {task: own}
+    own, mix = config.task.settings, config.task.mix
+    names = tuple(name for name in mix or (task,) if name in GENERATORS) or EMBEDDED
+    given = {name: own.get(name, {}) for name in mix} if mix else {task: own}
     sources = [generated_task(name, given.get(name, task_settings(name))) for name in names]
     share = [source.pretraining_rows(base.seed, base.num_rows // len(sources)) for source in sources]
     rows = [row for turn in zip(*share, strict=True) for row in turn]
