@@ -41,10 +41,8 @@ def read_run(folder: str | Path) -> SavedRun:
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")
     config = load_config([f"config={path / 'config.yaml'}"])
     try:
-        samples, answers, history = (
-            *map(_lines, (path / "samples.jsonl", path / "answers.jsonl")),
-            read_history(path),
-        )
+        history = read_history(path)
+        samples, answers = _lines(path / "samples.jsonl"), _lines(path / "answers.jsonl")
         summary = json.loads(file.read_text("utf-8")) if (file := path / "summary.json").is_file() else None
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} has a damaged file: {error}") from error

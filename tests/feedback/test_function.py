@@ -41,7 +41,7 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fee
         ("[r.targets[0] == o for r, o in zip(rows, outputs)]", [Verdict(True, 1.0), Verdict(False, 0.0)]),
         ("numpy.array([0.8, 0.79])", [Verdict(True, 0.8), Verdict(False, 0.79)]),
         ("torch.tensor([True, False])", [Verdict(True, 1.0), Verdict(False, 0.0)]),
-        ("[Verdict(True, 0.5, note='ok'), Verdict(False, 0.0, judged=False)]",
+        ("[Verdict(True, 0.5, met=None, note='ok'), Verdict(False, 0.0, judged=False)]",
          [Verdict(True, 0.5, note="ok"), Verdict(False, 0.0, judged=False)]),
     ],
 )  # fmt: skip
@@ -64,6 +64,7 @@ def test_truths_scores_and_verdicts_are_taken(
         ("[Verdict(True, 2.0), 1]", "returned Verdict(correct=True, score=2.0"),
         ("[Verdict(True, 1.0, met=(True,)), 1]", "a part a constraint"),  # the row has none
         ("None", "TypeError: 'NoneType' object is not iterable"),
+        ("exit(0)", "SystemExit: 0"),
         ("rows[7]", "IndexError: list index out of range"),
         ("judge = 5", "TypeError: 'int' object is not callable"),
         ("def judge(rows): pass", "TypeError: judge() takes 1 positional argument but 2 were given"),
@@ -84,6 +85,7 @@ def test_what_a_function_returns_is_checked(asking: Callable[..., Feedback], sou
     [
         ("def juge(): pass", "has no attribute 'judge'"),
         ("import no_such_module", "No module named 'no_such_module'"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
         ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
     ],
 )

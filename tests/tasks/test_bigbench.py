@@ -112,6 +112,8 @@ def test_a_cue_ends_the_list_of_options(header: str, label: str, tail: str) -> N
     [row] = parse({"input": text, "target": "B"})
     assert (row.query, row.options, row.targets) == (text.strip(), ("1", "8"), ("(B)",))
     assert row.group == "Which is 8?" and multiple_choice(row, "(B) 8")
+    [row] = parse({"input": text, "target": "B", "group": 3})  # a number names a group as well as a text
+    assert row.group == "3"
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,13 @@ def test_a_further_task_of_a_named_source_is_whole_but_for_what_was_learnt(tmp_p
     assert whole.name == "bbh/sums" and set(whole.test) == set(own.test) and whole.train == ()
     config.task = TaskConfig("object_counting", num_train=10, num_validation=1, num_test=1)
     assert len(load_tasks(config)[1].test) == 40
-    config.evaluation.tasks = ["bigbnch/sums"]
-    with pytest.raises(UserError, match="evaluation.tasks must be NAME, bbh/NAME, .* not 'bigbnch/sums'"):
-        load_tasks(config)
+    for name in ("bigbnch/sums", "val"):
+        config.evaluation.tasks = [name]
+        with pytest.raises(UserError, match=f"evaluation.tasks must be NAME, .*, bbh/NAME, .* not '{name}'"):
+            load_tasks(config)
+    for wrong in (
+        TaskConfig("sums", data_dir=str(tmp_path / "bbh"), settings={"a": 1}),
+        TaskConfig(source="teams_rl"),
+    ):
+        with pytest.raises(UserError, match="^task.settings must be empty|^task must be instructions"):
+            load_task(wrong, seed=0)

@@ -59,11 +59,12 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["seeds=1"], "out= is missing"),
-        *((["out=o", f"seeds={text}"], "seeds must be") for text in ("0", "1..5", "1,,2")),
+        *((["out=o", f"seeds={text}"], "seeds must be") for text in ("0", "00", "1..5", "1,,2")),
         (["out=o", "method.alhpa=1"], "did you mean method.alpha?"),
         (["out=o", "taks=a"], "did you mean task?"),
         (["out=o", "method=hir"], "use methods="),
         (["out=o", "task.name=word_sorting"], "use tasks="),
+        *((["out=o", text], "tasks, methods and out must be names") for text in ("out=", "methods=hir,")),
         (["out=o", "methods=hir,hri"], "method.name=hri"),
         (["out=o", "methods=hir,hir"], "two runs would lie in o/object_counting/hir/seed1"),
         (["out=o", "method.alpha=0,x"], "method.alpha must be a number in [0, inf), not 'x'"),

@@ -164,6 +164,7 @@ def test_a_real_run_on_the_command_line(
     for arguments, words in (
         ([], "run= is missing: A run's folder"),
         (["run=nowhere"], "nowhere holds no run"),
-        (["run=run", "to=."], f"{tmp_path} cannot be written: "),
+        (["run=run", "to=run/config.yaml"], "to must be a file NAME.html, not 'run/config.yaml'"),
+        (["run=run", "to=run/config.yaml/a.html"], f"{tmp_path}/run/config.yaml/a.html cannot be written: "),
     ):
         refused(words, "report", *arguments)

@@ -53,6 +53,7 @@ def test_answers_in_texts_are_the_same_rows_with_other_targets() -> None:
     [
         ("method=sft", "method=sft is trained on targets, and rows of mine have none"),
         ("relabel=constraints", "relabel=constraints needs rows with constraints: those of mine have none"),
+        ("feedback=constraints", "feedback=constraints needs rows with constraints: those of mine have none"),
         ("task.answers=text", "needs rows with options, and those of mine have none"),
     ],
 )

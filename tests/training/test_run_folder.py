@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import Mock
 
+import pytest
+
 from hir.callbacks.recorder import ENDED, WRITTEN, RunRecorder
 from hir.config.schema import Config
+from hir.errors import UserError
 from hir.training.module import HIRModule
 from hir.training.run_folder import read_run
 
@@ -28,6 +31,17 @@ def test_a_run_is_read_before_its_end(tmp_path: Path) -> None:
         {"iteration": 1, "samples": 64, "updates": 3, "seconds": 2.5},
     ]
     assert run.samples == run.answers == [] and run.summary is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.csv", ""), ("metrics.csv", "a\nx\n"), ("samples.jsonl", '{"a'), ("summary.json", "{")],
+)
+def test_a_damaged_file_is_told(tmp_path: Path, name: str, content: str) -> None:
+    for file, text in {"config.yaml": "", "metrics.csv": METRICS, name: content}.items():
+        (tmp_path / file).write_text(text)
+    with pytest.raises(UserError, match=f"^{tmp_path} has (a damaged file: |no row in its metrics.csv)"):
+        read_run(tmp_path)
 
 
 def test_a_run_has_files_after_an_iteration_and_those_of_its_end_no_longer(tmp_path: Path) -> None:

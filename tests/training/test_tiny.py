@@ -83,6 +83,7 @@ def test_whatever_defines_the_base_gives_it_another_folder(small: ModelConfig) -
     assert 0 < len(counting) < len(of_a_file.queries)
     of_a_mix, _ = make(short, name="two", mix=["object_counting", "word_sorting"])
     longest = [max(len(query) for query in base.queries) for base in (of_a_file, of_a_mix)]
+    assert make(short, name="files", mix=["snarks", "boojums"])[0] == of_a_file
     assert longest[1] > 200 > 120 > longest[0]  # a mix's rows are as difficult as the real ones
 
 
