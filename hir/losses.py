@@ -10,8 +10,7 @@ from torch import Tensor
 
 def token_log_probs(logits: Tensor) -> Tensor:
     """Log-probabilities over the vocabulary, the last axis, in float32 or finer."""
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    return logits.to(dtype).log_softmax(-1)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
 
 
 def chosen_log_probs(log_probs: Tensor, labels: Tensor) -> Tensor:

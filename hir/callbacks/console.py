@@ -65,8 +65,7 @@ class ConsoleReport(Callback):
             self._say(f"[dim]      {where}: {name} {done}/{total}[/]")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        accuracy = self.recorder.history[0]["test/accuracy"]
-        self._tell("base", f"{accuracy:.3f} test accuracy before training")
+        self._tell("base", f"{self.recorder.history[0]['test/accuracy']:.3f} test accuracy before training")
         if base := self.run.base:
             told = f"{base.num_updates} supervised updates on labelled {' and '.join(base.tasks)} rows"
             self._say(f"        the tiny base had {told} of its own; now it only hears what the judge says")
@@ -86,8 +85,7 @@ class ConsoleReport(Callback):
             parts.insert(1, f"score {row['mean_score']:.2f}")
         if "val/accuracy" in row:
             parts += [f"val [bold]{row['val/accuracy']:.3f}[/]", f"gap {row['val/gap']:+.2f}"]
-        terms = [name for name in row if name.startswith("train/")]
-        parts += [f"{name.removeprefix('train/')} {row[name]:.3f}" for name in terms]
+        parts += [f"{key.removeprefix('train/')} {row[key]:.3f}" for key in row if key.startswith("train/")]
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
         width = len(str(trainer.max_epochs))
         self._say(f"{row['iteration']:>{width}}/{trainer.max_epochs}  " + "  ".join(parts))

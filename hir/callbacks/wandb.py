@@ -54,9 +54,8 @@ class WandbReport(Callback):
     def _start(self) -> None:
         import wandb  # takes seconds
 
-        environment = os.environ
         # For the upload at the end, to which wandb itself sets no limit.
-        environment.setdefault("WANDB_FINISH_TIMEOUT", "120")
+        os.environ.setdefault("WANDB_FINISH_TIMEOUT", "120")
         session = wandb.setup(wandb.Settings(silent=True, finish_timeout_raises=True))
         problem = ""
         try:  # not asked for: an unattended job in a terminal would wait for an answer
@@ -66,11 +65,11 @@ class WandbReport(Callback):
             problem = f": {type(error).__name__}: {error}"
         self.recorder.folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
-            name=environment.get("WANDB_NAME") or self.recorder.folder.resolve().name,
+            name=os.environ.get("WANDB_NAME") or self.recorder.folder.resolve().name,
             dir=self.recorder.folder,
             id=(self.folder / "id.txt").read_text() if self.continues else None,
             resume="allow",
-            project=environment.get("WANDB_PROJECT") or "hir",
+            project=os.environ.get("WANDB_PROJECT") or "hir",
             mode="offline" if problem else None,
         )
         if run.disabled:

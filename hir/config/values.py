@@ -144,9 +144,7 @@ def check_trainer(trainer: dict[str, Any]) -> None:
     rule = "an integer of at least 1, the number of HIR iterations"
     check(type(epochs) is int and epochs > 0, "trainer.max_epochs", rule, epochs)
     for name in ("detect_anomaly", "enable_checkpointing", "inference_mode"):  # which it takes as they are
-        check(
-            isinstance(trainer.get(name), bool | None), f"trainer.{name}", "true or false", trainer.get(name)
-        )
+        check(isinstance(given := trainer.get(name), bool | None), f"trainer.{name}", "true or false", given)
     every = trainer.get("log_every_n_steps", 1)
     check(type(every) is int and every > 0, "trainer.log_every_n_steps", "an integer of at least 1", every)
     rule = "bf16-mixed or 32-true, since fp16 overflows in T5 and bf16-true rounds AdamW's updates away"

@@ -70,10 +70,8 @@ class GRPO(Method):
         labels, rows, advantages = batch["labels"], batch["rows"], batch["advantages"]
         chosen = chosen_log_probs(log_probs, labels)
         costs = clipped_policy_loss(chosen - batch["log_probs"], advantages, self.config.clip)  # (N,)
-        terms = {
-            "policy": row_means(costs.detach(), rows, len(batch["weights"])).mean(),
-            "entropy": mean_entropy(log_probs.detach()),
-        }
+        policy_loss = row_means(costs.detach(), rows, len(batch["weights"])).mean()
+        terms = {"policy": policy_loss, "entropy": mean_entropy(log_probs.detach())}
         if self.reference:
             kl = kl_estimate(chosen, batch["reference_log_probs"])
             costs = costs + self.config.kl * kl

@@ -97,11 +97,8 @@ class PPO(nn.Module, Method):
         value_loss = clipped_value_loss(values, old_values, returns, config.clip).mean()
         entropy = mean_entropy(log_probs)
         loss = policy_loss + config.value_weight * value_loss - config.beta * entropy
-        return loss, {
-            "policy": policy_loss.detach(),
-            "value": value_loss.detach(),
-            "entropy": entropy.detach(),
-        }
+        terms = {"policy": policy_loss, "value": value_loss, "entropy": entropy}
+        return loss, {name: term.detach() for name, term in terms.items()}
 
 
 def generalized_advantages(

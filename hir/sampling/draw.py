@@ -8,14 +8,12 @@ from torch import Tensor
 from hir.config.schema import SamplingConfig
 
 
-def uniforms_for(
-    num_prompts: int, num_samples: int, seed: int | None, config: SamplingConfig
-) -> Tensor | None:
+def uniforms_for(prompts: int, samples: int, seed: int | None, config: SamplingConfig) -> Tensor | None:
     """What ``draw`` needs for all answers, (prompts, samples, max_new_tokens, 2) in [0, 1); no seed, None."""
     if seed is None:
         return None
     generator = torch.Generator().manual_seed(seed)
-    return torch.rand(num_prompts, num_samples, config.max_new_tokens, 2, generator=generator)
+    return torch.rand(prompts, samples, config.max_new_tokens, 2, generator=generator)
 
 
 def draw(

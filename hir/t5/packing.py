@@ -110,8 +110,7 @@ def attention(
 
 def segment_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
     """(R, T) -> (R, 1, T, T): 0 where a token is read, the lowest number elsewhere."""
-    same = segments[:, :, None] == segments[:, None, :]
-    hidden = same.tril_().logical_not_()
+    hidden = (segments[:, :, None] == segments[:, None, :]).tril_().logical_not_()
     mask = torch.zeros(hidden.shape, dtype=dtype, device=segments.device)
     return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None]
 

@@ -154,8 +154,7 @@ class T5Weights:
 
     def room(self, number: int, length: int) -> list[Tensor]:
         """Memory for keys and values, (2, number, H, length, D) a layer, with nothing in it yet."""
-        inner = self.decoder[0]["o"].shape[0]
-        shape = (2, number, self.heads, length, inner // self.heads)
+        shape = (2, number, self.heads, length, self.decoder[0]["o"].shape[0] // self.heads)
         return [torch.empty(shape, dtype=self.dtype, device=self.device) for _ in self.decoder]
 
     def decode(self, tokens: Tensor, at: int, rows: Rows, queries: Queries) -> Tensor:

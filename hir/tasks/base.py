@@ -174,12 +174,8 @@ def load_task(config: TaskConfig, seed: int, num_generated: int = 8192) -> Task:
         path = download(source or "bbh", name)
     else:
         raise UserError(f"unknown task {name!r} without task.data_dir{suggest(name, known_tasks())}")
-    check(
-        name in GENERATORS or not config.settings,
-        "task.settings",
-        f"empty: {name} is a file",
-        config.settings,
-    )
+    fitting = name in GENERATORS or not config.settings
+    check(fitting, "task.settings", f"empty: {name} is a file", config.settings)
     own = GENERATORS[name] if name in GENERATORS else GeneratedTask  # it may bring checkers of constraints
     left_out: dict[int, str] = {}
     if path.suffix == ".jsonl":

@@ -14,8 +14,7 @@ def split_rows(rows: Sequence[Example], config: TaskConfig, seed: int) -> list[t
 
     Rows with equal queries stay on one side, so the sides are disjoint; with ``task.split=grouped`` so do the
     rows of one ``Example.group``, but for a query that an earlier group has, too. Sizes are as near to the
-    fractions of all rows as that allows.
-    Raises UserError where nothing is left for training.
+    fractions of all rows as that allows. Raises UserError where nothing is left for training.
     """
     units, unit_of = defaultdict[str, list[int]](list), dict[str, str]()
     for i, row in enumerate(rows):
@@ -27,10 +26,9 @@ def split_rows(rows: Sequence[Example], config: TaskConfig, seed: int) -> list[t
     test, order = _take(order, max(1, round(config.test_fraction * len(rows))))
     validation, order = _take(order, max(1, round(config.validation_fraction * len(rows))))
     if not order:
-        raise UserError(
-            f"task {config.name}: the split leaves no rows for training ({len(rows)} rows with {len(units)} "
-            "different queries or scenarios): change task.test_fraction, validation_fraction or split"
-        )
+        few = f"({len(rows)} rows with {len(units)} different queries or scenarios)"
+        how = "change task.test_fraction, validation_fraction or split"
+        raise UserError(f"task {config.name}: the split leaves no rows for training {few}: {how}")
     train = [i for unit in order for i in unit]
     return [tuple(rows[i] for i in sorted(side)) for side in (train, validation, test)]
 

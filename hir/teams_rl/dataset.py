@@ -173,8 +173,7 @@ def _evolve(settings: Settings, backend: Backend, agent: Agent | None, steps: St
             if agent is None:
                 request = mine.start(rng)
             else:
-                weights = agent(agents.observe(operations), step)
-                operations += rng.choices(range(len(OPERATIONS)), weights)
+                operations += rng.choices(range(len(OPERATIONS)), agent(agents.observe(operations), step))
                 operation = OPERATIONS[operations[-1]]
                 request, changed = agents.operate(mine, operation, old, rng)
             answered = mine.answer(request, rng) if changed else None

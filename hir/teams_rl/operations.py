@@ -130,9 +130,7 @@ def _kinds(constraints: Sequence[Constraint]) -> list[str]:
     return [constraint.kind.removeprefix("words:") for constraint in constraints]
 
 
-def _longer(
-    old: tuple[Constraint, ...], kinds: tuple[str, ...], rng: random.Random
-) -> tuple[Constraint, ...]:
+def _longer(old: tuple[Constraint, ...], kinds: Sequence[str], rng: random.Random) -> tuple[Constraint, ...]:
     """The constraints with one more, of another kind than theirs; as they were where none is found."""
     for kind in rng.sample(kinds, len(kinds)):
         for _ in range(TRIES if kind not in _kinds(old) else 0):

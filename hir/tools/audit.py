@@ -36,8 +36,7 @@ def audit(name: str, path: Path) -> None:
     solve = import_module(GENERATORS.modules()[name].replace(".generated.", ".solvers.")).solve
     rows, left_out = read_rows(path)
     unread, others = list[str](), list[str]()
-    numbers = (number for number in count(1) if number not in left_out)
-    for number, row in zip(numbers, rows, strict=False):
+    for number, row in zip((i for i in count(1) if i not in left_out), rows, strict=False):
         try:
             answer = solve(listed_options(row.query)[0], row.options)
             if row.options and answer not in row.options:
@@ -59,15 +58,14 @@ def audit(name: str, path: Path) -> None:
 
 def run(options: Options, settings: list[str]) -> int:
     """Audit the files there are; UserError if there is none."""
-    audited = 0
+    missing = list[UserError]()
     for name in SOURCES["bbh"]:
         try:
             path = find_file(options.data_dir, name)
         except UserError as error:
-            missing = error
-            continue
-        audit(name, path)
-        audited += 1
-    if not audited:
-        raise missing
+            missing.append(error)
+        else:
+            audit(name, path)
+    if len(missing) == len(SOURCES["bbh"]):
+        raise missing[-1]
     return 0

@@ -93,14 +93,14 @@ def run_cells(cells: Sequence[Cell], jobs: int | None, ended: Callable[[Cell], s
     try:
         while True:
             while free and (cell := next(waiting, None)):
-                environment = free.pop(0)
-                running[_start(cell, environment)] = cell, environment
+                env = free.pop(0)
+                running[_start(cell, env)] = cell, env
             if not running:
                 return failed
             time.sleep(0.2)
             for process in [process for process in running if process.poll() is not None]:
-                cell, environment = running.pop(process)
-                free.append(environment)
+                cell, env = running.pop(process)
+                free.append(env)
                 number += 1
                 if process.returncode == 0 and is_finished(cell):
                     print(f"{cell.name}: {ended(cell)} ({number} of {len(todo)})", flush=True)
@@ -112,16 +112,14 @@ def run_cells(cells: Sequence[Cell], jobs: int | None, ended: Callable[[Cell], s
         _stop([*running])
 
 
-def _start(cell: Cell, environment: dict[str, str]) -> Popen[bytes]:
+def _start(cell: Cell, env: dict[str, str]) -> Popen[bytes]:
     resume = has_checkpoint(cell.folder)
     arguments = [f"resume={cell.folder}"] if resume else [*cell.arguments, f"run_dir={cell.folder}"]
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
     cell.log.parent.mkdir(parents=True, exist_ok=True)
     with cell.log.open("ab" if resume else "wb") as log:
         # In a session of its own: Ctrl-C reaches it through _stop alone, and so do processes that it starts.
-        return Popen(
-            command, env=environment, stdin=DEVNULL, stdout=log, stderr=STDOUT, start_new_session=True
-        )
+        return Popen(command, env=env, stdin=DEVNULL, stdout=log, stderr=STDOUT, start_new_session=True)
 
 
 def _stop(processes: Sequence[Popen[bytes]]) -> None:

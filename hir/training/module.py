@@ -71,10 +71,9 @@ class HIRModule(LightningModule):
         looked_at = torch.stack([value.float().to(self.device) for value in numbers.values()])
         if not looked_at.isfinite().all():
             broken = [f"{name} {float(value)}" for name, value in numbers.items() if not value.isfinite()]
-            raise UserError(
-                f"iteration {self.current_epoch + 1}, update {self.global_step}: {', '.join(broken)}. "
-                "Nothing of this iteration is kept. Try a lower training.lr, or trainer.gradient_clip_val=1.0"
-            )
+            where = f"iteration {self.current_epoch + 1}, update {self.global_step}"
+            how = "Try a lower training.lr, or trainer.gradient_clip_val=1.0"
+            raise UserError(f"{where}: {', '.join(broken)}. Nothing of this iteration is kept. {how}")
 
     def configure_optimizers(self) -> Any:
         training = self.config.training

@@ -59,9 +59,7 @@ def statements(n: int, place_share: float, rng: random.Random) -> list[tuple[int
 
 
 @register(
-    "logical_deduction_three_objects",
-    "logical_deduction_five_objects",
-    "logical_deduction_seven_objects",
+    "logical_deduction_three_objects", "logical_deduction_five_objects", "logical_deduction_seven_objects"
 )
 class LogicalDeduction(GeneratedTask[Settings]):
     """Find the one order that fits all statements and say what has one of the places in it."""

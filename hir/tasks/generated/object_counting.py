@@ -31,9 +31,7 @@ def things(first: int | None) -> tuple[Things, Things]:
     inside: Things = {}
     for category, words in THINGS.items():
         names = [*plurals(words).items()][:first]
-        inside[category] = [
-            (f"{'an' if one[0] in 'aeiou' else 'a'} {one}", several) for one, several in names
-        ]
+        inside[category] = [(f"a{'n' * (one[0] in 'aeiou')} {one}", several) for one, several in names]
     inside["objects"] = [thing for those in inside.values() for thing in those]  # which all of them are
     return inside, {name: [t for t in inside["objects"] if t not in those] for name, those in inside.items()}
 

@@ -13,6 +13,7 @@ PLACES = {"first": 0, "fist": 0, "second": 1, "third": 2, "next to last": -2, "l
 KNOWN = {"jazzman": "louis miles duke dizzy thelonious", "welsh": "gwen rhys dylan gareth llewellyn"}
 KNOWN |= {"painter": "vincent pablo claude salvador", "female": "gwen alice anna emma helen julia"}
 COMPARED = r"(?:(one|two) years? )?(\w{3})\w*er (?:but (\w{3})\w*er )?than (\w+)"
+MEASURED = r"(more |less )?(?:than )?\b([\d.]+) (years old|cm|m|kg)\b"
 MARKS = r"(?:subsequent line is an?|listing|add an?|delete the) (\w+?)s?\b(?: named (\w+))?"
 
 
@@ -72,9 +73,7 @@ def _meant(question: str, rows: list[Row]) -> list[Row]:
         ranked = sorted(rows, key=lambda row: -sign * row[trait])
         value = ranked[PLACES[(found[1] or "first").strip()]][trait]
         return [row for row in rows if row[trait] == value]
-    for how, number, unit in re.findall(
-        r"(more |less )?(?:than )?\b([\d.]+) (years old|cm|m|kg)\b", question
-    ):
+    for how, number, unit in re.findall(MEASURED, question):
         trait, factor = UNITS[unit]
         value, sign = round(float(number) * factor), {"": 0, "more ": 1, "less ": -1}[how]
         rows = [row for row in rows if (row[trait] > value) - (row[trait] < value) == sign]

@@ -25,8 +25,7 @@ def solve(stem: str, options: tuple[str, ...]) -> str:
 
 def _thing(phrase: str) -> Thing:
     number, color, *name = phrase.split()
-    count = 1 if number in ("a", "an") else NUMBERS.index(number)
-    return Thing(count, color, _singular(" ".join(name)))
+    return Thing(1 if number in ("a", "an") else NUMBERS.index(number), color, _singular(" ".join(name)))
 
 
 def _singular(name: str) -> str:
