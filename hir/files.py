@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
-from hir.errors import UserError
+from hir.errors import UserError, reason
 
 CHECKPOINT = "checkpoints/last.ckpt"
 """Where in a run's folder the state after its last finished iteration lies."""
@@ -80,6 +80,15 @@ def writing(path: Path) -> Iterator[None]:
         if not isinstance(cause, OSError | SafetensorError):
             raise
         raise UserError(f"{path} cannot be written: {getattr(cause, 'strerror', cause)}") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Make whatever a damaged file leads to a UserError that names it."""
+    try:
+        yield
+    except Exception as error:  # of any kind, as damage is
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def clear_leftovers(folder: Path, age: float = 0.0) -> None:

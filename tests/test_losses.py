@@ -75,11 +75,9 @@ def test_contrast_by_hand(shares: list[float], epsilon: float, expected: float) 
 @pytest.mark.parametrize(
     "loss",
     [
-        lambda log_probs, labels: smoothed_nll(log_probs, labels, 0.2),
-        lambda log_probs, labels: contrastive_instruction_loss(
-            chosen_log_probs(log_probs, labels).view(2, 6), 0.2
-        ),
-        lambda log_probs, labels: mean_entropy(log_probs),
+        lambda log_p, labels: smoothed_nll(log_p, labels, 0.2),
+        lambda log_p, labels: contrastive_instruction_loss(chosen_log_probs(log_p, labels).view(2, 6), 0.2),
+        lambda log_p, labels: mean_entropy(log_p),
     ],
     ids=["nll", "contrast", "entropy"],
 )
@@ -97,9 +95,8 @@ def test_bf16_logits_are_computed_in_float32_and_gradients_are_finite_at_extreme
 
 
 def test_clipped_policy_loss_by_hand() -> None:
-    ratios = [1.5, 1.1, 0.5, 0.9, 1.5, 0.5]
+    log_ratios = torch.tensor([1.5, 1.1, 0.5, 0.9, 1.5, 0.5]).log().requires_grad_()
     advantages = torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0, 2.0])
-    log_ratios = torch.tensor(ratios).log().requires_grad_()
     loss = clipped_policy_loss(log_ratios, advantages, 0.2)
     # Clipped where it went with the advantage (first and third), never where it went against it.
     assert loss.tolist() == pytest.approx([-1.2, -1.1, 0.8, 0.9, 1.5, -1.0])

@@ -72,8 +72,7 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
 
 def test_make_help_lists_every_target() -> None:
     targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    shown = make().stdout.split("\n\n")[0]
-    assert [line.split()[0] for line in shown.splitlines()] == targets
+    assert [line.split()[0] for line in make().stdout.split("\n\n")[0].splitlines()] == targets
 
 
 def test_make_refuses_an_old_python_in_one_line(tmp_path: Path) -> None:

@@ -28,8 +28,7 @@ def test_the_agent_gives_a_run_what_was_drawn(path: Path) -> None:
     for end, edge in ((0, "min"), (-1, "max")):
         drawn: dict[str, Any] = {**ODD}
         for name, entry in file["parameters"].items():
-            values = entry.get("values", [entry.get("value", entry.get(edge))])
-            drawn[name] = values[end]
+            drawn[name] = entry.get("values", [entry.get("value", entry.get(edge))])[end]
         given = {name: {"value": value} for name, value in drawn.items()}
         shapes = create_sweep_command_args({"args": given})
         config = load_run_config(shapes["args"])

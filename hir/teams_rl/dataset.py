@@ -24,7 +24,7 @@ from hir.config.values import read_settings
 from hir.errors import UserError
 from hir.feedback.constraints import read_constraints
 from hir.feedback.endpoint import Endpoint, EndpointSettings, NoReply
-from hir.files import atomic_write, cache_dir, write_json, writing
+from hir.files import atomic_write, cache_dir, reading, write_json, writing
 from hir.records import Example
 from hir.teams_rl import agent as agents
 from hir.teams_rl.agent import HORIZON, Agent, Backend, canonical
@@ -84,11 +84,14 @@ def build(
     wanted["policy"] = sorted(policy)
     wanted["endpoint"] = {name: wanted["endpoint"][name] for name in ("base_url", "model", "request")}
     begun = saved.exists() and any((out / name).exists() for name in ("agent.pt", "steps.jsonl"))
-    if begun and json.loads(saved.read_text(encoding="utf-8")) != wanted:
+    with reading(out):
+        had = json.loads(saved.read_text(encoding="utf-8")) if begun else wanted
+    if had != wanted:
         raise UserError(f"{out} holds instructions of other settings: choose another folder, or delete it")
     backend = _backend(settings, out, ask_policy)
     write_json(saved, wanted)
-    steps = _read_steps(out / "steps.jsonl")
+    with reading(out):
+        steps = _read_steps(out / "steps.jsonl")
     try:
         agent, training = _agent(settings, backend, out / "agent.pt")
         _evolve(settings, backend, agent, steps, out / "steps.jsonl")
@@ -126,8 +129,9 @@ def _agent(settings: Settings, backend: Backend, path: Path) -> tuple[Agent | No
     env = agents.TextOperations(backend, settings.reward, settings.seed)
     learner = agents.Learner(settings.agent, env, settings.episodes, settings.learner)
     if path.exists():
-        made = torch.load(path, weights_only=True)
-        learner.model.policy.load_state_dict(made.pop("weights"))
+        with reading(path):
+            made = torch.load(path, weights_only=True)
+            learner.model.policy.load_state_dict(made.pop("weights"))
         return learner, made
     history: list[dict[str, float]] = []
     with Progress() as bars:

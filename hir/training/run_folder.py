@@ -10,6 +10,7 @@ from typing import Any
 from hir.config.load import load_config
 from hir.config.schema import Config
 from hir.errors import UserError
+from hir.files import reading
 
 Row = dict[str, float]
 """A row of metrics.csv without its empty fields."""
@@ -40,19 +41,17 @@ def read_run(folder: str | Path) -> SavedRun:
     if not (path / "config.yaml").is_file() or not (path / "metrics.csv").is_file():
         raise UserError(f"{path} holds no run: give a folder with a config.yaml and a metrics.csv")
     config = load_config([f"config={path / 'config.yaml'}"])
-    try:
+    with reading(path):
         history = read_history(path)
         samples, answers = _lines(path / "samples.jsonl"), _lines(path / "answers.jsonl")
         summary = json.loads(file.read_text("utf-8")) if (file := path / "summary.json").is_file() else None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} has a damaged file: {error}") from error
     if not history:
         raise UserError(f"{path} has no row in its metrics.csv")
     return SavedRun(path, config, history, samples, answers, summary)
 
 
 def read_history(folder: Path) -> list[Row]:
-    """The rows of a run's metrics.csv, at least one."""
+    """The rows of a run's metrics.csv."""
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         return [{key: float(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
 

@@ -78,9 +78,8 @@ def test_loss_with_contrast_by_hand() -> None:
     policy = FakePolicy([OWN, OTHER])
     loss, terms = build("hir", alpha=0.5, beta=0.1, epsilon=0.2).loss(policy, BATCH)
     assert loss.item() == pytest.approx(SUPERVISE + 0.5 * CONTRAST - 0.1 * ENTROPY, rel=1e-5)
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
-        {"supervise": SUPERVISE, "contrast": CONTRAST, "entropy": ENTROPY}, rel=1e-5
-    )
+    wanted = {"supervise": SUPERVISE, "contrast": CONTRAST, "entropy": ENTROPY}
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted, rel=1e-5)
     assert policy.asked == [BATCH]  # one forward pass
     assert not any(term.requires_grad for term in terms.values())
     loss.backward()

@@ -72,10 +72,9 @@ def test_without_kl_the_reward_is_the_verdict_and_nothing_is_copied() -> None:
     assert row.advantages == pytest.approx([0.95**2, 0.95, 1])
     assert policy.num_frozen == 0
     half = replace(rollout(False, (0,)), verdict=Verdict(False, 0.5))
-    scored, judged = (
-        method(kl=0.0, reward=kind).relabel([half], random.Random(0))[0] for kind in ("score", "correct")
-    )
-    assert (scored.advantages, judged.advantages) == ((0.5,), (0.0,))
+    for kind, advantage in (("score", 0.5), ("correct", 0.0)):
+        (row,) = method(kl=0.0, reward=kind).relabel([half], random.Random(0))
+        assert row.advantages == (advantage,)
     assert ppo.relabel([], random.Random(0)) == []  # a rank may have no query
 
 
@@ -108,11 +107,9 @@ def test_loss_and_gradients_by_hand() -> None:
     policy = FakePolicy([[FIRST, SECOND, THIRD]], HIDDEN)
     ppo = method(weight=1.0, clip=0.2, value_weight=0.3, beta=0.1)
     loss, terms = ppo.loss(policy, BATCH)
-    entropy = 1.5 * LN2
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
-        {"policy": POLICY, "value": VALUE, "entropy": entropy}, rel=1e-3
-    )
-    assert loss.item() == pytest.approx(POLICY + 0.3 * VALUE - 0.1 * entropy, rel=1e-3)
+    wanted = {"policy": POLICY, "value": VALUE, "entropy": 1.5 * LN2}
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(wanted, rel=1e-3)
+    assert loss.item() == pytest.approx(POLICY + 0.3 * VALUE - 0.1 * wanted["entropy"], rel=1e-3)
     assert not any(term.requires_grad for term in terms.values())
     assert policy.asked == [BATCH]  # one forward pass
     loss.backward()

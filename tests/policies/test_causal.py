@@ -115,8 +115,7 @@ def test_flex_attention_reads_what_the_dense_mask_shows(kind, word_tokenizer, tm
 
 def test_a_tree_by_hand() -> None:
     # 5 and 6 begin both; 7 8 and 7 are one branch, 9 the other.
-    tree = grow({0: (5, 6, 9), 1: (5, 6, 7, 8), 2: (5, 6, 7), 3: (5, 6, 9)})
-    assert tree == (
+    assert grow({0: (5, 6, 9), 1: (5, 6, 7, 8), 2: (5, 6, 7), 3: (5, 6, 9)}) == (
         [5, 6, 7, 8, 9], [0, 1, 2, 3, 2], [5, 5, 4, 4, 5],
         {2: [0, 1, 2], 1: [0, 1, 2, 3], 0: [0, 1, 4], 3: [0, 1, 4]},
     )  # fmt: skip

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,11 +99,8 @@ MISSING = "decoder.block.0.layer.0.SelfAttention.q.weight"
             lambda folder: change_weights(folder, lambda weights: weights.pop(MISSING)),
             f"1 weights are missing or of another shape than config.json says, {MISSING} among them",
         ),
-        (lambda folder: edit(folder, d_ff=48), "4 weights are missing or of another shape"),
-        (
-            lambda folder: edit(folder, quantization_config={"x": 1}),
-            "is quantized, and float32 weights are trained",
-        ),
+        (partial(edit, d_ff=48), "4 weights are missing or of another shape"),
+        (partial(edit, quantization_config={"x": 1}), "is quantized, and float32 weights are trained"),
         (without_tokenizer, "no tokenizer that knows a word there"),
     ],
 )

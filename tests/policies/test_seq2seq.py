@@ -38,8 +38,7 @@ def test_a_batch_says_of_each_token_and_row_what_methods_read(policy: Seq2SeqPol
         replace(ROWS[0], advantages=(0.5, -1.0), log_probs=(-1.0, -2.0)),
         replace(ROWS[1], advantages=(2.0, 0.25, 0.0), log_probs=(-3.0, -4.0, -5.0)),
     ]
-    batch = policy.collate(rows)
-    own = {name: tensor.tolist() for name, tensor in batch.items()}
+    own = {name: tensor.tolist() for name, tensor in policy.collate(rows).items()}
     for name in ("input_ids", "attention_mask", "prompts", "decoder_input_ids", "places"):
         del own[name]
     assert own == {

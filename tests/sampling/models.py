@@ -148,8 +148,7 @@ def check_log_probs(
         inputs = padded([[*before, *answer.tokens[:-1]] for answer in of_prompt], policy.pad_id)
         arguments = {"input_ids": inputs}
         if hasattr(policy, "start_id"):
-            asked = torch.tensor([input_ids] * len(of_prompt))
-            arguments = {"input_ids": asked, "decoder_input_ids": inputs}
+            arguments = {"input_ids": torch.tensor([input_ids] * len(of_prompt)), "decoder_input_ids": inputs}
         with evaluating(policy):
             output = policy.model(**arguments)
         log_probs = output.logits[:, len(before) - 1 :].float().log_softmax(-1)

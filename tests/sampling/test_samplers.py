@@ -8,15 +8,7 @@ import torch
 from hir.config.schema import SamplingConfig
 from hir.policies.base import Policy
 from hir.sampling.base import Sampler, build_sampler
-from tests.sampling.models import (
-    check_log_probs,
-    generated,
-    make_causal_policy,
-    make_policy,
-    make_prompts,
-    number_tokenizer,
-    tokens_of,
-)
+from tests.sampling import models
 
 PROMPTS = [
     "right cat",
@@ -41,7 +33,7 @@ def name(names: tuple[str, str]) -> str:
 
 @pytest.fixture
 def policy(names: tuple[str, str], policy: Policy, word_tokenizer: Any) -> Policy:
-    return policy if names[0] == "t5" else make_causal_policy(names[0], word_tokenizer)
+    return policy if names[0] == "t5" else models.make_causal_policy(names[0], word_tokenizer)
 
 
 def sampler_of(policy: Policy, name: str, greedy_batch_size: int = 2, **config: Any) -> Sampler:
@@ -54,7 +46,7 @@ def test_greedy_equals_generate_on_each_prompt_alone(
     policy: Policy, name: str, greedy_batch_size: int
 ) -> None:
     answers = sampler_of(policy, name, greedy_batch_size).greedy(PROMPTS)
-    assert answers == [generated(policy, prompt, 6) for prompt in PROMPTS]
+    assert answers == [models.generated(policy, prompt, 6) for prompt in PROMPTS]
     assert len(set(answers)) >= 3  # the model answers different prompts differently
 
 
@@ -70,7 +62,7 @@ def test_the_seed_decides_and_torchs_generator_is_left_as_it_was(policy: Policy,
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)  # whatever was drawn in between
     assert sampler.sample(PROMPTS, 4, seed=1) == sampler_of(policy, name).sample(PROMPTS, 4, seed=1) == first
-    assert tokens_of(sampler.sample(PROMPTS, 4, seed=2)) != tokens_of(first)
+    assert models.tokens_of(sampler.sample(PROMPTS, 4, seed=2)) != models.tokens_of(first)
 
 
 @pytest.mark.parametrize("config", [{"top_k": 1}, {"top_k": 0, "top_p": 1e-6}, {"temperature": 1e-5}])
@@ -79,7 +71,7 @@ def test_samples_of_the_likeliest_token_are_the_greedy_answers_in_order(
 ) -> None:
     sampler = sampler_of(policy, name, **config)
     greedy = sampler.greedy(PROMPTS)
-    assert tokens_of(sampler.sample(PROMPTS, 3, seed=0)) == [[answer] * 3 for answer in greedy]
+    assert models.tokens_of(sampler.sample(PROMPTS, 3, seed=0)) == [[answer] * 3 for answer in greedy]
 
 
 def test_other_settings_are_those_of_one_call(policy: Policy, name: str) -> None:
@@ -87,7 +79,7 @@ def test_other_settings_are_those_of_one_call(policy: Policy, name: str) -> None
     before = sampler.sample(PROMPTS, 8, seed=0)
     hotter = sampler.sample(PROMPTS, 8, seed=0, config=hot.config)
     assert hotter == hot.sample(PROMPTS, 8, seed=0) != before
-    assert all(len(set(of_prompt)) > 1 for of_prompt in tokens_of(hotter))
+    assert all(len(set(of_prompt)) > 1 for of_prompt in models.tokens_of(hotter))
     assert sampler.sample(PROMPTS, 8, seed=0) == before
 
 
@@ -96,15 +88,14 @@ def test_dropout_is_off_the_mode_left_and_log_probs_are_the_policys_own(
     names: tuple[str, str], name: str, training: bool
 ) -> None:
     """Whatever is sampled with: log-probabilities are those at temperature 1, without cuts."""
-    policy: Policy = make_policy("t5", num_decoder_layers=2)
+    policy: Policy = models.make_policy("t5", num_decoder_layers=2)
     if names[0] != "t5":
-        policy = make_causal_policy("llama", number_tokenizer(64), attention_dropout=0.1)
+        policy = models.make_causal_policy("llama", models.number_tokenizer(64), attention_dropout=0.1)
     policy.train(training)
-    prompts = make_prompts(policy, [2, 30, 7, 61])
-    sampler = sampler_of(policy, name, max_new_tokens=12, temperature=0.7, top_k=5)
-    answers = sampler.sample(prompts, 6, seed=0)
+    prompts = models.make_prompts(policy, [2, 30, 7, 61])
+    answers = sampler_of(policy, name, max_new_tokens=12, temperature=0.7, top_k=5).sample(prompts, 6, seed=0)
     assert {module.training for module in policy.modules()} == {training}
-    check_log_probs(policy, prompts, answers)
+    models.check_log_probs(policy, prompts, answers)
 
 
 def test_progress_counts_prompts_and_not_samples(policy: Policy, name: str) -> None:

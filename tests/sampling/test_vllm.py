@@ -38,8 +38,7 @@ class LLM:
 
     def answer(self, prompt_token_ids: list[int], s: Any, i: int) -> Any:
         torch.manual_seed(s.seed + i)
-        tokens: list[int] = []
-        steps: list[dict[int, Any]] = []
+        tokens, steps = list[int](), list[dict[int, Any]]()
         while len(tokens) < s.max_tokens and tokens[-1:] != s.stop_token_ids:
             own = self.model(torch.tensor([prompt_token_ids + tokens])).logits[0, -1].log_softmax(-1)
             drawn = (own / s.temperature).exp().multinomial(1) if s.temperature else own.argmax()

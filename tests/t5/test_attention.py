@@ -33,7 +33,6 @@ BART = BartConfig(
     max_position_embeddings=32, pad_token_id=0, bos_token_id=0, eos_token_id=1, decoder_start_token_id=0,
 )  # fmt: skip
 
-
 ROWS = [
     row_of("cat", True, 9, 1),
     row_of("cat", False, 7, 8, 1, weight=0.5),
@@ -69,10 +68,9 @@ def pair(family: str, word_tokenizer: Any, **sizes: int) -> tuple[Seq2SeqPolicy,
 
 def log_probs_alone(model: Any, policy: Seq2SeqPolicy, instruction: str, row: TrainingExample) -> Tensor:
     """Log-probabilities (tokens, V) of a row's output under an instruction: one forward, nothing padded."""
-    decoder_input_ids = [policy.start_id, *row.prefix_ids, *row.output_ids[:-1]]
     logits = model(
         input_ids=torch.tensor(policy.encode([policy.render(instruction, row.query)])),
-        decoder_input_ids=torch.tensor([decoder_input_ids]),
+        decoder_input_ids=torch.tensor([[policy.start_id, *row.prefix_ids, *row.output_ids[:-1]]]),
     ).logits[0]
     return logits[len(row.prefix_ids) :].log_softmax(-1)
 

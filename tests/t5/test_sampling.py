@@ -28,10 +28,9 @@ LENGTHS = [2, 4, 7, 20, 31, 32, 33, 60, 60, 170]
 """The last is longer than any distance that the models tell apart (128)."""
 
 
-def sampler_of(policy: Seq2SeqPolicy, greedy_batch_size: int = 7, **config: Any) -> T5Sampler:
-    return T5Sampler(
-        policy, SamplingConfig(**{"max_new_tokens": 12, "top_k": 0, **config}), greedy_batch_size
-    )
+def sampler_of(policy: Seq2SeqPolicy, **config: Any) -> T5Sampler:
+    config = {"max_new_tokens": 12, "top_k": 0, **config}
+    return T5Sampler(policy, SamplingConfig(**config), greedy_batch_size=7)
 
 
 def policy_that_ends_early() -> Seq2SeqPolicy:
@@ -130,9 +129,8 @@ def test_the_batch_size_changes_no_answer_and_equal_prompts_get_their_own() -> N
     policy = make_policy("flan")
     prompts = make_prompts(policy, [2 + i % 30 for i in range(40)])
     prompts[1] = prompts[-1]
-    small, large = (
-        tokens_of(sampler_of(policy, batch_size=size).sample(prompts, 3, seed=0)) for size in (7, 64)
-    )
+    samplers = (sampler_of(policy, batch_size=size) for size in (7, 64))
+    small, large = (tokens_of(sampler.sample(prompts, 3, seed=0)) for sampler in samplers)
     assert small == large and not {*small[1]} & {*small[-1]}
 
 

@@ -141,8 +141,7 @@ def test_a_mix_shares_its_numbers_of_rows_and_judges_each_row_as_its_task_does(t
 
 
 def test_a_further_task_of_a_named_source_is_whole_but_for_what_was_learnt(tmp_path: Path) -> None:
-    rows = [{"input": f"{i} + 1?", "target": str(i + 1)} for i in range(40)]
-    write(tmp_path / "bbh" / "sums.json", rows)
+    write(tmp_path / "bbh/sums.json", [{"input": f"{i} + 1?", "target": str(i + 1)} for i in range(40)])
     config = Config(task=TaskConfig("sums", data_dir=str(tmp_path / "bbh")))
     config.evaluation = EvaluationConfig(tasks=["sums", "bbh/sums"], data_dir=str(tmp_path))
     with pytest.raises(UserError, match="holds no file of task sums"):  # neither bbh nor bigbench is named

@@ -117,9 +117,8 @@ class Script(Rules):
 )
 def test_rewards(reward: Any, expected: list[float]) -> None:
     # Changed to b, to c, back to b; then "B " is b; a change that the reviewer denies; one it is silent on.
-    env = TextOperations(
-        Script(["b", "c", "b", "B ", "d", "e"], [False, False, False, True, None]), reward, 1
-    )
+    script = Script(["b", "c", "b", "B ", "d", "e"], [False, False, False, True, None])
+    env = TextOperations(script, reward, 1)
     assert env.reset(seed=1)[0].tolist() == [0] * 6
     steps = [env.step(np.int64(action)) for action in (0, 1, 2, 3, 4, 5)]
     assert [step[1] for step in steps] == expected
@@ -146,8 +145,7 @@ def test_the_papers_reward_collapses_where_the_archives_does_not() -> None:
                 seen, _, _, _, info = env.step(np.int64(action))
                 done.append(info["operation"])
                 texts += [info["text"]] if info["changed"] else []
-        shares = shares_of(done).values()
-        return len(texts) / len(done), len({*texts}) / len(done), entropy(shares)
+        return len(texts) / len(done), len({*texts}) / len(done), entropy(shares_of(done).values())
 
     def learned(reward: Any) -> Learner:
         learner = Learner("trpo", TextOperations(Rules(5), reward, 1), 32, {})
@@ -209,16 +207,14 @@ def test_rows_are_verified_distinct_and_say_where_they_come_from(tmp_path: Path)
     rows = json.loads((tmp_path / "instructions.json").read_text())["examples"]
     task = load_task(TaskConfig("instructions", data_dir=str(tmp_path), num_test=20, num_validation=10), 1)
     assert len(rows) == len(task.train) == len({canonical(row) for row in task.train}) == results["rows"] > 30
-    verdicts = task.feedback(task.train, [row.target for row in task.train])
-    assert all(verdict.correct for verdict in verdicts)
+    assert all(verdict.correct for verdict in task.feedback(task.train, [row.target for row in task.train]))
     # Tested on what no row of the file asks for together.
     assert all(map(is_held_out, task.test)) and not any(map(is_held_out, task.train))
     assert max(len(row.constraints) for row in task.test) == max(len(row.constraints) for row in task.train)
     origin = rows[1]["origin"]
     assert origin["operation"] in OPERATIONS and origin["parent"].startswith(QUERY)
-    spent = sum(results["queries"].values())
     assert results["queries"]["operator"] == 60
-    assert 0 < origin["queries"] <= rows[-1]["origin"]["queries"] <= spent
+    assert 0 < origin["queries"] <= rows[-1]["origin"]["queries"] <= sum(results["queries"].values())
 
 
 @pytest.mark.parametrize("agent", ["random", "cycle", "none"])
@@ -250,6 +246,10 @@ def test_broken_off_the_same_command_gives_the_same_rows(
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
     with pytest.raises(UserError, match="holds instructions of other settings"):
         build(replace(SHORT, seed=2), broken)
+    for name in ("steps.jsonl", "settings.json"):
+        (broken / name).write_text("{\n")
+        with pytest.raises(UserError, match=f"^{broken} cannot be read: "):
+            build(SHORT, broken)
     for learner in ({"gama": 0.9}, {"gamma": "x"}, {"batch_size": 0}):
         with pytest.raises(UserError, match="^learner={"):
             build(replace(SHORT, agent="trpo", learner=learner), tmp_path / "begun")
@@ -293,8 +293,7 @@ def test_a_budget_is_never_passed_and_what_is_paid_for_is_kept(endpoint: Endpoin
 
 def test_an_endpoint_that_fails_leaves_the_rows_so_far(endpoint: Endpoint, tmp_path: Path) -> None:
     settings = teach(endpoint, 1000, tmp_path)
-    good = endpoint.reply
-    down = (500, "text/plain", b"down")
+    good, down = endpoint.reply, (500, "text/plain", b"down")
     endpoint.reply = lambda prompt: good(prompt) if len(endpoint.asked) < 100 else down
     with pytest.raises(UserError, match="500.*the same command goes on"):
         build(settings, tmp_path / "out")
@@ -334,9 +333,8 @@ def test_fine_tuning_first_and_then_feedback_alone() -> None:
 
     settings = SFTHIR.Settings(sft_iterations=1, alpha=0.0, unlikelihood=0.0)
     method = SFTHIR(settings, Relabel(InstructionConfig()), Policy())  # type: ignore[arg-type]
-    wrong = Verdict(False, 0.0, (False,))
     three = (constraint("three words", "count", number=3),)
-    said = Rollout(0, QUERY, "Do.", "cat", (9,), wrong, "cat, dog", (-0.1,), three)
+    said = Rollout(0, QUERY, "Do.", "cat", (9,), Verdict(False, 0.0, (False,)), "cat, dog", (-0.1,), three)
     asked = f"{InstructionConfig().correct} three words"
     first = method.relabel([said, said], random.Random(1))
     assert [(row.instruction, row.output_ids, row.correct) for row in first] == [(asked, (8,), True)]

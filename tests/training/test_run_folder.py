@@ -40,7 +40,7 @@ def test_a_run_is_read_before_its_end(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told(tmp_path: Path, name: str, content: str) -> None:
     for file, text in {"config.yaml": "", "metrics.csv": METRICS, name: content}.items():
         (tmp_path / file).write_text(text)
-    with pytest.raises(UserError, match=f"^{tmp_path} has (a damaged file: |no row in its metrics.csv)"):
+    with pytest.raises(UserError, match=f"^{tmp_path} (cannot be read: |has no row in its metrics.csv$)"):
         read_run(tmp_path)
 
 

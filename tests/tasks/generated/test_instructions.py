@@ -66,8 +66,7 @@ def test_constraints_say_what_they_check() -> None:
 
 
 def test_no_two_kinds_of_a_test_row_that_are_held_out_stand_in_any_training_row() -> None:
-    config = TaskConfig(name="instructions", num_train=1500, num_validation=50, num_test=100)
-    task = load_task(config, seed=0)
+    task = load_task(TaskConfig(name="instructions", num_train=1500, num_validation=50, num_test=100), seed=0)
     seen = {pair for row in task.train for pair in combinations(sorted(c.kind for c in row.constraints), 2)}
     for row in (*task.validation, *task.test):
         assert is_held_out(row)
