@@ -36,10 +36,12 @@ TAKE_SETTINGS = ("evaluate", "compare", "teams-rl")
 def read_options(kind: type[T], argv: Sequence[str], takes_settings: bool = False) -> tuple[T, list[str]]:
     """The options in a command line, and what in it are settings of train.py, where it takes any.
 
-    A key may be named --key, too, and the first one need not be named; the last of a repeated one wins.
+    A key may be named --key, too, the first one need not be named, and the last of a repeated one wins.
     MISSING is the default of one that must be given. UserError: a key is unknown or missing, a value wrong.
     """
     keys, tree, settings = keys_of(kind), OmegaConf.structured(kind), []
+    for another in [argument for argument in argv if "=" not in argument][1:]:
+        raise UserError(f"{another!r} is not key=value, and one argument alone need not be")
     for argument in argv:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not equals:

@@ -51,10 +51,11 @@ class Function:
         parts = (0, len(row.constraints))
         if _is_score(value):
             return Verdict(value >= self.threshold, float(value))
-        if isinstance(value, Verdict) and _is_score(value.score) and len(value.met or ()) in parts:
+        if isinstance(value, Verdict) and _is_score(value.score):
             # NumPy's, too, as plain values: they are written to files.
-            met = tuple(map(bool, value.met or ()))
-            return replace(value, correct=bool(value.correct), score=float(value.score), met=met)
+            met = tuple(map(bool, () if value.met is None else value.met))
+            if len(met) in parts:
+                return replace(value, correct=bool(value.correct), score=float(value.score), met=met)
         rule = "true or false, a score from 0 to 1, or a Verdict with such a score and a part a constraint"
         raise UserError(f"{self.name} returned {_in_short(value)}: it must be {rule}")
 

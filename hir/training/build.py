@@ -76,11 +76,8 @@ def load_tasks(config: Config) -> list[Task]:
 
 def _further_task(text: str, own: Task, config: Config) -> Task:
     source, _, name = text.rpartition("/")
-    known = source in ("", "bbh", "bigbench", "generated") and text not in (
-        "train",
-        "val",
-        "test",
-    )  # metrics'
+    known = source in ("", "bbh", "bigbench", "generated")
+    known &= text not in ("train", "val", "test")  # under which the run's own metrics stand
     rule = "NAME, other than train, val and test, bbh/NAME, bigbench/NAME or generated/NAME"
     check(known, "evaluation.tasks", rule, text)
     folder = config.evaluation.data_dir or config.task.data_dir

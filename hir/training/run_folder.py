@@ -83,10 +83,10 @@ def findings(run: SavedRun) -> Iterator[tuple[str, str]]:
         text = f"The judge failed on {lost:.0f} answers, which count for nothing: see the notes of the run."
         yield "Answers without a verdict", text
     if rows := known(history, "fraction_unique", "fraction_correct"):
-        # All samples of a query alike is the least there can be; fine where they are right.
+        # All samples of a query alike is the least there can be, and fine where they are right.
         first, now = (row["fraction_unique"] for row in (rows[0], rows[-1]))
         right, least = rows[-1]["fraction_correct"], 1 / run.config.sampling.num_samples
-        if now - least < 0.2 * (first - least) and right < 0.9:
+        if now - least < 0.2 * (1 - least) * (1 - right) and right < 0.9:
             text = f"Unique samples fell from {first:.2f} to {now:.2f}, while only {right:.2f} are right"
             yield "Sampling has collapsed", f"{text}: raise sampling.temperature or lower training.lr."
     rows = known(history, "val/accuracy", "val/accuracy_p_wrong")

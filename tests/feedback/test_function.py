@@ -50,8 +50,10 @@ def test_truths_scores_and_verdicts_are_taken(
 ) -> None:
     given = asking(returned, threshold=0.8)(ROWS, OUTPUTS)
     assert given == verdicts
-    row = Example("Go on.", ("-",), constraints=(Constraint("Be brief.", "length"),))
-    assert asking("[Verdict(True, 1.0, met=(True,))]")([row], ["-"])[0].met == (True,)
+    row = Example(
+        "Go on.", ("-",), constraints=(Constraint("Be brief.", "length"), Constraint("Shout.", "case"))
+    )
+    assert asking("[Verdict(True, 1.0, met=numpy.ones(2))]")([row], ["-"])[0].met == (True, True)
     assert {*map(type, (part for v in given for part in (v.correct, v.score)))} == {bool, float}  # for JSON
 
 

@@ -59,6 +59,7 @@ def test_variants_change_several_keys_by_name(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["seeds=1"], "out= is missing"),
+        (["out=o", "word_sorting", "object_counting"], "'object_counting' is not key=value"),
         *((["out=o", f"seeds={text}"], "seeds must be") for text in ("0", "00", "1..5", "1,,2")),
         (["out=o", "method.alhpa=1"], "did you mean method.alpha?"),
         (["out=o", "taks=a"], "did you mean task?"),
