@@ -44,14 +44,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def making(path: Path, clear: bool = True) -> Iterator[Path]:
+def making(path: Path, cache: bool = True) -> Iterator[Path]:
     """A folder to fill, put in the place of ``path`` whole, or not at all. Raises UserError.
 
-    With ``clear`` what killed processes left beside it goes. Where another makes the same, the first's stays.
+    In a ``cache`` what killed processes left beside it goes, and of two that make the same the first stays.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if clear:
+        if cache:
             clear_leftovers(path.parent, age=3600)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp") as scratch:
             whole = Path(scratch) / path.name
@@ -60,7 +60,7 @@ def making(path: Path, clear: bool = True) -> Iterator[Path]:
             try:
                 os.replace(whole, path)
             except OSError:
-                if not path.is_dir():
+                if not cache or not path.is_dir():
                     raise
 
 

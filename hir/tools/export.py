@@ -55,7 +55,7 @@ def run(options: Options, settings: list[str]) -> int:
     task = base.unseen(task) if base else task
     iterations = read_checkpoint(checkpoint)["epoch"] + 1
     card = model_card(to.name, saved, iterations, policy, base, task)
-    with making(to, clear=False) as whole:  # beside a user's files
+    with making(to, cache=False) as whole:
         write_model(whole, policy, config)
         (whole / "README.md").write_text(card, encoding="utf-8")
     print(f"exported the model of {folder} after iteration {iterations} to {options.to}")

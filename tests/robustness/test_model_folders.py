@@ -134,3 +134,7 @@ def test_what_a_killed_process_left_in_the_cache_goes_when_it_is_old(tmp_path: P
     with making(tmp_path / "made"):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {"made", ".made.cd.tmp"}
+    (tmp_path / "made" / "kept").touch()
+    with pytest.raises(UserError, match="made cannot be written: Directory not empty"):
+        with making(tmp_path / "made", cache=False):
+            pass
